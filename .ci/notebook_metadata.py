@@ -1,0 +1,56 @@
+"""Keep in notebooks only the metadata that readers or the book use, so that a diff shows what an author changed.
+
+    python .ci/notebook_metadata.py NOTEBOOK...          rewrites those that differ; exits 1 if there were any
+    python .ci/notebook_metadata.py --check NOTEBOOK...  only names them
+
+Outputs stay: the checks of the book compare them. What goes is what editors add: kernel versions, timings, collapsed
+states, execution counts.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+NOTEBOOK = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+KEPT_OF_NOTEBOOK = ("mystnb", "title")
+KEPT_OF_CELL = ("tags", "mystnb", "slideshow")
+
+
+def tidy(notebook: dict[str, Any]) -> dict[str, Any]:
+    """Returns a copy of a notebook (format 4) with canonical metadata and no execution counts."""
+    cells = []
+    for cell in notebook["cells"]:
+        metadata = {key: cell["metadata"][key] for key in KEPT_OF_CELL if cell["metadata"].get(key)}
+        if cell["metadata"].get("jupyter", {}).get("source_hidden"):  # solutions fold in JupyterLab by this
+            metadata["jupyter"] = {"source_hidden": True}
+        cell = {**cell, "metadata": metadata}
+        if cell["cell_type"] == "code":
+            outputs = [{**out, "execution_count": None} if "execution_count" in out else out for out in cell["outputs"]]
+            cell |= {"execution_count": None, "outputs": outputs}
+        cells.append(cell)
+    kept = {key: value for key, value in notebook["metadata"].items() if key in KEPT_OF_NOTEBOOK}
+    return {**notebook, "cells": cells, "metadata": {**NOTEBOOK, **kept}}
+
+
+def main(arguments: list[str]) -> int:
+    """Returns 1 if a notebook was not tidy, else 0."""
+    status = 0
+    for path in (Path(name) for name in arguments if name != "--check"):
+        before = path.read_text(encoding="utf-8")
+        after = json.dumps(tidy(json.loads(before)), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+        if after != before:
+            status = 1
+            print(f"{path}: metadata to tidy")
+            if "--check" not in arguments:
+                path.write_text(after, encoding="utf-8", newline="\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
