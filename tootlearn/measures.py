@@ -1,7 +1,7 @@
 """What is measured on one sound: when it lasts, how loud and bright it is, and its pitch.
 
-These are the definitions behind the controls. The synthesiser labels its sounds with them and the evaluation checks generated sounds
-with them, so that both speak of the same thing. Everything but `f0_track` takes a batch.
+These are the definitions behind the controls. The synthesiser labels its sounds with them and the evaluation checks
+generated sounds with them, so that both speak of the same thing. All take a wave (N,) or a batch (..., N).
 """
 
 import math
@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-
 from torch import Tensor
 from torch.nn import functional
 
@@ -34,15 +33,18 @@ class Measures(NamedTuple):
 
 
 def _energy(wave: Tensor, sample_rate: float) -> tuple[Tensor, int]:
-    """Energy up to each point of the envelope's grid, (..., K + 1) in float64 (differences of it must keep -80 dB), and the step."""
+    """Energy up to each point of the envelope's grid, (..., K + 1), and the grid's step in samples.
+
+    In float64: windows 80 dB below the peak are differences of it.
+    """
     step = max(1, round(sample_rate * ENVELOPE_STEP))
     short = -wave.shape[-1] % step if wave.shape[-1] else step
-    blocks = functional.pad(wave, (0, short)).unflatten(-1, (-1, step)).square().sum(-1)
+    blocks = functional.pad(wave, (0, short)).unfold(-1, step, step).square().sum(-1)
     return functional.pad(blocks.double().cumsum(-1), (1, 0)), step
 
 
 def _rms(energy: Tensor, step: int) -> Tensor:
-    """The envelope (..., K + 1) from the running energy: each window reaches half its length to both sides, silence beyond the ends."""
+    """The envelope (..., K + 1) from the running energy: windows are centred, and find silence beyond the ends."""
     half = ENVELOPE_STEPS // 2
     before = functional.pad(energy[..., : energy.shape[-1] - half], (half, 0))[..., : energy.shape[-1]]
     reach = torch.arange(energy.shape[-1], device=energy.device).add(half).clamp_max(energy.shape[-1] - 1)
@@ -57,7 +59,8 @@ def envelope(wave: Tensor, sample_rate: float) -> Tensor:
         sample_rate: Hz.
 
     Returns:
-        (..., K + 1): point k is centred on sample `k * round(sample_rate * 0.0005)`; K steps cover the wave. Beyond its ends lies silence.
+        (..., K + 1): point k is centred on sample `k * round(sample_rate * 0.0005)`; K steps cover the wave. Beyond its
+        ends lies silence.
     """
     return _rms(*_energy(wave, sample_rate)).to(wave.dtype)
 
@@ -85,11 +88,13 @@ def _extent(energy: Tensor, step: int, samples: int) -> tuple[Tensor, Tensor]:
 
 def _centroid(wave: Tensor, sample_rate: float, start: Tensor, end: Tensor) -> Tensor:
     """Centroid (B,) in Hz of the mean magnitude of the frames whose centre lies from start to end (B,), in samples."""
-    frames = functional.pad(wave, (CENTROID_FFT // 2, CENTROID_FFT // 2)).unfold(-1, CENTROID_FFT, CENTROID_HOP)  # (B, T, n_fft), a view
+    padded = functional.pad(wave, (CENTROID_FFT // 2, CENTROID_FFT // 2))
+    frames = padded.unfold(-1, CENTROID_FFT, CENTROID_HOP)  # (B, T, n_fft), a view
     centre = torch.arange(frames.shape[1], device=wave.device) * CENTROID_HOP
-    nearest = ((start + end) / 2 / CENTROID_HOP).round().long().clamp_max(frames.shape[1] - 1)  # a click may lie between two frames
     chosen = (centre >= start[:, None]) & (centre <= end[:, None]) & (end > start)[:, None]
-    chosen[torch.arange(len(wave)), nearest] |= end > start
+    # a click may lie between the centres of two frames: the one nearest to its middle is always heard
+    nearest = ((start + end) / 2 / CENTROID_HOP).round().long().clamp_max(frames.shape[1] - 1)
+    chosen[torch.arange(len(wave), device=wave.device), nearest] |= end > start
     clip, frame = chosen.nonzero(as_tuple=True)
     hertz = torch.arange(CENTROID_FFT // 2 + 1, device=wave.device, dtype=wave.dtype) * (sample_rate / CENTROID_FFT)
     counted = (hertz >= LOWEST_BIN).to(wave.dtype)
@@ -105,7 +110,7 @@ def _centroid(wave: Tensor, sample_rate: float, start: Tensor, end: Tensor) -> T
 
 
 def measure(wave: Tensor, sample_rate: float) -> Measures:
-    """Onset, duration, loudness and centroid in one pass, as `onset`, `duration`, `loudness` and `centroid` define them.
+    """Onset, duration, loudness and centroid in one pass, each as the function of that name defines it.
 
     Args:
         wave: (..., N), in [-1, 1].
@@ -132,15 +137,19 @@ def measure(wave: Tensor, sample_rate: float) -> Measures:
 
 
 def onset(wave: Tensor, sample_rate: float) -> Tensor:
-    """When the 10 ms RMS envelope first crosses -40 dB below its peak: (...) in s; 0 where the wave starts above; nan for silence."""
+    """When the 10 ms RMS envelope first crosses -40 dB below its peak: (...) in s.
+
+    0 where the wave starts above that; nan for silence.
+    """
     return measure(wave, sample_rate).onset
 
 
 def duration(wave: Tensor, sample_rate: float) -> Tensor:
-    """From the first to the last crossing of -40 dB below the peak of the 10 ms RMS envelope: (...) in s; 0 for silence.
+    """From the first to the last crossing of -40 dB below the peak of the 10 ms RMS envelope: (...) in s.
 
-    Crossings are interpolated between the points of `envelope`; a wave that is cut while it sounds ends with its last sample. An edge
-    inside the wave adds the half window by which the envelope runs ahead of it: 5 ms for each.
+    Crossings are interpolated between the points of `envelope`; a wave that is cut while it sounds ends with its last
+    sample. An abrupt edge inside the wave adds the half window by which the envelope runs ahead of it: 5 ms. Silence
+    lasts 0.
     """
     energy, step = _energy(wave, sample_rate)
     start, end = _extent(energy, step, wave.shape[-1])
@@ -155,33 +164,34 @@ def loudness(wave: Tensor, sample_rate: float) -> Tensor:
 def centroid(wave: Tensor, sample_rate: float) -> Tensor:
     """Spectral centroid within the duration: (...) in Hz; nan for silence.
 
-    The centre of mass of the magnitude (as in librosa: not the power) averaged over the frames, Hann 1024 / 256, whose centre lies within
-    the duration; bins below 30 Hz are left out. A centroid over time averaged by loudness, so to speak: loud frames count more.
+    The centre of mass of the magnitude (as in librosa: not of the power) averaged over the frames, Hann 1024 / 256,
+    whose centre lies within the duration, so that loud frames count more; bins below 30 Hz are left out.
     """
     return measure(wave, sample_rate).centroid
 
 
 def brightness_octaves(centroid: Tensor, f0: Tensor | float) -> Tensor:
-    """How many octaves a centroid in Hz lies above f0 in Hz (broadcast): what the control `brightness` scales to 0 to 1 for a kind."""
+    """Octaves from f0 up to a centroid, both in Hz (broadcast); the control `brightness` scales it to 0 to 1."""
     return torch.log2(centroid / f0)
 
 
 def cents(pitch: Tensor | float, reference: Tensor | float) -> Tensor:
-    """The interval from `reference` to `pitch`, both in Hz (broadcast): 100 for each semitone up, 1200 for an octave."""
+    """The interval from `reference` to `pitch`, both in Hz (broadcast): 100 for a semitone up, 1200 for an octave."""
     return 1200 * torch.log2(torch.as_tensor(pitch) / torch.as_tensor(reference))
 
 
 def f0_track(wave: Tensor, sample_rate: float, fmin: float = 30.0, fmax: float = 2000.0, hop: int = 256) -> Tensor:
-    """f0 over time by probabilistic YIN (Mauch and Dixon 2014, as in librosa): the reference, slow and within some 5 cents.
+    """f0 over time by probabilistic YIN (Mauch and Dixon 2014) as in librosa: the reference; slow, in 10 cent steps.
 
     Args:
         wave: (..., N).
         sample_rate: Hz.
-        fmin, fmax: range of the search in Hz. A frame holds 4 to 8 periods of `fmin`: the lowest notes need long frames.
+        fmin, fmax: range of the search in Hz. A frame holds 4 to 8 periods of `fmin`.
         hop: samples between two frames.
 
     Returns:
-        (..., 1 + N // hop) in Hz, nan where nothing is voiced. Frame t is centred on sample `t * hop`.
+        (..., 1 + N // hop) in Hz, nan where nothing is voiced. Frame t is centred on sample `t * hop`. A pitch outside
+        of the range is not told from its nearest end.
     """
     import librosa
 
@@ -199,8 +209,8 @@ def median_f0(wave: Tensor, sample_rate: float, fmin: float = 30.0, fmax: float 
 def _steady_spectrum(wave: Tensor, sample_rate: float) -> tuple[Tensor, Tensor, float]:
     """Magnitude (B, F) of the middle of each wave (B, N), the window's length in samples (B,), and bins for one Hz.
 
-    The Hann window spans the middle 80 % of the energy, .37 s at most, which passes over a sharp attack, a long tail or noise around a
-    short sound; zero padding to 8 times that interpolates the spectrum.
+    The Hann window spans the middle 80 % of the energy, .37 s at most, which passes over a sharp attack, a long tail or
+    noise around a short sound; zero padding to 8 times that interpolates the spectrum.
     """
     longest = round(STEADY * sample_rate)
     size = 2 ** math.ceil(math.log2(8 * longest))
@@ -220,11 +230,12 @@ def _steady_spectrum(wave: Tensor, sample_rate: float) -> tuple[Tensor, Tensor, 
 def chord_f0(
     wave: Tensor, sample_rate: float, ratios: Sequence[float], guess: Tensor | float, span_cents: float = 150.0
 ) -> Tensor:
-    """Lowest note of a steady chord of known intervals, near a known pitch: the comb of harmonics that catches most of the spectrum.
+    """Lowest note of a steady chord of known intervals, near a known pitch: the comb that catches most of the spectrum.
 
-    Magnitudes are compressed over 40 dB, so that weak harmonics have a say, and harmonic h counts 1 / h. The search goes over the span in
-    steps of 4 cents, then in fine steps around the best. On steady tones it errs by less than a cent or two, 100 times as fast as pyin,
-    but what it finds always lies within the span: it refines a pitch, it does not judge whether there is one.
+    Magnitudes are compressed over 40 dB, so that weak harmonics have a say, and harmonic h counts 1 / h. The search
+    goes over the span in steps of 4 cents, then in steps of a quarter around the best. On steady tones it errs by a cent
+    at most (by a few for notes below 60 Hz shorter than .2 s), 100 times as fast as pyin. But what it finds always lies
+    within the span: it refines a pitch and does not judge whether there is one.
 
     Args:
         wave: (..., N).
@@ -254,7 +265,8 @@ def chord_f0(
         return ((at + (after - at) * part) * counts[:, None]).sum(-1)
 
     for reach, points in ((span_cents, 2 * math.ceil(span_cents / 4) + 1), (6.0, 49)):
-        candidates = about * 2 ** (torch.linspace(-reach, reach, points, device=wave.device, dtype=torch.float64) / 1200)
+        offset = torch.linspace(-reach, reach, points, device=wave.device, dtype=torch.float64)
+        candidates = about * 2 ** (offset / 1200)
         about = candidates.gather(-1, salience(candidates).argmax(-1, keepdim=True))
     return about.where(peak > 0, torch.nan).view(wave.shape[:-1]).to(wave.dtype)
 
@@ -267,7 +279,8 @@ def tone_f0(wave: Tensor, sample_rate: float, guess: Tensor | float, span_cents:
 def harmonic_to_noise_ratio(wave: Tensor, sample_rate: float, f0: Tensor | float) -> Tensor:
     """Power of the harmonics of a steady tone over the power of all else, between f0 / 2 and the Nyquist frequency.
 
-    The noise between the harmonics also stands for the noise beneath them. Vibrato counts as noise; leakage of the window ends the scale at some 45 dB.
+    The noise between the harmonics also stands for the noise beneath them. Vibrato counts as noise, and the leakage of
+    the window ends the scale at some 45 dB.
 
     Args:
         wave: (..., N).
@@ -275,14 +288,14 @@ def harmonic_to_noise_ratio(wave: Tensor, sample_rate: float, f0: Tensor | float
         f0: (...) or a number: Hz, to within a fraction of a percent (see `tone_f0`).
 
     Returns:
-        (...) in dB; nan for silence.
+        (...) in dB; -inf where no harmonic stands out; nan for silence.
     """
     flat = wave.reshape(math.prod(wave.shape[:-1]), wave.shape[-1])
     pitch = torch.as_tensor(f0, device=wave.device, dtype=wave.dtype).expand(wave.shape[:-1]).reshape(-1, 1)
     magnitude, length, bins_per_hertz = _steady_spectrum(flat, sample_rate)
     power = magnitude.square()
     hertz = torch.arange(power.shape[-1], device=wave.device, dtype=wave.dtype) / bins_per_hertz
-    lobe = torch.minimum(LOBE * sample_rate / length[:, None], pitch / 4)  # at least half of the spectrum is left to the noise
+    lobe = torch.minimum(LOBE * sample_rate / length[:, None], pitch / 4)  # half of the spectrum is left to the noise
     heard = hertz >= pitch / 2
     harmonic = (hertz - pitch * (hertz / pitch).round()).abs() <= lobe
     tone, between = ((power * (heard & part)).sum(-1) for part in (harmonic, ~harmonic))

@@ -1,10 +1,11 @@
 """How far a sound is from another: the four distances of every table, and the rank correlation.
 
-No single one is to be trusted. Spectral convergence is ruled by the loudest partials, LSD by the quiet rest, mel L1 by what a model was
-trained on, and only the multi-resolution distance sees more than one window. So they are shown side by side.
+No single one is to be trusted. Spectral convergence is ruled by the loudest partials, LSD by the quiet rest, mel L1
+sees nothing finer than a band, and only the multi-resolution distance looks through more than one window. So they are
+shown side by side.
 
-All are 0 (spectral convergence in dB: -inf) for equal sounds, compare each clip of a batch with its own counterpart, and leave silence
-without nan: two silent clips are equal, and from a silent reference everything else is infinitely far in relative measures.
+All are 0 (spectral convergence in dB: -inf) for equal sounds and compare each clip of a batch with its own counterpart.
+Silence makes no nan: two silent clips are equal, and by relative measures all else is infinitely far from a silent one.
 """
 
 from typing import NamedTuple
@@ -39,14 +40,15 @@ def _relative_error(estimate: Tensor, reference: Tensor) -> Tensor:
 
 
 def spectral_convergence(estimate: Tensor, reference: Tensor) -> Tensor:
-    """Spectral convergence, 20 log10(||estimate - reference|| / ||reference||) with Frobenius norms (Arik et al. 2018), in dB.
+    """Spectral convergence: 20 log10(||estimate - reference|| / ||reference||), Frobenius norms (Arik et al. 2018).
 
     Args:
         estimate: magnitude (..., F, T); the tables take it at 1024 / 256.
         reference: magnitude (..., F, T).
 
     Returns:
-        (...) in dB: -6.02 for an error half the size of the reference, -inf for none, inf where only the reference is silent.
+        (...) in dB: -6.02 for an error half the size of the reference, -inf for none, inf where only the reference is
+        silent.
     """
     return 20 * torch.log10(_relative_error(estimate, reference))
 
@@ -82,8 +84,8 @@ def mel_l1(estimate: Tensor, reference: Tensor) -> Tensor:
 def multi_resolution(estimate: Tensor, reference: Tensor) -> Tensor:
     """MR: linear spectral convergence plus mean absolute natural-log magnitude difference, averaged over three STFTs.
 
-    The multi-resolution STFT distance of Yamamoto et al. (2020) at 2048 / 512, 1024 / 256 and 512 / 128, with the logarithm floored at a
-    magnitude of 1e-3.
+    The multi-resolution STFT distance of Yamamoto et al. (2020) at 2048 / 512, 1024 / 256 and 512 / 128, with the
+    logarithm floored at a magnitude of 1e-3.
 
     Args:
         estimate: wave (..., N).
@@ -102,7 +104,7 @@ def multi_resolution(estimate: Tensor, reference: Tensor) -> Tensor:
 
 
 def compare(estimate: Tensor, reference: Tensor, sample_rate: int = 22050, mels: int = 128) -> Distances:
-    """All four distances between waves (..., N), the first three at 1024 / 256 and Slaney mels up to half the sample rate.
+    """All four distances between waves, the first three at 1024 / 256, with Slaney mels up to half the sample rate.
 
     Args:
         estimate: wave (..., N).
@@ -116,7 +118,10 @@ def compare(estimate: Tensor, reference: Tensor, sample_rate: int = 22050, mels:
     stft, mel = Stft(1024, 256).to(reference.device), Mel(sample_rate, 1024, mels).to(reference.device)
     a, b = stft.magnitude(estimate), stft.magnitude(reference)
     return Distances(
-        spectral_convergence(a, b), log_spectral_distance(a, b), mel_l1(mel(a), mel(b)), multi_resolution(estimate, reference)
+        spectral_convergence=spectral_convergence(a, b),
+        log_spectral_distance=log_spectral_distance(a, b),
+        mel_l1=mel_l1(mel(a), mel(b)),
+        multi_resolution=multi_resolution(estimate, reference),
     )
 
 
@@ -128,14 +133,17 @@ def rank_correlation(a: Tensor, b: Tensor) -> float:
         b: (N,).
 
     Returns:
-        -1 to 1; nan where either is constant, shorter than 2, or holds a nan (a missing measurement must not pass for agreement).
+        -1 to 1; nan where either is constant, shorter than 2, or holds a nan: a missing measurement must not pass for
+        agreement.
     """
     if torch.isnan(a).any() or torch.isnan(b).any():
         return torch.nan
-    x, y = (r - r.mean() for r in (_ranks(a), _ranks(b)))
+    x, y = (ranks - ranks.mean() for ranks in (_ranks(a).double(), _ranks(b).double()))
     return float((x * y).sum() / (x.square().sum() * y.square().sum()).sqrt())
 
 
 def _ranks(values: Tensor) -> Tensor:
-    _, place, count = values.unique(return_inverse=True, return_counts=True)  # sorted
-    return (count.cumsum(0) - (count - 1) / 2)[place].double()
+    """Rank of each value from 1 up; equal values share the mean of theirs."""
+    below = (values < values[:, None]).sum(1)
+    equal = (values == values[:, None]).sum(1)
+    return below + (equal + 1) / 2
