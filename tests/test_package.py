@@ -1,0 +1,370 @@
+"""The package as a whole: its parts, what they import, what ships, and what its files promise."""
+
+import ast
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import tootlearn
+
+ROOT = Path(__file__).resolve().parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))
+PROJECT = PYPROJECT["project"]
+MODULES = sorted((ROOT / "tootlearn").rglob("*.py"))
+MODELS = sorted(path.name for path in (ROOT / "tootlearn/models").glob("*.safetensors"))
+
+# Who imports whom: each module only what stands before it.
+ORDER = [
+    *("audio", "stft", "mel", "normalization", "front_end", "rng", "controls", "measures"),
+    *("data.synthesis", "data.sampled", "data.folder", "data.public", "data.augmentation", "data"),
+    *("layers", "encoder", "decoder", "autoencoder", "losses", "phase", "vocoder", "denoising", "metrics"),
+    *("training", "tuning", "generation", "export", "figures", "players", "exercises", "widgets", "cli", "__main__"),
+]
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text("utf8")
+
+
+def tracked() -> list[Path]:
+    """The files of the repository: those in git, or about to be."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a clone")
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in names.split("\0") if name and (ROOT / name).is_file()]
+
+
+def written() -> dict[str, str]:
+    """The tracked files that are text, by name."""
+    files = {}
+    for path in tracked():
+        data = path.read_bytes()
+        if b"\0" not in data:
+            files[path.relative_to(ROOT).as_posix()] = data.decode("utf8")
+    return files
+
+
+# Imports
+
+
+def imported(source: str, package: str) -> set[str]:
+    """The modules of tootlearn, named as in ORDER, that a module imports anywhere in its source.
+
+    `package` is where the module stands, for its relative imports: tootlearn or tootlearn.data.
+    """
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
+            base = ".".join([*parents, *([node.module] if node.module else [])])
+            names |= {f"{base}.{alias.name}" for alias in node.names}
+    found = set()
+    for name in names - {"tootlearn.__version__"}:
+        first, *parts = name.split(".")
+        if first == "tootlearn":  # from tootlearn.mel import Mel: the longest part that is a module
+            known = [".".join(parts[:n]) for n in (2, 1) if ".".join(parts[:n]) in ORDER]
+            found.add(known[0] if known else ".".join(parts) or "tootlearn")
+    return found
+
+
+def not_before(module: str, source: str, package: str = "tootlearn") -> set[str]:
+    """What `module` imports although it does not stand before it."""
+    return {name for name in imported(source, package) if name not in ORDER[: ORDER.index(module)]}
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p != ROOT / "tootlearn/__init__.py"], ids=lambda p: p.stem)
+def test_imports_run_one_way(path):
+    parts = path.relative_to(ROOT / "tootlearn").with_suffix("").parts
+    module = ".".join(part for part in parts if part != "__init__")
+    assert module in ORDER, f"give {module} its place in ORDER"
+    assert not not_before(module, path.read_text("utf8"), ".".join(["tootlearn", *parts[:-1]]))
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "wrong"),
+    [
+        ("mel", "from tootlearn.stft import Stft", set()),
+        ("stft", "from tootlearn.mel import Mel", {"mel"}),
+        ("stft", "from tootlearn import mel", {"mel"}),
+        ("stft", "from . import mel", {"mel"}),
+        ("stft", "def f():\n    from .mel import Mel", {"mel"}),
+        ("stft", "import tootlearn.data.synthesis", {"data.synthesis"}),
+        ("stft", "from tootlearn import load", {"load"}),
+        ("stft", "import tootlearn", {"tootlearn"}),
+        ("stft", "from tootlearn.stft import Stft", {"stft"}),
+        ("generation", "from tootlearn import __version__, rng\nimport melody, torch.nn", set()),
+    ],
+)
+def test_an_import_against_the_order_is_seen(module, source, wrong):
+    assert not_before(module, source) == wrong
+
+
+def test_an_import_from_the_parent_package_is_seen():
+    assert imported("from .. import rng\nfrom ..stft import Stft\nfrom .folder import x", "tootlearn.data") == {
+        "rng",
+        "stft",
+        "data.folder",
+    }
+
+
+def test_import_is_cheap():
+    """Only torch and numpy: the others cost from a tenth of a second to seconds, or may fail to import."""
+    code = "import sys, json, tootlearn; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    costly = ("jsonargparse", "librosa", "matplotlib", "numba", "scipy", "sklearn", "soundfile", "torchaudio")
+    assert "tootlearn" in json.loads(done.stdout)
+    assert not set(costly).intersection(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.stem)
+def test_no_module_is_two_ideas(path):
+    assert len(path.read_text("utf8").splitlines()) <= 350
+
+
+# What ships
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory) -> Path:
+    """The built sdist and wheel. Without isolation, which would fetch the build backend."""
+    out = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", out, ROOT]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+def contents(dist: Path) -> dict[str, set[str]]:
+    """The names of the files in the wheel, and in the sdist below its top folder."""
+    (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
+    with zipfile.ZipFile(wheel) as archive, tarfile.open(sdist) as tar:
+        return {
+            "wheel": set(archive.namelist()),
+            "sdist": {member.name.split("/", 1)[1] for member in tar.getmembers() if member.isfile()},
+        }
+
+
+def test_a_model_ships_and_is_small():
+    assert MODELS, "tootlearn/models holds no model"
+    assert sum((ROOT / "tootlearn/models" / name).stat().st_size for name in MODELS) <= 4_000_000
+
+
+def test_wheel_and_sdist_hold_the_package_its_models_and_nothing_else(dist):
+    package = {path.relative_to(ROOT).as_posix() for path in MODULES} | {f"tootlearn/models/{name}" for name in MODELS}
+    package.add("tootlearn/py.typed")
+    info = f"tootlearn-{tootlearn.__version__}.dist-info/"
+    held = contents(dist)
+    assert {name for name in held["wheel"] if not name.startswith(info)} == package
+    assert info + "licenses/LICENSE" in held["wheel"]
+    pages = {"README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "constraints.txt", "pyproject.toml"}
+    assert held["sdist"] - {"PKG-INFO", ".gitignore"} == package | pages
+
+
+def test_an_index_would_accept_wheel_and_sdist(dist):
+    command = [sys.executable, "-m", "twine", "check", "--strict", *dist.iterdir()]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_the_wheel_alone_generates(dist, tmp_path):
+    """Unpacked by itself, with no source beside it: what it does not hold, it does not have."""
+    with zipfile.ZipFile(next(dist.glob("*.whl"))) as archive:
+        archive.extractall(tmp_path / "site")
+    code = (
+        "import sys; sys.path.insert(0, 'site'); import tootlearn; assert 'site' in tootlearn.__path__[0];"
+        "from tootlearn.cli import main; sys.exit(main())"
+    )
+    command = [sys.executable, "-I", "-c", code, "generate", "--count", "1", "--out", "toots"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("toots/*.wav"))) == 1
+    assert (tmp_path / "toots/contact_sheet.png").is_file()
+
+
+# What the files promise
+
+
+def test_one_version():
+    assert re.search(r"^version: (.+)$", text("CITATION.cff"), re.M)[1] == tootlearn.__version__
+    assert re.search(r"^## (\S+)", text("CHANGELOG.md"), re.M)[1] == tootlearn.__version__
+
+
+def test_licence():
+    assert PROJECT["license"] == yaml.safe_load(text("CITATION.cff"))["license"] == "MIT"
+    assert text("LICENSE").startswith("MIT License\n")
+    assert "tootlearn contributors" in text("LICENSE")
+
+
+def requirements(*extras: str) -> list[Requirement]:
+    lists = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][extra] for extra in extras)]
+    return [Requirement(line) for lines in lists for line in lines]
+
+
+def test_extras():
+    extras = set(PROJECT["optional-dependencies"])
+    assert extras == {"train", "eval", "export", "sampled", "book", "test", "all"}
+    (everything,) = PROJECT["optional-dependencies"]["all"]
+    assert Requirement(everything).extras == extras - {"all"}
+
+
+def test_requirements_are_ranges():
+    for requirement in requirements("train", "eval", "export", "sampled", "book", "test"):
+        operators = {specifier.operator for specifier in requirement.specifier}
+        if requirement.name == "jupyter-book":
+            assert str(requirement.specifier) == "==1.0.4.post1"
+        else:
+            assert ">=" in operators, f"{requirement} has no lower end"
+            assert "==" not in operators, requirement
+
+
+def test_constraints_pin_every_requirement_within_its_range():
+    pins = {}
+    for line in text("constraints.txt").splitlines():
+        if not line.startswith("#"):
+            pin = Requirement(line)
+            pins.setdefault(canonicalize_name(pin.name), []).append(next(iter(pin.specifier)))
+    assert all(specifier.operator == "==" for pinned in pins.values() for specifier in pinned)
+    for requirement in requirements("train", "eval", "export", "sampled", "book", "test"):
+        for specifier in pins[canonicalize_name(requirement.name)]:
+            assert requirement.specifier.contains(specifier.version, prereleases=True), requirement
+
+
+def test_conda_environment_installs_everything():
+    environment = yaml.safe_load(text("environment.yml"))
+    assert environment["dependencies"][0] == f"python {PROJECT['requires-python']},<3.14"
+    assert environment["dependencies"][-1] == {"pip": ["--constraint constraints.txt", "--editable .[all]"]}
+
+
+def test_workflow_covers_systems_pythons_lowest_versions_and_the_wheel():
+    workflow = yaml.safe_load(text(".github/workflows/tests.yml"))
+    jobs = workflow["jobs"]
+    matrix = jobs["tested"]["strategy"]["matrix"]
+    assert matrix["os"] == ["ubuntu-latest", "macos-latest", "windows-latest"]
+    named = [line.rsplit(" ", 1)[1] for line in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", line)]
+    assert matrix["python"] == named == ["3.11", "3.12", "3.13"]
+    commands = {name: "\n".join(step.get("run", "") for step in job["steps"]) for name, job in jobs.items()}
+    assert "python run.py test" in commands["tested"]
+    assert "--resolution lowest-direct" in commands["lowest"]
+    assert all(part in commands["package"] for part in ("-m build", "twine check", "tootlearn generate"))
+
+
+def test_every_picture_and_link_in_the_pages_is_there():
+    for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+        for target in re.findall(r"\]\(([^)#]+)\)", text(page)):
+            assert (ROOT / target).is_file(), f"{page} names {target}"
+
+
+def test_no_address_is_invented():
+    """The repository has no home yet: no page names one."""
+    for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "pyproject.toml", "environment.yml"):
+        assert "://" not in text(page), page
+
+
+MACHINE_PATH = re.compile(r"(?<![\w.:/>\])}~*-])/(?:work|root|opt|home|mnt|tmp|Users|private)/\w|(?<!\w)[A-Z]:\\\\?\w")
+
+
+def test_no_file_names_a_path_of_one_machine():
+    named = {name: found[0] for name, content in written().items() if (found := MACHINE_PATH.search(content))}
+    assert not named
+
+
+@pytest.mark.parametrize("path", ["/ho" "me/me/x.wav", "'/t" "mp/x'", "C:" "\\toots", "(/wo" "rk/main)"])
+def test_a_path_of_one_machine_is_seen(path):
+    assert MACHINE_PATH.search(f"load {path}")
+
+
+@pytest.mark.static
+@pytest.mark.parametrize("tool", ["ruff check", "mypy", "codespell"])
+def test_static(tool):
+    """Style, types and spelling: what the hooks and an editor show, without having to install them."""
+    name, *options = tool.split()
+    if name == "codespell":
+        name, options = "codespell_lib", [path.relative_to(ROOT).as_posix() for path in tracked()]
+    done = subprocess.run([sys.executable, "-m", name, *options], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_hooks():
+    (local,) = yaml.safe_load(text(".pre-commit-config.yaml"))["repos"]
+    assert {hook["id"] for hook in local["hooks"]} == {"ruff", "codespell", "notebook-metadata"}
+    assert all(hook["language"] == "system" and hook["entry"] for hook in local["hooks"])
+
+
+# The hook that tidies notebooks
+
+
+def hook():
+    spec = importlib.util.spec_from_file_location("notebook_metadata", ROOT / ".ci/notebook_metadata.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def untidy_notebook() -> dict:
+    return {
+        "nbformat": 4,
+        "nbformat_minor": 5,
+        "metadata": {
+            "kernelspec": {"display_name": "mine (3.12)", "language": "python", "name": "mine"},
+            "language_info": {"name": "python", "version": "3.12.1"},
+            "mystnb": {"execution_timeout": 90},
+            "vscode": {"x": 1},
+        },
+        "cells": [
+            {"cell_type": "markdown", "id": "a", "metadata": {"collapsed": True}, "source": ["# Trött\n"]},
+            {
+                "cell_type": "code",
+                "id": "b",
+                "execution_count": 7,
+                "metadata": {
+                    "tags": ["hide-cell"],
+                    "jupyter": {"source_hidden": True, "outputs_hidden": False},
+                    "execution": {"iopub.execute_input": "now"},
+                },
+                "outputs": [
+                    {"output_type": "execute_result", "execution_count": 7, "data": {}, "metadata": {"isolated": True}},
+                    {"output_type": "stream", "name": "stdout", "text": ["peak -1 dB\n"]},
+                ],
+                "source": ["1"],
+            },
+        ],
+    }
+
+
+def test_hook_takes_out_what_editors_add_and_nothing_else(tmp_path):
+    path = tmp_path / "chapter.ipynb"
+    path.write_text(json.dumps(untidy_notebook()), encoding="utf8")
+    before = path.read_bytes()
+    assert hook().main(["--check", str(path)]) == 1
+    assert path.read_bytes() == before
+    assert hook().main([str(path)]) == 1
+    tidy = json.loads(path.read_text("utf8"))
+    assert tidy["metadata"]["kernelspec"]["name"] == "python3"
+    assert set(tidy["metadata"]) == {"kernelspec", "language_info", "mystnb"}
+    assert tidy["metadata"]["language_info"] == {"name": "python"}
+    heading, code = tidy["cells"]
+    assert heading == {"cell_type": "markdown", "id": "a", "metadata": {}, "source": ["# Trött\n"]}
+    assert code["metadata"] == {"tags": ["hide-cell"], "jupyter": {"source_hidden": True}}
+    assert code["execution_count"] is None
+    result, stream = untidy_notebook()["cells"][1]["outputs"]
+    assert code["outputs"] == [result | {"execution_count": None}, stream]
+    assert "Trött" in path.read_text("utf8")
+    assert hook().main([str(path)]) == hook().main(["--check", str(path)]) == 0
+
+
+def test_notebooks_are_tidy():
+    assert hook().main(["--check", *(str(path) for path in tracked() if path.suffix == ".ipynb")]) == 0

@@ -1,0 +1,148 @@
+"""run.py: what its two commands run, and when they install."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Calls(list[list[str]]):
+    """Stands in for subprocess.run: notes the commands; those for which `fails` is true end with status 1."""
+
+    fails = staticmethod(lambda command: False)
+
+    def __call__(self, command, *, check=False, **_):
+        command = [str(part) for part in command]
+        self.append(command)
+        if "venv" in command:
+            Path(command[-1]).mkdir()
+        elif "--version" in command:  # is there a pip in .venv?
+            return subprocess.CompletedProcess(command, 0 if any("venv" in call for call in self) else 1)
+        status = 1 if self.fails(command) else 0
+        if check and status:
+            raise subprocess.CalledProcessError(status, command)
+        return subprocess.CompletedProcess(command, status)
+
+    @property
+    def installs(self):
+        return [call for call in self if "install" in call]
+
+
+@pytest.fixture
+def run(tmp_path) -> ModuleType:
+    """run.py as it stands in a bare clone: the files that it reads, and no .venv."""
+    for name in ("run.py", "pyproject.toml", "constraints.txt", "tootlearn/__init__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    spec = importlib.util.spec_from_file_location("run_of_clone", tmp_path / "run.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def calls(run, monkeypatch) -> Calls:
+    calls = Calls()
+    monkeypatch.setattr(run.subprocess, "run", calls)
+    return calls
+
+
+def test_readme_has_exactly_the_two_commands(run):
+    blocks = re.findall(r"^```(?:sh|bash|console)?\n(.*?)^```", (ROOT / "README.md").read_text("utf8"), re.M | re.S)
+    assert [line for block in blocks for line in block.splitlines()] == [f"python run.py {name}" for name in run.EXTRAS]
+
+
+def test_ci_runs_the_readmes_second_command():
+    assert "run.py test" in (ROOT / ".ci/run").read_text("utf8")
+
+
+def test_toots_go_to_the_folder_that_the_readme_names_and_options_pass_through(run, calls):
+    assert run.main(["toots", "--kind", "trumpet"]) == 0
+    assert Path(calls[-1][0]).stem == "tootlearn"
+    assert calls[-1][1:] == ["generate", "--out", "toots", "--kind", "trumpet"]
+
+
+def test_test_measures_coverage_unless_given_options(run, calls):
+    run.main(["test"])
+    assert calls[-1][1:] == ["-m", "pytest", "--cov"]
+    run.main(["test", "-k", "stft"])
+    assert calls[-1][1:] == ["-m", "pytest", "-k", "stft"]
+
+
+def test_installs_the_tested_versions_once_for_each_command(run, calls):
+    for name in ("toots", "toots", "test", "toots", "test"):
+        assert run.main([name]) == 0
+    assert [call[-1] for call in calls.installs] == [".", ".[train,test]"]
+    assert all("constraints.txt" in call for call in calls.installs)
+    assert sum("venv" in call for call in calls) == 1
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt", "tootlearn/__init__.py"])
+def test_installs_again_when_a_requirement_or_the_version_changes(run, calls, name):
+    run.main(["test"])
+    with open(run.ROOT / name, "a") as file:
+        file.write("# changed\n")
+    run.main(["test"])
+    assert len(calls.installs) == 2
+
+
+def test_installs_what_is_allowed_where_the_tested_versions_do_not_install(run, calls, capsys):
+    calls.fails = lambda command: "--constraint" in command
+    assert run.main(["test"]) == 0
+    assert ["--constraint" in call for call in calls.installs] == [True, False]
+    assert "tested versions" in capsys.readouterr().err
+
+
+def test_a_failed_installation_is_an_error_and_is_tried_again(run, calls):
+    calls.fails = lambda command: "install" in command
+    assert run.main(["test"]) == 1
+    assert "pytest" not in calls[-1]
+    del calls.fails
+    assert run.main(["test"]) == 0
+    assert calls.installs[-1][-1] == ".[train,test]"
+
+
+def test_the_status_is_that_of_the_command(run, calls):
+    calls.fails = lambda command: "pytest" in command
+    assert run.main(["test"]) == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["tests"], ["--help"]])
+def test_anything_else_shows_the_two_commands_and_runs_nothing(run, calls, capsys, arguments):
+    assert run.main(arguments) == 2
+    assert "run.py toots" in capsys.readouterr().err
+    assert calls == []
+
+
+def test_an_old_python_is_told_so(run, calls, capsys, monkeypatch):
+    monkeypatch.setattr(run.sys, "version_info", (3, 10, 13))
+    assert run.main(["test"]) == 2
+    assert "3.11" in capsys.readouterr().err
+    assert calls == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a script of the shell")
+def test_ci_fails_where_there_is_no_fit_python(tmp_path):
+    for name in ("python3", "python3.13", "python3.12", "python3.11", "python"):  # each is found, and too old
+        (tmp_path / name).write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    path = os.pathsep.join([str(tmp_path), "/usr/bin", "/bin"])
+    done = subprocess.run(["bash", ROOT / ".ci/run"], env={"PATH": path}, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "3.11" in done.stderr
+
+
+def test_a_broken_environment_is_not_usable(run):
+    run.PYTHON.parent.mkdir(parents=True)
+    assert not run.usable()
+    shutil.copy(sys.executable, run.PYTHON)
+    run.PYTHON.write_bytes(b"")
+    assert not run.usable()
