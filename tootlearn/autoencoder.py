@@ -1,0 +1,183 @@
+"""Encoder and decoder as one: the plain autoencoder, the conditional generator, and the model that may hold both.
+
+Two latents make two claims. *Reconstruction*: a sound goes to z, and the decoder gets z and nothing else. *Generation*: the
+decoder gets the controls and a small residual latent that holds what they leave open; it can be drawn from a prior.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tootlearn.audio import InputError
+from tootlearn.controls import Kind
+from tootlearn.decoder import Condition, ConditionalDecoder, Decoder, Drawing
+from tootlearn.encoder import Encoder
+from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd, FrontEndConfig
+from tootlearn.normalization import Normalizer
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """The plain autoencoder; the defaults are the baseline.
+
+    Args:
+        latent: Z, the numbers that the decoder gets.
+        encoder_widths: channels of the encoder's convolutions.
+        stride: of the encoder's convolutions over time.
+        pooling: "mean" over time, or "flatten".
+        decoder_start: channels of the vector once it is expanded over time.
+        decoder_widths: channels of the transposed convolutions, each of which doubles the frames.
+        residual: residual blocks after each convolution; 0: ReLU and batch normalisation instead.
+    """
+
+    latent: int = 128
+    encoder_widths: tuple[int, ...] = (32, 64, 128)
+    stride: int = 1
+    pooling: str = "mean"
+    decoder_start: int = 128
+    decoder_widths: tuple[int, ...] = (64, 32)
+    residual: int = 0
+
+    def __post_init__(self) -> None:
+        if self.pooling not in ("mean", "flatten"):
+            raise InputError(f'pooling is "mean" or "flatten", not {self.pooling!r}')
+        if min(self.latent, self.stride, *self.encoder_widths, *self.decoder_widths) < 1 or self.residual < 0:
+            raise InputError(f"latent, stride and widths are 1 or more and residual 0 or more, not {self}")
+        if self.residual and any(width % 8 for width in (*self.encoder_widths, *self.decoder_widths)):
+            raise InputError(f"with residual blocks widths are multiples of 8, not {self.encoder_widths} and {self.decoder_widths}")
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """The conditional generator.
+
+    Args:
+        residual: Z, size of the residual latent.
+        width: channels inside the decoder, a multiple of 8.
+        blocks: residual blocks of the decoder.
+        conditioning: "film" or "concat"; see `ConditionalDecoder`.
+        encoder_widths: channels of the encoder's convolutions, each of which halves the frames.
+    """
+
+    residual: int = 8
+    width: int = 192
+    blocks: int = 4
+    conditioning: str = "film"
+    encoder_widths: tuple[int, ...] = (64, 64, 64)
+
+    def __post_init__(self) -> None:
+        if self.conditioning not in ("film", "concat"):
+            raise InputError(f'conditioning is "film" or "concat", not {self.conditioning!r}')
+        if not 1 <= self.residual <= 16:
+            raise InputError(f"the residual latent has 1 to 16 numbers, not {self.residual}")
+        if self.width < 8 or self.width % 8 or self.blocks < 1:
+            raise InputError(f"width is a multiple of 8 and blocks 1 or more, not {self.width} and {self.blocks}")
+
+
+class Autoencoder(nn.Module):
+    """Standardised log-mel -> z -> standardised log-mel; the decoder sees z alone.
+
+    Shape: (B, M, T) -> (B, M, T); `encode` gives (B, Z).
+    """
+
+    def __init__(self, config: AutoencoderConfig, mels: int, frames: int) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(
+            mels, frames, config.encoder_widths, config.stride, config.residual, config.pooling, config.latent
+        )
+        self.decoder = Decoder(
+            config.latent, mels, frames, config.decoder_widths, config.decoder_start, config.residual
+        )
+
+    def encode(self, x: Tensor) -> Tensor:
+        """(B, M, T) -> (B, Z)."""
+        z: Tensor = self.encoder(x)
+        return z
+
+    def decode(self, z: Tensor) -> Tensor:
+        """(B, Z) -> (B, M, T)."""
+        x: Tensor = self.decoder(z)
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decode(self.encode(x))
+
+
+class Generator(nn.Module):
+    """Controls and a residual latent -> log-mel; a conditional variational autoencoder (Sohn et al. 2015).
+
+    The encoder is for training, and to find the residual of a given sound. The prior is a Gaussian for each kind, fitted after
+    training to where the encoder puts that kind's sounds (ex-post density estimation: Ghosh et al. 2020).
+    """
+
+    prior_mean: Tensor
+    prior_scale: Tensor
+
+    def __init__(self, config: GeneratorConfig, front_end: FrontEndConfig, frames: int, kinds: Sequence[Kind]) -> None:
+        super().__init__()
+        self.config = config
+        stacked = front_end.mels + len(kinds) + 4  # the controls lie on the bands as constant channels
+        self.encoder = Encoder(stacked, frames, config.encoder_widths, 2, 1, "flatten", 2 * config.residual)
+        self.decoder = ConditionalDecoder(
+            front_end, frames, kinds, config.residual, config.width, config.blocks, config.conditioning
+        )
+        self.register_buffer("prior_mean", torch.zeros(len(kinds), config.residual))
+        self.register_buffer("prior_scale", torch.eye(config.residual).repeat(len(kinds), 1, 1))
+
+    def encode(self, x: Tensor, controls: Condition) -> tuple[Tensor, Tensor]:
+        """Standardised log-mel (B, M, T) -> mean and log standard deviation of the residual, each (B, Z)."""
+        kinds = nn.functional.one_hot(controls.kind, len(self.prior_mean)).to(x.dtype)
+        constant = torch.cat([kinds, controls.numbers], 1)[..., None].expand(-1, -1, x.shape[2])
+        mean, log_scale = self.encoder(torch.cat([x, constant], 1)).chunk(2, 1)
+        return mean, log_scale.clamp(-6, 2)
+
+    def decode(self, controls: Condition, z: Tensor) -> Drawing:
+        """Controls and residual (B, Z) -> log-mel and its spread, each (B, M, T)."""
+        drawing: Drawing = self.decoder(controls, z)
+        return drawing
+
+    def sample_prior(self, kind: Tensor, noise: Tensor) -> Tensor:
+        """Standard normal numbers (B, Z) -> residuals (B, Z) as toots of these kinds (B,) have them."""
+        return self.prior_mean[kind] + torch.einsum("bij,bj->bi", self.prior_scale[kind], noise)
+
+    @torch.no_grad()
+    def fit_prior(self, z: Tensor, kind: Tensor) -> None:
+        """Set the prior from the residuals (B, Z) of training sounds of these kinds (B,)."""
+        for k in range(len(self.prior_mean)):
+            own = z[kind == k].double()
+            if len(own) > self.config.residual:
+                self.prior_mean[k] = own.mean(0)
+                jitter = 1e-6 * torch.eye(z.shape[1], dtype=torch.float64, device=z.device)
+                self.prior_scale[k] = torch.linalg.cholesky(own.T.cov() + jitter)
+
+
+class TootModel(nn.Module):
+    """What a model file holds: front end, normalizer, and a generator, an autoencoder or both.
+
+    Args:
+        front_end: what its log-mels are made with.
+        normalizer: the statistics of its training data.
+        kinds: the kinds that it knows.
+        generator, autoencoder: their configs, or None.
+    """
+
+    def __init__(
+        self,
+        front_end: FrontEndConfig,
+        normalizer: Normalizer,
+        kinds: Sequence[Kind],
+        generator: GeneratorConfig | None = None,
+        autoencoder: AutoencoderConfig | None = None,
+    ) -> None:
+        super().__init__()
+        self.front_end = FrontEnd(front_end)
+        self.frames = self.front_end.frames(WINDOW_SAMPLES)
+        self.normalizer = normalizer
+        self.kinds = tuple(kinds)
+        self.generator = Generator(generator, front_end, self.frames, kinds) if generator else None
+        self.autoencoder = Autoencoder(autoencoder, front_end.mels, self.frames) if autoencoder else None

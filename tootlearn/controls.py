@@ -1,0 +1,154 @@
+"""Controls: what the user of the generator asks for, their ranges and their units.
+
+``kind``        which family of toots: a name
+``pitch``       Hz: the f0; of a chord or of two reeds the lowest note, of a slide its start, of a trill its mean
+``duration``    s: first to last crossing of -40 dB below the peak, by the 10 ms RMS envelope
+``brightness``  0 to 1: spectral centroid in octaves above the pitch; 0 and 1 are the kind's 5th and 95th percentile
+``loudness``    dBFS: RMS over the duration
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tootlearn.audio import InputError
+
+LOUDNESS_RANGE = (-36.0, -6.0)  # dBFS
+ONSET_SAMPLES = 512  # silence before a toot in the window of the models, so that a whole frame sees its attack
+_SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One family of toots and the range of its controls.
+
+    Args:
+        name: what the user types.
+        pitch: lowest and highest pitch, Hz.
+        duration: shortest and longest duration, s.
+        octaves: what brightness 0 and 1 mean: spectral centroid in octaves above the pitch.
+        intervals: the notes that sound together, as multiples of the pitch; (1,) for a single note.
+        steady: whether it has one steady f0, so that a pitch tracker applies.
+    """
+
+    name: str
+    pitch: tuple[float, float]
+    duration: tuple[float, float]
+    octaves: tuple[float, float]
+    intervals: tuple[float, ...] = (1.0,)
+    steady: bool = True
+
+    def __post_init__(self) -> None:
+        for field in ("pitch", "duration", "octaves"):
+            low, high = getattr(self, field)
+            if not low < high or (field != "octaves" and low <= 0):
+                raise ValueError(f"{self.name}: {field} needs a positive range (low, high), got {(low, high)}")
+        if not self.intervals or min(self.intervals) != 1.0:
+            raise ValueError(f"{self.name}: the lowest interval must be 1, got {self.intervals}")
+
+    def brightness(self, octaves: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Centroid in octaves above the pitch, shape (...), to brightness, shape (...)."""
+        low, high = self.octaves
+        return (octaves - low) / (high - low)
+
+    def as_json(self) -> dict[str, Any]:
+        """The kind as the model file holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Kind:
+        """The inverse of :meth:`as_json`."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The controls of a batch of B toots, each an array of shape (B,)."""
+
+    kind: NDArray[np.int64]  # index into the list of kinds
+    pitch: NDArray[np.float64]  # Hz
+    duration: NDArray[np.float64]  # s
+    brightness: NDArray[np.float64]  # 0 to 1
+    loudness: NDArray[np.float64]  # dBFS
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    def __getitem__(self, rows: Any) -> Controls:
+        """The batch of these rows: a slice, a mask or an array of indices."""
+        return Controls(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+    @staticmethod
+    def concatenate(parts: Sequence[Controls]) -> Controls:
+        """One batch from several."""
+        return Controls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Controls)))
+
+
+def parse_pitch(text: str | float) -> float:
+    """A pitch in Hz from a number of Hz, a note name or a MIDI number.
+
+    Args:
+        text: ``440``, ``"440"``, ``"440 Hz"``; ``"A4"``, ``"Bb3"``, ``"f#5"``; ``"midi 69"``, ``"midi:57.5"``.
+
+    Returns:
+        Hz; A4 is 440 Hz, equal temperament (ISO 16).
+
+    Raises:
+        InputError: if it cannot be read as any of them.
+    """
+    word = str(text).strip()
+    note = re.fullmatch(r"([A-Ga-g])([#♯b♭]?)(-?\d)", word)
+    midi = re.fullmatch(r"midi[ :]?(-?\d+(?:\.\d+)?)", word, re.IGNORECASE)
+    number = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)(?: ?hz)?", word, re.IGNORECASE)
+    if note:
+        letter, accidental, octave = note.groups()
+        shift = {"": 0, "#": 1, "♯": 1, "b": -1, "♭": -1}[accidental]
+        return midi_to_hz(_SEMITONES[letter.upper()] + shift + 12 * (int(octave) + 1))
+    if midi:
+        return midi_to_hz(float(midi[1]))
+    if number and float(number[1]) > 0:
+        return float(number[1])
+    raise InputError(f"cannot read {word!r} as a pitch: give Hz (440), a note (A4, Bb3, F#5) or MIDI (midi:69)")
+
+
+def midi_to_hz(midi: float) -> float:
+    """MIDI note number to Hz: 69 is 440 Hz, 12 to the octave."""
+    return 440.0 * 2.0 ** ((midi - 69.0) / 12.0)
+
+
+def hz_to_midi(hz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Hz to MIDI note number, shape (...)."""
+    return np.asarray(69.0 + 12.0 * np.log2(np.asarray(hz) / 440.0))
+
+
+def find_kind(name: str, kinds: Sequence[Kind]) -> int:
+    """The index of the kind called ``name``.
+
+    Raises:
+        InputError: if there is none; it names the nearest and all of them.
+    """
+    names = [kind.name for kind in kinds]
+    if name in names:
+        return names.index(name)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.3)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise InputError(f"unknown kind {name!r}: {hint}This model knows {', '.join(names)}")
+
+
+def check_range(name: str, value: float, low: float, high: float, unit: str) -> float:
+    """``value`` if it lies in [low, high].
+
+    Raises:
+        InputError: otherwise, also for NaN; it names the range.
+    """
+    if not (math.isfinite(value) and low * (1 - 1e-9) <= value <= high * (1 + 1e-9) if low > 0 else low <= value <= high):
+        raise InputError(f"{name} {value:g}{unit} is out of range: give {low:g} to {high:g}{unit}")
+    return float(value)

@@ -1,0 +1,176 @@
+"""The decoder: a 1D CNN that draws a log-mel spectrogram from a few numbers.
+
+`Decoder` gets a latent and nothing else. `ConditionalDecoder` gets the controls too, and a small residual latent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tootlearn.controls import LOUDNESS_RANGE, ONSET_SAMPLES, Controls, Kind
+from tootlearn.front_end import FrontEndConfig
+from tootlearn.layers import TIME_FEATURES, HarmonicComb, ResidualBlock, time_features
+
+
+class Decoder(nn.Module):
+    """Latent to log-mel, by transposed convolutions.
+
+    A pooled latent has no time axis. The first layer gives it one by learned weights; repeating it over time could not draw
+    anything that changes (a convolution of a constant is a constant).
+
+    Args:
+        latent: Z.
+        mels: M.
+        frames: T; a multiple of 2^len(widths).
+        widths: channels of each transposed convolution (kernel 4, stride 2).
+        start: channels before the first.
+        residual: residual blocks after each of them in place of batch normalisation.
+
+    Shape: (B, Z) -> (B, M, T).
+    """
+
+    def __init__(
+        self, latent: int, mels: int, frames: int, widths: tuple[int, ...] = (64, 32), start: int = 128, residual: int = 0
+    ) -> None:
+        super().__init__()
+        self.start = start
+        self.expand = nn.Linear(latent, start * (frames // 2 ** len(widths)))
+        layers: list[nn.Module] = []
+        before = start
+        for width in widths:
+            layers += [nn.ConvTranspose1d(before, width, 4, stride=2, padding=1)]
+            layers += [ResidualBlock(width) for _ in range(residual)] if residual else [nn.ReLU(), nn.BatchNorm1d(width)]
+            before = width
+        self.layers = nn.Sequential(*layers)
+        self.out = nn.Conv1d(before, mels, 1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        h = self.expand(z).unflatten(1, (self.start, -1))  # (B, C, T / 2^n)
+        x: Tensor = self.out(self.layers(h))
+        return x
+
+
+class Condition(NamedTuple):
+    """Controls as a network takes them, for a batch of B."""
+
+    kind: Tensor  # (B,) int64
+    octave: Tensor  # (B,) log2 of the pitch in Hz
+    duration: Tensor  # (B,) s
+    numbers: Tensor  # (B, 4) pitch, duration, brightness, loudness, each about -1 to 1
+
+    @classmethod
+    def of(cls, controls: Controls, device: torch.device | str = "cpu") -> Condition:
+        """From controls as the user means them."""
+
+        def column(values: object) -> Tensor:
+            return torch.as_tensor(values, dtype=torch.float32, device=device)
+
+        octave, duration = column(controls.pitch).log2(), column(controls.duration)
+        middle, half = sum(LOUDNESS_RANGE) / 2, (LOUDNESS_RANGE[1] - LOUDNESS_RANGE[0]) / 2
+        numbers = [
+            (octave - 8.5) / 2,  # 90 Hz to 1.4 kHz
+            (duration.log2() + 1) / 2,  # .125 to 2 s, and beyond
+            column(controls.brightness) * 2 - 1,
+            (column(controls.loudness) - middle) / half,
+        ]
+        return cls(torch.as_tensor(controls.kind, device=device), octave, duration, torch.stack(numbers, 1))
+
+
+class Drawing(NamedTuple):
+    """What the conditional decoder draws: the log-mel, and how far a real one strays from it."""
+
+    log_mel: Tensor  # (B, M, T), natural logarithm
+    log_spread: Tensor  # (B, M, T), log of the standard deviation about it
+
+
+class ConditionalDecoder(nn.Module):
+    """Controls and residual latent to log-mel: harmonics and noise, each with an envelope that the network draws.
+
+    In the log, a tone is its harmonic comb plus its spectral envelope, and tone and breath add up as powers of e:
+
+        log_mel = log(exp(tone + log comb(f0)) + exp(breath) + floor)
+
+    The network draws tone (B, M, T), breath (B, M, T) and a bend of f0 (B, 1, T) in octaves; the comb of a kind with several
+    notes is the sum of theirs, at levels that it draws too. (Harmonics plus noise: Serra and Smith 1990, Engel et al. 2020.)
+
+    Args:
+        front_end: what the log-mels are made with.
+        frames: T, a multiple of 4.
+        kinds: the kinds; their intervals are the notes of the comb.
+        residual: size Z of the residual latent.
+        width: channels C inside.
+        blocks: residual blocks.
+        conditioning: how the controls reach the blocks: "film" modulates each, "concat" stacks them on the input alone.
+
+    Shape: Condition of B and (B, Z) -> Drawing of (B, M, T).
+    """
+
+    STRIDE = 4  # the inside works at a quarter of the frame rate
+
+    def __init__(
+        self,
+        front_end: FrontEndConfig,
+        frames: int,
+        kinds: Sequence[Kind],
+        residual: int,
+        width: int = 192,
+        blocks: int = 4,
+        conditioning: str = "film",
+    ) -> None:
+        super().__init__()
+        mels, notes = front_end.mels, max(len(kind.intervals) for kind in kinds)
+        self.mels, self.log_floor = mels, math.log(front_end.floor)
+        self.comb = HarmonicComb(front_end)
+        octaves = torch.full((len(kinds), notes), -math.inf)  # a note that a kind lacks has no level
+        for row, kind in zip(octaves, kinds, strict=True):
+            row[: len(kind.intervals)] = torch.tensor(kind.intervals).log2()
+        self.intervals: Tensor
+        self.register_buffer("intervals", octaves, persistent=False)
+        self.time: Tensor
+        seconds = (torch.arange(frames) * front_end.hop - ONSET_SAMPLES) / front_end.sample_rate
+        self.register_buffer("time", seconds, persistent=False)
+        self.kind = nn.Embedding(len(kinds), 32)
+        self.condition = nn.Sequential(nn.Linear(32 + 4 + residual, 128), nn.SiLU(), nn.Linear(128, 128), nn.SiLU())
+        self.levels = nn.Linear(128, notes)
+        self.enter = nn.Conv1d(TIME_FEATURES * self.STRIDE + mels + 128, width, 3, padding=1)
+        modulation = 128 if conditioning == "film" else 0
+        self.blocks = nn.ModuleList(ResidualBlock(width, modulation, 2 ** (i % 3)) for i in range(blocks))
+        self.norm = nn.GroupNorm(8, width)
+        self.out = nn.Conv1d(width, (3 * mels + 1) * self.STRIDE, 1)
+        nn.init.zeros_(self.levels.weight)
+        nn.init.zeros_(self.levels.bias)
+
+    def forward(self, controls: Condition, z: Tensor) -> Drawing:
+        condition = self.condition(torch.cat([self.kind(controls.kind), controls.numbers, z], 1))  # (B, 128)
+        ratios = self.intervals[controls.kind]  # (B, notes)
+        level = torch.where(ratios.isfinite(), self.levels(condition), -math.inf).softmax(1)  # (B, notes)
+        ratios = ratios.clamp_min(0)
+        steady = self.log_comb(controls.octave[:, None, None] + ratios[:, None], level)  # (B, 1, M)
+
+        time = time_features(self.time, controls.duration).unflatten(2, (-1, self.STRIDE))  # (B, 20, T / 4, 4)
+        time = time.transpose(2, 3).flatten(1, 2)  # (B, 80, T / 4)
+        constant = torch.cat([steady[:, 0], condition], 1)[..., None].expand(-1, -1, time.shape[2])
+        h = self.enter(torch.cat([time, constant], 1))  # (B, C, T / 4)
+        for block in self.blocks:
+            h = block(h, condition)
+        drawn = self.out(F.silu(self.norm(h))).unflatten(1, (-1, self.STRIDE))  # (B, 3 M + 1, 4, T / 4)
+        drawn = drawn.transpose(2, 3).flatten(2)  # (B, 3 M + 1, T): sub-pixel in time
+        tone, breath, spread, bend = drawn.split([self.mels, self.mels, self.mels, 1], 1)
+
+        slow = F.avg_pool1d(bend, self.STRIDE).tanh()  # (B, 1, T / 4): at most an octave
+        octave = controls.octave[:, None] + slow[:, 0]  # (B, T / 4)
+        comb = self.log_comb(octave[..., None] + ratios[:, None], level)  # (B, T / 4, M)
+        comb = F.interpolate(comb.transpose(1, 2), scale_factor=self.STRIDE, mode="linear")  # (B, M, T)
+        together = torch.logaddexp(2 * tone + comb, 2 * breath - 6)
+        return Drawing(self.log_floor + F.softplus(2 * (together - self.log_floor)) / 2, spread - 1)
+
+    def log_comb(self, octave: Tensor, level: Tensor) -> Tensor:
+        """log2 f0 of each note (B, T, notes) and their levels (B, notes) -> log of the comb (B, T, M)."""
+        bands = self.comb(octave)  # (B, T, notes, M)
+        return (torch.einsum("btnm,bn->btm", bands, level) + 1e-4).log()

@@ -1,0 +1,139 @@
+"""Building blocks that encoder and decoder share, and what the physics of a toot gives the decoder for free.
+
+Two features spare the network from learning what is known: `time_features`, because an attack happens at the beginning and a
+release at the end, whatever the duration; and `HarmonicComb`, because a pitch is a row of harmonics.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tootlearn.front_end import FrontEndConfig
+from tootlearn.mel import mel_filterbank
+
+_ATTACKS = (0.006, 0.012, 0.025, 0.05, 0.1, 0.2, 0.4)  # s: time constants after the onset
+_RELEASES = (0.004, 0.012, 0.035, 0.1)  # s: widths of the step at the end
+_TAILS = (0.02, 0.06, 0.2)  # s: time constants before the end
+
+
+class FiLM(nn.Module):
+    """Feature-wise linear modulation: a condition scales and shifts each channel (Perez et al. 2018).
+
+    Shape: features (B, C, T) and condition (B, D) -> (B, C, T). It starts as the identity.
+    """
+
+    def __init__(self, condition: int, channels: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(condition, 2 * channels)
+        nn.init.zeros_(self.project.weight)
+        nn.init.zeros_(self.project.bias)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        scale, shift = self.project(condition)[..., None].chunk(2, dim=1)  # (B, C, 1) each
+        return x * (1 + scale) + shift
+
+
+class ResidualBlock(nn.Module):
+    """x + conv1x1(silu(conv3(silu(modulated(norm(x)))))); the branch starts at zero, so the block starts as the identity.
+
+    Args:
+        channels: C.
+        condition: size D of the condition that modulates it by FiLM; 0 for none.
+        dilation: of the convolution over time.
+
+    Shape: (B, C, T) and, if any, (B, D) -> (B, C, T).
+    """
+
+    def __init__(self, channels: int, condition: int = 0, dilation: int = 1) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(8, channels)
+        self.film = FiLM(condition, channels) if condition else None
+        self.mix = nn.Conv1d(channels, channels, 3, padding=dilation, dilation=dilation)
+        self.out = nn.Conv1d(channels, channels, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        h = self.norm(x)
+        if self.film is not None and condition is not None:
+            h = self.film(h, condition)
+        return x + self.out(F.silu(self.mix(F.silu(h))))
+
+
+def time_features(time: Tensor, duration: Tensor) -> Tensor:
+    """Where in a toot each frame lies.
+
+    Args:
+        time: s since the onset, shape (T,).
+        duration: s, shape (B,).
+
+    Returns:
+        Shape (B, 20, T), each in [-1, 1]: exponentials since the onset, steps and exponentials about the end, the share of the
+        duration gone, and before the onset.
+    """
+    since = time.clamp_min(0)[None]  # (1, T)
+    past = time[None] - duration[:, None]  # (B, T): s after the end
+    rows = [torch.exp(-since / tau).expand_as(past) for tau in _ATTACKS]
+    rows += [torch.tanh(past / width) for width in _RELEASES]
+    rows += [torch.exp(past.clamp_max(0) / tau) for tau in _TAILS]
+    rows += [torch.exp(-past.clamp_min(0) / tau) for tau in _TAILS]
+    rows += [(since / duration[:, None]).clamp_max(1), torch.tanh(time / 0.01).expand_as(past), torch.ones_like(past)]
+    return torch.stack(rows, 1)
+
+
+TIME_FEATURES = len(_ATTACKS) + len(_RELEASES) + 2 * len(_TAILS) + 3
+
+
+class HarmonicComb(nn.Module):
+    """What the mel bands of a harmonic tone look like: one row of a table for each pitch.
+
+    The magnitude spectrum of harmonics of amplitude 1 at multiples of f0, seen through the Hann window, is summed by the mel
+    filterbank. Rows are 10 cents apart and interpolated linearly, so that the result is differentiable in the pitch.
+
+    Args:
+        front_end: whose window and bands.
+        low, high: range of f0, Hz; what lies outside is held at the ends.
+    """
+
+    STEPS = 120  # rows an octave
+    table: Tensor
+
+    def __init__(self, front_end: FrontEndConfig, low: float = 20.0, high: float = 8000.0) -> None:
+        super().__init__()
+        self.low = math.log2(low)
+        rows = int((math.log2(high) - self.low) * self.STEPS) + 2
+        f0 = 2 ** (self.low + torch.arange(rows, dtype=torch.float64) / self.STEPS)
+        bank = mel_filterbank(front_end.sample_rate, front_end.n_fft, front_end.mels, front_end.fmin, front_end.fmax)
+        self.register_buffer("table", _harmonic_magnitude(f0, front_end).float() @ bank.T, persistent=False)  # (rows, M)
+
+    def forward(self, octave: Tensor) -> Tensor:
+        """log2 of f0 in Hz, shape (...) -> mel bands of unit harmonics (..., M), non-negative."""
+        position = ((octave - self.low) * self.STEPS).clamp(0, len(self.table) - 1.001)
+        row = position.floor().long()
+        part = (position - row)[..., None]
+        return torch.lerp(self.table[row], self.table[row + 1], part)
+
+
+def _harmonic_magnitude(f0: Tensor, front_end: FrontEndConfig) -> Tensor:
+    """Magnitude spectra (P, F) of unit harmonics of f0 (P,) Hz, magnitudes added: what a Hann frame shows where they are resolved."""
+    n_fft, rate = front_end.n_fft, front_end.sample_rate
+    spectrum = torch.zeros(len(f0), n_fft // 2 + 1 + 8, dtype=torch.float64)  # four bins of margin at both ends
+    for number in range(1, int(rate / 2 / float(f0.min())) + 1):
+        there = (number * f0 < rate / 2).nonzero()[:, 0]
+        place = number * f0[there] * n_fft / rate
+        nearest = place.round().long()
+        for offset in range(-3, 4):
+            lobe = _hann_transform(nearest + offset - place) * (n_fft / 4)
+            spectrum[there, nearest + offset + 4] += lobe
+    return spectrum[:, 4:-4]
+
+
+def _hann_transform(bins: Tensor) -> Tensor:
+    """Magnitude of the Hann window's transform this many bins off its centre, 1 at the centre: sinc(x) / (1 - x^2)."""
+    near = (bins.abs() - 1).abs() < 1e-6
+    safe = torch.where(near, torch.zeros_like(bins), bins)
+    return torch.where(near, torch.full_like(bins, 0.5), torch.sinc(safe) / (1 - safe**2)).abs()

@@ -1,0 +1,56 @@
+"""What training minimises.
+
+The squared error of standardised log-mels is, up to constants, minus the log-likelihood of a Gaussian of fixed width about what the
+network draws; `spread_likelihood` lets the width vary. Frames long after the end count little, or silence would be most of what is
+learned.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tootlearn.controls import ONSET_SAMPLES
+
+SILENT_WEIGHT = 0.1  # of a frame later than .1 s after the end
+
+
+def frame_weights(duration: Tensor, frames: int, hop: int, sample_rate: int) -> Tensor:
+    """How much each frame of the window counts.
+
+    Args:
+        duration: of the toots, s, shape (B,).
+        frames, hop, sample_rate: of the front end.
+
+    Returns:
+        Shape (B, T): 1 until .1 s after the end, .1 after that, scaled to a mean of 1 over the batch.
+    """
+    time = (torch.arange(frames, device=duration.device) * hop - ONSET_SAMPLES) / sample_rate
+    weight = torch.where(time[None] > duration[:, None] + 0.1, SILENT_WEIGHT, 1.0)
+    return weight / weight.mean()
+
+
+def squared_error(x: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean squared error of (B, M, T), the frames weighted by (B, T); a scalar."""
+    return ((x - target).square().mean(1) * weight).mean()
+
+
+def spread_likelihood(error: Tensor, log_spread: Tensor, weight: Tensor) -> Tensor:
+    """Negative log-likelihood, less a constant, of errors under a Gaussian of this log standard deviation.
+
+    Args:
+        error, log_spread: shape (B, M, T). The error is taken as given: a network that may buy likelihood by widening the spread
+            stops looking for the mean (Seitzer et al. 2022), so the mean learns by `squared_error` alone.
+        weight: shape (B, T).
+
+    Returns:
+        A scalar.
+    """
+    log_spread = log_spread.clamp(-4, 2)
+    likelihood = log_spread + 0.5 * (error.detach() * torch.exp(-log_spread)).square()
+    return (likelihood.mean(1) * weight).mean()
+
+
+def divergence(mean: Tensor, log_scale: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of Gaussians (B, Z) from the standard normal, in nats; mean over the batch of the sum over Z."""
+    return 0.5 * (mean.square() + (2 * log_scale).exp() - 1 - 2 * log_scale).sum(1).mean()

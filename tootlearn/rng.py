@@ -1,0 +1,84 @@
+"""Random numbers that are the same everywhere: a counter-based generator.
+
+Number ``i`` of stream ``stream`` of ``seed`` is a pure function of the three integers: nothing is stored, nothing is
+shared, and a batch of any size draws the same numbers as its members one by one. All arithmetic is on unsigned 32-bit
+words, so that the same few lines give the same words in JavaScript (``Math.imul`` and ``>>> 0``).
+
+    T(x):  x ^= x >> 17;  x *= ed5ad4bb;  x ^= x >> 11;  x *= ac4c1b51;  x ^= x >> 15;  x *= 31848bab;  x ^= x >> 14
+    k1   = T(low ^ T(high ^ T(stream)))      low, high: the seed's lower 32 and upper 21 bits
+    k2   = T(k1 ^ 9e3779b9)
+    word(i)    = T(T(i ^ k1) + k2)
+    uniform(i) = (word(i) + 1/2) / 2^32                                      in the open interval (0, 1)
+    normal(2j), normal(2j + 1) = sqrt(-2 ln uniform(2j)) (cos, sin)(2 pi uniform(2j + 1))         Box-Muller
+
+``T`` is Wellons' "triple32", a bijection of 32-bit words with a bias near the limit of what a random one has
+(C. Wellons, "Prospecting for hash functions", 2018). Two rounds of it under two keys make the streams independent.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+MAX_SEED = 2**53 - 1  # the largest integer that JavaScript holds exactly
+_GOLDEN = np.uint32(0x9E3779B9)
+_CHILDREN = 0xC411D  # the stream that child seeds are drawn from
+
+
+def _triple32(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    x = x ^ (x >> np.uint32(17))
+    x *= np.uint32(0xED5AD4BB)
+    x ^= x >> np.uint32(11)
+    x *= np.uint32(0xAC4C1B51)
+    x ^= x >> np.uint32(15)
+    x *= np.uint32(0x31848BAB)
+    x ^= x >> np.uint32(14)
+    return x
+
+
+def words(seed: ArrayLike, stream: int, count: int, start: int = 0) -> NDArray[np.uint32]:
+    """``count`` random words of a stream, from its word ``start`` on.
+
+    Args:
+        seed: one integer in [0, 2^53), or an array of them, shape (...).
+        stream: which of the 2^32 independent streams of the seed.
+        count: how many words.
+        start: the index of the first.
+
+    Returns:
+        Words, shape (..., count), uint32.
+
+    Raises:
+        ValueError: if a seed, the stream or an index is out of range.
+    """
+    seeds = np.asarray(seed)
+    if seeds.dtype.kind not in "iu" or np.any(seeds < 0) or np.any(seeds > MAX_SEED):
+        raise ValueError(f"a seed is an integer from 0 to {MAX_SEED}, got {seed!r}")
+    if not 0 <= stream < 2**32 or not 0 <= start <= start + count <= 2**32:
+        raise ValueError(f"streams and indices are integers from 0 to 2^32 - 1, got {stream!r} and {start!r} + {count!r}")
+    wide = np.atleast_1d(seeds).astype(np.uint64)
+    low, high = (wide & np.uint64(0xFFFFFFFF)).astype(np.uint32), (wide >> np.uint64(32)).astype(np.uint32)
+    key1 = _triple32(low ^ _triple32(high ^ _triple32(np.full_like(low, stream))))[..., None]
+    key2 = _triple32(key1 ^ _GOLDEN)
+    counters = np.arange(start, start + count, dtype=np.uint32)
+    return _triple32(_triple32(counters ^ key1) + key2).reshape(*seeds.shape, count)
+
+
+def uniform(seed: ArrayLike, stream: int, count: int) -> NDArray[np.float64]:
+    """Uniform numbers in the open interval (0, 1), shape (..., count); arguments as for :func:`words`."""
+    return (words(seed, stream, count) + 0.5) / 2.0**32
+
+
+def normal(seed: ArrayLike, stream: int, count: int) -> NDArray[np.float64]:
+    """Standard normal numbers by Box-Muller, shape (..., count); arguments as for :func:`words`."""
+    pairs = uniform(seed, stream, count + count % 2)
+    radius, angle = np.sqrt(-2 * np.log(pairs[..., 0::2])), 2 * np.pi * pairs[..., 1::2]
+    drawn = np.empty(pairs.shape)
+    drawn[..., 0::2], drawn[..., 1::2] = radius * np.cos(angle), radius * np.sin(angle)
+    return drawn[..., :count]
+
+
+def child(seed: int, index: int) -> int:
+    """The seed of member ``index`` of the set of sounds that ``seed`` stands for, whatever the size of that set."""
+    low, high = words(seed, _CHILDREN, 2, start=2 * index).tolist()
+    return int(low + ((high & 0x1FFFFF) << 32))
