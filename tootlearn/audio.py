@@ -1,7 +1,7 @@
 """Sound in and out: files to waves and back, resampling, trimming and levels.
 
-A wave is a float32 tensor of shape (..., N) in [-1, 1]. Everything here checks what it is given, because this is where the
-outside world comes in: an `InputError` says what is wrong, with which file, and what to do about it.
+A wave is a float32 tensor of shape (..., N) in [-1, 1]. Everything here checks what it is given, because this is where
+the outside world comes in: an `InputError` says what is wrong, with which file, and what to do about it.
 """
 
 import io
@@ -66,9 +66,9 @@ def load(path: str | os.PathLike[str], sample_rate: int | None = None) -> tuple[
 def save(path: str | os.PathLike[str], wave: Tensor | NDArray[np.float32], sample_rate: int) -> None:
     """Write one mono wave to a file, whole or not at all.
 
-    The file is encoded in memory, written beside its destination and moved over it, so that neither a full disk nor a crash
-    leaves half a file, and an older file of that name survives a failure. WAV and FLAC hold 16 bits a sample (rounded; 1.0
-    becomes the largest, 32767).
+    The file is encoded in memory, written beside its destination and moved over it, so that neither a full disk nor a
+    crash leaves half a file, and an older file of that name survives a failure. WAV and FLAC hold 16 bits a sample
+    (rounded; 1.0 becomes the largest, 32767).
 
     Args:
         path: where to; the suffix (.wav, .flac, .ogg, .mp3) says the format. The folder must exist.
@@ -76,12 +76,13 @@ def save(path: str | os.PathLike[str], wave: Tensor | NDArray[np.float32], sampl
         sample_rate: in Hz.
 
     Raises:
-        InputError: unknown suffix, no samples, NaN or infinite samples, samples beyond [-1, 1] by more than a 16-bit step (they
-            would be clipped: lower the gain first), a folder that is missing, or a disk that does not take the file.
+        InputError: unknown suffix, no samples, NaN or infinite samples, samples beyond [-1, 1] by more than a 16-bit
+            step (they would be clipped: lower the gain first), a folder that is missing, or a disk that does not take
+            the file.
     """
     path = Path(path)
     if path.suffix.lower() not in _SAVE_FORMATS:
-        raise InputError(f"{path}: cannot save as {path.suffix or 'a file without suffix'}: use {', '.join(_SAVE_FORMATS)}")
+        raise InputError(f"{path}: no format goes with the suffix {path.suffix!r}: use {', '.join(_SAVE_FORMATS)}")
     samples = np.asarray(torch.as_tensor(wave).detach().cpu().numpy(), dtype=np.float64)
     if samples.ndim != 1 or samples.size == 0:
         raise InputError(f"{path}: a wave to save has shape (N,) with N >= 1, not {samples.shape}")
@@ -94,7 +95,7 @@ def save(path: str | os.PathLike[str], wave: Tensor | NDArray[np.float32], sampl
 
 
 def _encode(samples: NDArray[np.float64], sample_rate: int, file_format: str, path: Path) -> bytes:
-    """The bytes of an audio file. Encoding in memory keeps the disk's errors ours: libsndfile does not report them all."""
+    """The bytes of an audio file. They come in memory, since libsndfile does not report every error of a disk."""
     import soundfile
 
     if file_format in ("WAV", "FLAC"):  # libsndfile would scale by 32767 and read back with 32768
@@ -119,7 +120,8 @@ def _write_whole(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
-        raise InputError(f"{path} could not be written ({error.strerror or error}): check the folder and the disk") from error
+        reason = error.strerror or error
+        raise InputError(f"{path} could not be written ({reason}): check the folder and the disk") from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -127,8 +129,8 @@ def _write_whole(path: Path, content: bytes) -> None:
 def resample(wave: Tensor, from_rate: int, to_rate: int) -> Tensor:
     """Change the sample rate by a polyphase filter (scipy's `resample_poly`).
 
-    The filter is a Kaiser-windowed sinc of 32 zero crossings a side: flat to 90 % of the lower rate's Nyquist frequency, and
-    80 dB down beyond that frequency, so that nothing audible folds back.
+    The filter is a Kaiser-windowed sinc of 32 zero crossings a side: flat to 90 % of the lower rate's Nyquist
+    frequency, and 80 dB down beyond that frequency, so that nothing audible folds back.
 
     Args:
         wave: (..., N).
@@ -165,8 +167,8 @@ def trim(wave: Tensor, sample_rate: int, threshold_db: float = -60.0) -> Tensor:
         threshold_db: what counts as quiet: an RMS over 10 ms so far below its peak, in dB (negative).
 
     Returns:
-        (..., n), the part from the first to the last sample around which the sound is not quiet. A silent wave comes back whole:
-        there is no sound to measure quiet against.
+        (..., n), the part from the first to the last sample around which the sound is not quiet. A silent wave comes
+        back whole: there is no sound to measure quiet against.
     """
     half = max(sample_rate // 200, 1)
     power = wave.detach().reshape(-1, wave.shape[-1]).square().amax(0)

@@ -1,7 +1,7 @@
 """The front end: the one definition of wave -> log-mel, and of log-mel -> magnitude.
 
-Everything that makes or reads features goes through here, and its config travels inside the model file: two front ends that differ
-only in the logarithm's floor make features that a model takes for noise.
+Everything that makes or reads features goes through here, and its config travels inside the model file: two front ends
+that differ only in the logarithm's floor make features that a model takes for noise.
 """
 
 import math
@@ -17,7 +17,7 @@ from tootlearn.stft import Stft
 
 WINDOW_SAMPLES = 45056  # what the models see: 2.04 s at 22,050 Hz, 176 frames at hop 256
 _AT_FLOOR = 1e-3  # log-mels so near to the floor (.009 dB) are at it: the normalizer's way there and back rounds
-_CHUNK_FRAMES = 512  # frames worked on at a time: spectra of about this size stay in a core's cache
+_CHUNK_FRAMES = 384  # frames worked on at a time: spectra of about this size stay in a core's cache
 
 
 @dataclass(frozen=True)
@@ -74,19 +74,20 @@ class FrontEnd(nn.Module):
         """
         if wave.shape[-1] == 0:
             raise ValueError("a wave without samples has no frames")
-        if wave.device.type == "cpu" and wave.dtype == torch.float32 and not (torch.is_grad_enabled() and wave.requires_grad):
+        differentiate = torch.is_grad_enabled() and wave.requires_grad
+        if wave.device.type == "cpu" and wave.dtype == torch.float32 and not differentiate:
             return self._fast(wave)
         magnitude = self.stft.magnitude(wave)[..., : self.frames(wave.shape[-1])]
         return log_mel(self.mel(magnitude), self.config.floor)
 
     def magnitude(self, log_mel: Tensor, updates: int = 10) -> Tensor:
-        """Log-mel (..., M, T) -> a magnitude (..., F, T) that has it; bands at the floor are silence (0). See `Mel.inverse`."""
+        """Log-mel (..., M, T) -> a magnitude (..., F, T) that has it (`Mel.inverse`); bands at the floor are silent."""
         audible = log_mel > math.log(self.config.floor) + _AT_FLOOR
         return self.mel.inverse(log_mel.exp() * audible, updates)
 
     @torch.no_grad()
     def _fast(self, wave: Tensor) -> Tensor:
-        """`forward` in few passes over memory: a few clips at a time, in buffers that stay in the cache from step to step."""
+        """`forward` on (..., N), a few clips at a time, in buffers that stay in the cache from step to step."""
         n_fft, hop, bins = self.config.n_fft, self.config.hop, self.stft.bins
         clips = wave.reshape(-1, wave.shape[-1])
         frames = self.frames(clips.shape[1])
@@ -101,7 +102,9 @@ class FrontEnd(nn.Module):
             padded[:n, n_fft // 2 : -(n_fft // 2)] = clips[start : start + n]
             torch.mul(padded.unfold(1, n_fft, hop)[:n, :frames], self.stft.window, out=windowed[:n])
             torch.fft.rfft(windowed[:n], out=spectrum[:n])
-            torch.abs(spectrum[:n], out=magnitude[:n])
-            torch.matmul(self.mel.bank, magnitude[:n].transpose(1, 2), out=out[start : start + n])
+            parts = torch.view_as_real(spectrum[:n]).square_()  # three times as fast as abs
+            torch.add(parts[..., 0], parts[..., 1], out=magnitude[:n]).sqrt_()
+            for clip in range(n):
+                self.mel.into(magnitude[clip], out[start + clip])
             out[start : start + n].clamp_min_(self.config.floor).log_()
         return out.view(*wave.shape[:-1], self.config.mels, frames)

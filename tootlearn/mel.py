@@ -1,8 +1,8 @@
 """The mel scale: from hundreds of frequency bins to a few bands as the ear groups them, and back.
 
-Up to 1 kHz the Slaney scale is linear, above it is logarithmic. Each band is a triangle over the bins; the norm divides it by its
-width, so that a band of noise has the same level wherever it lies. The way back is under-determined: `Mel.inverse` finds a
-non-negative magnitude that has those bands and is smooth between them.
+Up to 1 kHz the Slaney scale is linear, above it is logarithmic. Each band is a triangle over the bins; the norm divides
+it by its width, so that a band of noise has the same level wherever it lies. The way back is under-determined:
+`Mel.inverse` finds a non-negative magnitude that has those bands and is smooth between them.
 """
 
 import math
@@ -16,17 +16,20 @@ _LINEAR_STEP = 200 / 3  # Hz a mel below the knee
 _KNEE_HZ = 1000.0
 _KNEE_MEL = _KNEE_HZ / _LINEAR_STEP
 _LOG_STEP = math.log(6.4) / 27  # natural log of the frequency ratio of a mel above the knee
+_GROUP = 32  # bands multiplied together in `Mel.into`
 _TINY = 1e-9  # far below any band's energy above the front end's floor, far above float32's smallest numbers
 
 
 def hz_to_mel(hz: Tensor) -> Tensor:
     """Frequency in Hz -> mels on the Slaney scale (Auditory Toolbox, 1998): 1000 Hz is 15 mels."""
-    return torch.where(hz < _KNEE_HZ, hz / _LINEAR_STEP, _KNEE_MEL + (hz.clamp_min(_KNEE_HZ) / _KNEE_HZ).log() / _LOG_STEP)
+    above = _KNEE_MEL + (hz.clamp_min(_KNEE_HZ) / _KNEE_HZ).log() / _LOG_STEP
+    return torch.where(hz < _KNEE_HZ, hz / _LINEAR_STEP, above)
 
 
 def mel_to_hz(mel: Tensor) -> Tensor:
     """Mels on the Slaney scale -> frequency in Hz; the inverse of `hz_to_mel`."""
-    return torch.where(mel < _KNEE_MEL, mel * _LINEAR_STEP, _KNEE_HZ * ((mel - _KNEE_MEL).clamp_min(0) * _LOG_STEP).exp())
+    above = _KNEE_HZ * ((mel - _KNEE_MEL).clamp_min(0) * _LOG_STEP).exp()
+    return torch.where(mel < _KNEE_MEL, mel * _LINEAR_STEP, above)
 
 
 def mel_frequencies(count: int, fmin: float, fmax: float) -> Tensor:
@@ -58,7 +61,7 @@ def mel_filterbank(sample_rate: int, n_fft: int, mels: int, fmin: float = 0.0, f
     if mels < 1:
         raise InputError(f"a mel filterbank has at least one band, not {mels}")
     if not 0 <= fmin < fmax <= sample_rate / 2:
-        raise InputError(f"mel bands need 0 <= fmin < fmax <= {sample_rate / 2:g} Hz, not fmin {fmin:g} and fmax {fmax:g}")
+        raise InputError(f"mel bands need 0 <= fmin < fmax <= {sample_rate / 2:g} Hz, not {fmin:g} to {fmax:g} Hz")
     points = mel_frequencies(mels + 2, fmin, fmax)
     bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)
     low, centre, high = points[:-2, None], points[1:-1, None], points[2:, None]
@@ -88,22 +91,31 @@ class Mel(nn.Module):
         bank = mel_filterbank(sample_rate, n_fft, mels, fmin, fmax)
         empty = int((bank.sum(1) == 0).sum())
         if empty:
-            raise InputError(f"{empty} of {mels} mel bands are narrower than a bin of n_fft {n_fft}: take fewer or a larger n_fft")
+            raise InputError(f"{empty} of {mels} mel bands hold no bin of n_fft {n_fft}: take fewer or a larger n_fft")
         self.register_buffer("bank", bank, persistent=False)
         centres = mel_frequencies(mels + 2, fmin, sample_rate / 2 if fmax is None else fmax)[1:-1]
         bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)
         self.register_buffer("interpolation", _linear_interpolation(centres, bins).float(), persistent=False)
+        self._groups = _groups(bank)
 
     def forward(self, magnitude: Tensor) -> Tensor:
         """Magnitude (..., F, T) -> mel bands (..., M, T)."""
         return (magnitude.transpose(-1, -2) @ self.bank.T).transpose(-1, -2)
 
+    def into(self, magnitude: Tensor, out: Tensor) -> None:
+        """`forward` for one clip, frame-major (T, F), into a buffer (M, T): a third of the work, but no gradient.
+
+        A band is zero but for a few bins, so neighbouring bands are multiplied with only the bins that they reach.
+        """
+        for bands, bins in self._groups:
+            torch.mm(self.bank[bands, bins], magnitude[:, bins].T, out=out[bands])
+
     def inverse(self, mel: Tensor, updates: int = 10) -> Tensor:
         """A magnitude that has these mel bands.
 
-        The start: each band's mean magnitude, interpolated over frequency in the log. Then multiplicative updates, each of which
-        lowers the Kullback-Leibler divergence between the given bands and the magnitude's (Lee and Seung 2001), and keeps
-        it positive. Bins outside of every band become zero.
+        The start: each band's mean magnitude, interpolated over frequency in the log. Then multiplicative updates, each
+        of which lowers the Kullback-Leibler divergence between the given bands and the magnitude's (Lee and Seung
+        2001), and keeps it positive. Bins outside of every band become zero.
 
         Args:
             mel: (..., M, T), non-negative.
@@ -125,8 +137,18 @@ class Mel(nn.Module):
         return magnitude.transpose(-1, -2)
 
 
+def _groups(bank: Tensor) -> list[tuple[slice, slice]]:
+    """Cut the bands into groups of neighbours: (bands, bins that they reach) of each."""
+    groups = []
+    for start in range(0, len(bank), _GROUP):
+        bands = slice(start, min(start + _GROUP, len(bank)))
+        reached = bank[bands].any(0).nonzero()
+        groups.append((bands, slice(int(reached[0]), int(reached[-1]) + 1)))
+    return groups
+
+
 def _linear_interpolation(known: Tensor, wanted: Tensor) -> Tensor:
-    """(K,) and (W,) positions -> (K, W) weights: values at `known` times these are values at `wanted`, held beyond the ends."""
+    """Positions (K,) and (W,) -> weights (K, W) by which values at `known` give those at `wanted`, held at the ends."""
     if len(known) == 1:
         return torch.ones(1, len(wanted), dtype=known.dtype)
     right = torch.searchsorted(known, wanted).clamp(1, len(known) - 1)

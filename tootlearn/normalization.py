@@ -16,8 +16,8 @@ def log_mel(mel: Tensor, floor: float) -> Tensor:
 class Normalizer(nn.Module):
     """Standardise log-mels with one mean and one standard deviation a band, and undo it.
 
-    The statistics are those of the training data, and travel with the model: a reconstruction that borrows those of the original
-    sound shows loudness and colour that the model never knew.
+    The statistics are those of the training data, and travel with the model: a reconstruction that borrows those of the
+    original sound shows loudness and colour that the model never knew.
 
     Args:
         mean: (M, 1).
@@ -45,13 +45,15 @@ class Normalizer(nn.Module):
             weight: (B, T), how much each frame counts, non-negative; None: all the same.
 
         Returns:
-            A normalizer after which `x` has zero mean and unit variance in each band; a band that does not vary is divided by 1e-3.
+            A normalizer after which `x` has zero mean and unit variance in each band; a band that does not vary is
+            divided by 1e-3.
 
         Raises:
             ValueError: shapes that do not fit, or weights without a positive sum.
         """
         if x.ndim != 3 or (weight is not None and weight.shape != (x.shape[0], x.shape[2])):
-            raise ValueError(f"x has shape (B, M, T) and weight (B, T), not {x.shape} and {None if weight is None else weight.shape}")
+            given = tuple(x.shape) if weight is None else (tuple(x.shape), tuple(weight.shape))
+            raise ValueError(f"x has shape (B, M, T) and weight (B, T), not {given}")
         share = torch.ones(x.shape[0], x.shape[2]) if weight is None else weight
         share = share.to(x.device, torch.float64)[:, None, :]  # (B, 1, T)
         if not bool(share.sum() > 0):

@@ -1,18 +1,22 @@
 """Phase reconstruction: from a magnitude spectrogram to a wave.
 
-The magnitude says how loud each frequency is and when; a wave also needs each frame's phases to agree with its neighbours'.
-Griffin-Lim starts anywhere and repeats: find the nearest spectrogram that some wave has, keep its phase, put the magnitude back.
-Ridge integration starts where that ends up only after hundreds of rounds: a spectral peak is a partial, a partial's phase
-advances by its frequency, and the bins around it follow it. A few rounds of Griffin-Lim then smooth the seams.
+The magnitude says how loud each frequency is and when; a wave also needs each frame's phases to agree with its
+neighbours'. Griffin-Lim starts anywhere and repeats: find the nearest spectrogram that some wave has, keep its phase,
+put the magnitude back. Ridge integration starts where that arrives late, if ever: a spectral peak is a partial, a
+partial's phase advances by its frequency, and the bins around it follow it. A few rounds of Griffin-Lim then smooth the
+seams.
 
-All functions have one signature, f(magnitude (..., F, T), stft, *, iterations, length) -> wave (..., length). They treat each
-clip of a batch on its own, are deterministic, and turn silence into exact silence.
+The three reconstructions have one signature, f(magnitude (..., F, T), stft, *, iterations, length) -> wave (...,
+length). They are deterministic, treat each clip of a batch as if it were alone, turn silence into exact silence, and
+pass no gradient.
 
-Layout is frame-major, (B, T, F). Phase is counted in turns (1 = 2 pi), and is that of a frame centred on its middle sample: the
-factor (-1)^bin of a frame that begins half a window earlier is taken out, so that the phase is smooth over a peak.
+Inside, the layout is frame-major, (B, T, F), and phase is counted in turns (1 = 2 pi). It is the phase of a frame
+centred on its middle sample: a frame that begins half a window earlier differs by the factor (-1)^bin, which is put in
+at the end. So the phase is smooth over a peak.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -20,123 +24,210 @@ from torch import Tensor
 from tootlearn.stft import Stft
 
 MOMENTUM = 0.99
-_HANN_GAMMA = 0.25645  # the Gaussian nearest to a Hann window, per n_fft^2 (Prusa, Balazs and Soendergaard 2017)
-_DYNAMIC_RANGE = 1e-5  # -100 dB below the clip's peak: what lies deeper has no slope worth following
-_SAME_RIDGE = 2.5  # bins: peaks of successive frames that are farther apart are not one partial
+_HANN_GAMMA = 0.25645  # width of the Gaussian that is nearest to a Hann window, in n_fft^2 (Prusa et al. 2017, table I)
+_RELATIVE_FLOOR = 1e-5  # of the clip's peak: what lies more than 100 dB below it has no slope worth following
+_SAME_RIDGE = 2.5  # bins: peaks of successive frames that lie farther apart are not one partial
+_CHUNK_FRAMES = 512  # frames worked on at a time on a CPU: about what stays in a core's cache
 
 
-def griffin_lim(magnitude: Tensor, stft: Stft, *, iterations: int = 32, length: int | None = None, seed: int = 0) -> Tensor:
-    """Griffin and Lim's alternating projections (1984) from random phases.
+def griffin_lim(
+    magnitude: Tensor, stft: Stft, *, iterations: int = 32, length: int | None = None, seed: int = 0
+) -> Tensor:
+    """Alternate between the spectrograms that waves have and those of the given magnitude, from random phases.
 
     Args:
         magnitude: (..., F, T), non-negative.
         stft: the transform that the magnitude comes from.
-        iterations: rounds; each costs one STFT and one inverse.
+        iterations: rounds, each of which costs one inverse STFT and one STFT; 0 or more.
         length: samples of the wave, as in `Stft.inverse`; (T - 1) * hop by default.
-        seed: of the phases to start from, the same for every clip of a batch.
+        seed: of the phases to start from, which are the same for every clip of a batch.
 
     Returns:
         (..., length).
+
+    Source: Griffin and Lim, Signal estimation from modified short-time Fourier transform, 1984.
     """
-    target = _clips(magnitude)
-    return _wave(_iterate(_random_phase(target, seed), target, stft, iterations, length, 0.0), magnitude, stft, length)
+    return fast_griffin_lim(magnitude, stft, iterations=iterations, length=length, seed=seed, momentum=0.0)
 
 
 def fast_griffin_lim(
-    magnitude: Tensor, stft: Stft, *, iterations: int = 32, length: int | None = None, seed: int = 0, momentum: float = MOMENTUM
+    magnitude: Tensor,
+    stft: Stft,
+    *,
+    iterations: int = 32,
+    length: int | None = None,
+    seed: int = 0,
+    momentum: float = MOMENTUM,
 ) -> Tensor:
-    """Griffin-Lim with momentum (Perraudin, Balazs and Soendergaard 2013), as in librosa and torchaudio; see `griffin_lim`."""
-    target = _clips(magnitude)
-    return _wave(_iterate(_random_phase(target, seed), target, stft, iterations, length, momentum), magnitude, stft, length)
+    """Griffin-Lim with momentum: each round goes on in the direction of the last one.
+
+    Args and Returns as `griffin_lim`; `momentum` is 0 or more and below 1, and counts as in librosa and torchaudio.
+
+    Source: Perraudin, Balazs and Soendergaard, A fast Griffin-Lim algorithm, 2013.
+    """
+    if not 0 <= momentum < 1:
+        raise ValueError(f"momentum lies in [0, 1), not {momentum}")
+    generator = torch.Generator().manual_seed(seed)
+    phase = torch.rand(magnitude.shape[-1], magnitude.shape[-2], generator=generator).to(magnitude.device)
+
+    def start(target: Tensor) -> Tensor:
+        return _with_phase(target, phase)
+
+    return _reconstruct(magnitude, stft, start, iterations, length, momentum)
 
 
 def ridge_integration(magnitude: Tensor, stft: Stft, *, iterations: int = 2, length: int | None = None) -> Tensor:
-    """Integrate phase along spectral peaks, then a few rounds of fast Griffin-Lim; arguments as in `griffin_lim`."""
-    target = _clips(magnitude)
-    return _wave(_iterate(ridge_phase(target, stft), target, stft, iterations, length, MOMENTUM), magnitude, stft, length)
+    """Integrate phase along spectral peaks (see `ridge_phase`), then do a few rounds of fast Griffin-Lim.
+
+    Args and Returns as `griffin_lim`. At a clean partial 0 iterations are already right; 2 to 8 mend onsets and
+    crossings.
+    """
+
+    def start(target: Tensor) -> Tensor:
+        return ridge_phase(target, stft)
+
+    return _reconstruct(magnitude, stft, start, iterations, length, MOMENTUM)
 
 
-def _clips(magnitude: Tensor) -> Tensor:
-    """(..., F, T) -> frame-major (B, T, F)."""
-    return magnitude.reshape(-1, *magnitude.shape[-2:]).transpose(1, 2).contiguous()
+@torch.no_grad()
+def _reconstruct(
+    magnitude: Tensor,
+    stft: Stft,
+    start: Callable[[Tensor], Tensor],
+    iterations: int,
+    length: int | None,
+    momentum: float,
+) -> Tensor:
+    """The frame around every reconstruction: magnitude (..., F, T) -> wave (..., length), a few clips at a time."""
+    bins, frames = magnitude.shape[-2:]
+    if bins != stft.bins or frames < 1:
+        raise ValueError(f"the magnitude has shape (..., {stft.bins}, T >= 1), not {tuple(magnitude.shape)}")
+    if iterations < 0:
+        raise ValueError(f"iterations are 0 or more, not {iterations}")
+    targets = magnitude.reshape(-1, bins, frames).transpose(1, 2)  # (B, T, F)
+    chunk = max(1, _CHUNK_FRAMES // frames) if magnitude.device.type == "cpu" else max(1, len(targets))
+    waves = []
+    for part in targets.split(chunk):
+        target = part.contiguous()
+        waves.append(stft.synthesize(_iterate(start(target), target, stft, iterations, length, momentum), length))
+    return torch.cat(waves).view(*magnitude.shape[:-2], -1)
 
 
-def _wave(spectrum: Tensor, like: Tensor, stft: Stft, length: int | None) -> Tensor:
-    """Frame-major (B, T, F) -> wave (..., length) with the leading axes of `like`."""
-    wave = stft.synthesize(spectrum, length)
-    return wave.reshape(*like.shape[:-2], wave.shape[-1])
-
-
-def _random_phase(magnitude: Tensor, seed: int) -> Tensor:
-    turns = torch.rand(magnitude.shape[1:], generator=torch.Generator().manual_seed(seed)).to(magnitude.device)
-    return _with_phase(magnitude, turns)
-
-
-def _with_phase(magnitude: Tensor, turns: Tensor) -> Tensor:
-    angle = (turns - turns.floor()) * (2 * math.pi)
-    return torch.complex(angle.cos() * magnitude, angle.sin() * magnitude)
-
-
-def _iterate(spectrum: Tensor, magnitude: Tensor, stft: Stft, iterations: int, length: int | None, momentum: float) -> Tensor:
-    """Rounds of (fast) Griffin-Lim on (B, T, F): project, extrapolate by the momentum, put the magnitude back."""
-    previous = None
+def _iterate(
+    spectrum: Tensor, magnitude: Tensor, stft: Stft, iterations: int, length: int | None, momentum: float
+) -> Tensor:
+    """Rounds of fast Griffin-Lim on (B, T, F): project, go on by the momentum, put the magnitude back."""
+    amplitude = torch.stack((magnitude, magnitude), -1)  # for the real and the imaginary part
+    previous: Tensor | None = None
     for _ in range(iterations):
         projected = stft.project(spectrum, length)
-        ahead = projected if previous is None else projected - (momentum / (1 + momentum)) * previous
-        spectrum, previous = ahead.sgn() * magnitude, projected
+        ahead = projected
+        if previous is not None:
+            ahead = torch.sub(projected, previous, alpha=momentum / (1 + momentum))
+        spectrum = ahead.sgn()
+        torch.view_as_real(spectrum).mul_(amplitude)
+        previous = projected
     return spectrum
 
 
 def ridge_phase(magnitude: Tensor, stft: Stft) -> Tensor:
-    """Magnitude (B, T, F) -> complex spectrum (B, T, F) with that magnitude and phases integrated along its peaks."""
-    step = stft.hop / stft.n_fft  # turns from frame to frame, per bin
-    gamma = _HANN_GAMMA * stft.n_fft**2
-    peak_magnitude = magnitude.amax((1, 2), keepdim=True)
-    log = torch.maximum(magnitude, _DYNAMIC_RANGE * peak_magnitude + 1e-30).log()
-    owner = peak_owners(magnitude)
-    frequency = peak_frequencies(magnitude, log, stft).gather(-1, owner) + owner * step
-    across = spread_in_frequency(log, stft)
-    across = across - across.gather(-1, owner)
-    now = frequency[:, 1:]
-    before = frequency[:, :-1].gather(-1, owner[:, 1:])
-    change = before - now
-    advance = now + change * ((change.abs() <= _SAME_RIDGE * step) * 0.5) + across[:, 1:]
-    phase = torch.empty_like(magnitude)
-    phase[:, 0] = across[:, 0]
-    for t in range(1, magnitude.shape[1]):
-        phase[:, t] = phase[:, t - 1].gather(-1, owner[:, t]) + advance[:, t - 1]
-    sign = 1 - 2 * (torch.arange(magnitude.shape[-1], device=magnitude.device) % 2)
-    return _with_phase(magnitude * sign, phase)
+    """Give a magnitude the phases that its peaks imply.
+
+    A batched relative, without a heap, of phase gradient heap integration (Prusa, Balazs and Soendergaard, A
+    noniterative method for reconstruction of phase from STFT magnitude, 2017): where that walks from bin to bin in the
+    order of loudness, this goes from peak to peak through time, and from each peak outwards through frequency.
+
+    Args:
+        magnitude: (B, T, F), non-negative.
+        stft: the transform that it comes from.
+
+    Returns:
+        Complex (B, T, F) of that magnitude.
+    """
+    peak = region_peaks(magnitude)
+    loudest = magnitude.amax((1, 2), keepdim=True)
+    log_magnitude = torch.maximum(magnitude, _RELATIVE_FLOOR * loudest + 1e-30).log()
+    frequency = peak_frequencies(magnitude, log_magnitude, peak, stft)
+    spread = spread_in_frequency(log_magnitude, peak, stft)
+    phase = integrate_in_time(frequency, spread, peak, _SAME_RIDGE * stft.hop / stft.n_fft)
+    centring = 1 - 2 * (torch.arange(stft.bins, device=magnitude.device) % 2)  # (-1)^bin
+    return _with_phase(magnitude * centring, phase)
 
 
-def peak_owners(magnitude: Tensor) -> Tensor:
-    """(B, T, F) -> (B, T, F) int64: for every bin, the bin of the peak that is uphill of it."""
-    bins = torch.arange(magnitude.shape[-1], device=magnitude.device)
-    rising = torch.zeros_like(magnitude, dtype=torch.bool)
+def region_peaks(magnitude: Tensor) -> Tensor:
+    """For every bin the peak that lies uphill of it: (..., F) -> (..., F) int64, bins.
+
+    A frame falls into regions, from valley to valley, with one peak in each.
+    """
+    rising = torch.zeros_like(magnitude, dtype=torch.bool)  # from this bin to the next; not beyond a frame's last
     rising[..., :-1] = magnitude[..., 1:] > magnitude[..., :-1]
-    peak = ~rising
-    peak[..., 1:] &= rising[..., :-1]
-    below = torch.cummax(peak * bins, -1).values
-    above = (len(bins) - 1) - torch.cummax((peak * (len(bins) - 1 - bins)).flip(-1), -1).values.flip(-1)
-    return torch.where(rising, above, below)
+    summit = ~rising
+    summit[..., 1:] &= rising[..., :-1]
+    valley = rising.clone()  # where a region begins: the rise after a fall, and every frame's first bin
+    valley[..., 1:] &= ~rising[..., :-1]
+    valley[..., 0] = True
+    bins = torch.arange(magnitude.shape[-1], device=magnitude.device).expand(magnitude.shape)
+    region = valley.view(-1).cumsum(0, dtype=torch.int32) - 1  # counted through all frames
+    return bins.masked_select(summit).index_select(0, region).view(magnitude.shape)
 
 
-def peak_frequencies(magnitude: Tensor, log: Tensor, stft: Stft) -> Tensor:
-    step = stft.hop / stft.n_fft
-    gamma = _HANN_GAMMA * stft.n_fft**2
-    a, b, c = magnitude[..., :-2], magnitude[..., 1:-1], magnitude[..., 2:]
-    ratio = torch.maximum(a, c) / (b + 1e-20)
-    by_ratio = torch.copysign(((2 * ratio - 1) / (ratio + 1)).clamp(0, 0.5), c - a) * step
-    by_slope = (log[..., 2:] - log[..., :-2]) / 2 * (stft.hop * stft.n_fft / gamma) / (2 * math.pi)
+def peak_frequencies(magnitude: Tensor, log_magnitude: Tensor, peak: Tensor, stft: Stft) -> Tensor:
+    """For every bin its peak's frequency, in turns a hop: (B, T, F).
+
+    Where a partial lies between bins is estimated twice, and the mean is taken, since the errors are opposed: from the
+    ratio of the peak to its larger neighbour (exact for a steady sine under a Hann window; Grandke 1983), and from the
+    slope of the log-magnitude over frequency, which is proportional to the distance (exact for a Gaussian window; Prusa
+    et al. 2017).
+    """
+    step = stft.hop / stft.n_fft  # turns a hop, per bin
+    left, centre, right = magnitude[..., :-2], magnitude[..., 1:-1], magnitude[..., 2:]
+    ratio = torch.maximum(left, right) / (centre + 1e-20)
+    by_ratio = torch.copysign(((2 * ratio - 1) / (ratio + 1)).clamp(0, 0.5), right - left)  # bins
+    slope = (log_magnitude[..., 2:] - log_magnitude[..., :-2]) / 2
+    by_slope = slope / (_HANN_GAMMA * 2 * math.pi)  # bins
     offset = torch.zeros_like(magnitude)
-    offset[..., 1:-1] = (by_ratio + by_slope) / 2
-    return offset
+    offset[..., 1:-1] = (by_ratio + by_slope) * (step / 2)
+    return offset.gather(-1, peak) + peak * step
 
 
-def spread_in_frequency(log: Tensor, stft: Stft) -> Tensor:
-    gamma = _HANN_GAMMA * stft.n_fft**2
-    d_frame = torch.zeros_like(log)
-    d_frame[:, 1:-1] = log[:, 2:] - log[:, :-2]
-    slope = torch.zeros_like(log)
-    slope[..., 1:] = d_frame[..., 1:] + d_frame[..., :-1]
-    return slope.cumsum(-1) * (-0.25 * gamma / (stft.n_fft * stft.hop) / (2 * math.pi))
+def spread_in_frequency(log_magnitude: Tensor, peak: Tensor, stft: Stft) -> Tensor:
+    """How far every bin's phase is ahead of its peak's, in turns: (B, T, F).
+
+    The derivative of phase over frequency is minus gamma times that of log-magnitude over time (Prusa et al. 2017):
+    before a sound's centre of mass the phase rises over the bins, after it the phase falls. Integrated by the
+    trapezoidal rule.
+    """
+    growth = torch.zeros_like(log_magnitude)  # per two frames
+    growth[:, 1:-1] = log_magnitude[:, 2:] - log_magnitude[:, :-2]
+    integral = torch.zeros_like(log_magnitude)
+    integral[..., 1:] = growth[..., 1:] + growth[..., :-1]
+    integral = integral.cumsum(-1)
+    per_bin = -_HANN_GAMMA * stft.n_fft / stft.hop / (2 * math.pi) / 4  # growth is over two frames, and two are summed
+    return (integral - integral.gather(-1, peak)) * per_bin
+
+
+def integrate_in_time(frequency: Tensor, spread: Tensor, peak: Tensor, same_ridge: float) -> Tensor:
+    """Advance each peak's phase from the bin that it continues in the frame before: phase in turns, (B, T, F).
+
+    Args:
+        frequency: of each bin's peak, in turns a hop, (B, T, F).
+        spread: phase of each bin relative to its peak, in turns, (B, T, F).
+        peak: each bin's peak, (B, T, F).
+        same_ridge: the largest change of frequency within one partial, in turns a hop; up to it the phase advances by
+            the mean of both frames' frequencies, beyond it a new partial has begun and its own frequency holds.
+    """
+    now = frequency[:, 1:]
+    change = frequency[:, :-1].gather(-1, peak[:, 1:]) - now
+    phase = spread.clone()
+    advance = now + change * ((change.abs() <= same_ridge) * 0.5)
+    phase[:, 1:] += advance - advance.round()  # whole turns would cost a long sound its precision
+    frames, peaks = phase.unbind(1), peak.unbind(1)
+    for t in range(1, len(frames)):
+        frames[t].add_(frames[t - 1].gather(-1, peaks[t]))
+    return phase
+
+
+def _with_phase(magnitude: Tensor, turns: Tensor) -> Tensor:
+    """Real magnitude (B, T, F), of either sign, and phase in turns (broadcast) -> complex (B, T, F)."""
+    angle = (turns - turns.floor()) * (2 * math.pi)
+    return torch.complex(angle.cos() * magnitude, angle.sin() * magnitude)

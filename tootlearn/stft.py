@@ -1,11 +1,11 @@
 """The short-time Fourier transform and its least-squares inverse.
 
-Frame t is the wave around sample t * hop, under a Hann window; its spectrum says which frequencies sound there. Neighbouring
-frames overlap, so a spectrogram holds more numbers than its wave, and most spectrograms belong to no wave at all: `project` finds
-the nearest one that does, which is what every phase reconstruction leans on.
+Frame t is the wave around sample t * hop, under a Hann window; its spectrum says which frequencies sound there.
+Neighbouring frames overlap, so a spectrogram holds more numbers than its wave, and most spectrograms belong to no wave
+at all: `project` finds the nearest one that does, which is what every phase reconstruction leans on.
 
-Public results have the field's layout (..., F, T). Inside, frames lie next to each other, (..., T, F): that is how the FFT
-reads and writes them, and turning the axes is only a view.
+Public results have the field's layout (..., F, T). Inside, frames lie next to each other, (..., T, F): that is how the
+FFT reads and writes them, and turning the axes is only a view.
 """
 
 import functools
@@ -57,18 +57,19 @@ class Stft(nn.Module):
 
     def magnitude(self, wave: Tensor) -> Tensor:
         """Wave (..., N) -> magnitude of its spectrum (..., F, T). The gradient where it is zero is zero."""
-        return self(wave).abs()  # type: ignore[no-any-return]
+        return self.analyze(wave).abs().transpose(-1, -2)
 
     def inverse(self, spectrum: Tensor, length: int | None = None) -> Tensor:
         """The wave whose STFT is nearest to a spectrum in the least-squares sense (Griffin and Lim 1984, eq. 6).
 
-        The inverse of a wave's own STFT is that wave, to rounding. One exception, by choice: samples that only the outermost tail
-        of the last window sees fade out, where dividing by almost nothing would make a click of any error. With an
-        overlap of 4 or more that needs a length more than a hop beyond the last centre.
+        The inverse of a wave's own STFT is that wave, to rounding. One exception, by choice: samples that only the
+        outermost tail of the last window sees fade out, where dividing by almost nothing would make a click of any
+        error. With an overlap of 4 or more that needs a length more than a hop beyond the last centre.
 
         Args:
             spectrum: complex (..., F, T).
-            length: samples to return; (T - 1) * hop by default, at most n_fft // 2 - 1 more (what the last frame reaches).
+            length: samples to return; (T - 1) * hop by default, at most n_fft // 2 - 1 more (what the last frame
+                reaches).
 
         Returns:
             (..., length).
@@ -83,7 +84,7 @@ class Stft(nn.Module):
     def analyze(self, wave: Tensor) -> Tensor:
         """`forward` with frames next to each other: wave (..., N) -> complex (..., T, F)."""
         padded = functional.pad(wave, (self.n_fft // 2, self.n_fft // 2))
-        return torch.fft.rfft(padded.unfold(-1, self.n_fft, self.hop) * self.window)
+        return self._spectra(padded)
 
     def synthesize(self, spectrum: Tensor, length: int | None = None) -> Tensor:
         """`inverse` with frames next to each other: complex (..., T, F) -> wave (..., length)."""
@@ -93,7 +94,7 @@ class Stft(nn.Module):
     def project(self, spectrum: Tensor, length: int | None = None) -> Tensor:
         """The nearest spectrum that some wave of that length has: complex (..., T, F) -> (..., T, F)."""
         padded = self._overlap_add(spectrum, self._checked_length(spectrum.shape[-2], length))
-        return torch.fft.rfft(padded.unfold(-1, self.n_fft, self.hop) * self.window)
+        return self._spectra(padded)
 
     def _checked_length(self, frames: int, length: int | None) -> int:
         shortest = (frames - 1) * self.hop
@@ -103,11 +104,16 @@ class Stft(nn.Module):
             raise ValueError(f"{frames} frames give 0 to {shortest + self.n_fft // 2 - 1} samples, not {length}")
         return length
 
+    def _spectra(self, padded: Tensor) -> Tensor:
+        frames: Tensor = padded.unfold(-1, self.n_fft, self.hop) * self.window  # (..., T, n_fft)
+        spectrum: Tensor = torch.fft.rfft(frames)
+        return spectrum
+
     def _overlap_add(self, spectrum: Tensor, length: int) -> Tensor:
         """Complex (..., T, F) -> the padded wave (..., (T - 1) * hop + n_fft), zero outside of `length` samples."""
         frames, overlap = spectrum.shape[-2], self.n_fft // self.hop
-        pieces = torch.fft.irfft(spectrum, n=self.n_fft) * self.window
-        pieces = pieces.unflatten(-1, (overlap, self.hop))  # (..., T, overlap, hop)
+        pieces: Tensor = torch.fft.irfft(spectrum, n=self.n_fft) * self.window  # (..., T, n_fft)
+        pieces = pieces.unflatten(-1, (overlap, self.hop))
         total = pieces.new_zeros(*spectrum.shape[:-2], frames + overlap - 1, self.hop)
         for shift in range(overlap):
             total[..., shift : shift + frames, :] += pieces[..., shift, :]
@@ -116,9 +122,11 @@ class Stft(nn.Module):
 
 
 @functools.lru_cache(maxsize=16)
-def _synthesis_scale(n_fft: int, hop: int, frames: int, length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """One over the sum of the squared windows on each sample of the padded wave, 0 outside of the wave: (T + overlap - 1, hop)."""
-    with torch.inference_mode(False), torch.no_grad():  # the cached tensor must also serve a later call that needs gradients
+def _synthesis_scale(
+    n_fft: int, hop: int, frames: int, length: int, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """One over the sum of the squared windows on each sample, 0 outside of the wave: (T + overlap - 1, hop)."""
+    with torch.inference_mode(False):  # the cached tensor must also serve later calls that need gradients
         overlap = n_fft // hop
         squares = torch.hann_window(n_fft, dtype=torch.float64).square().view(overlap, hop)
         total = squares.new_zeros(frames + overlap - 1, hop)
