@@ -86,6 +86,15 @@ def _extent(energy: Tensor, step: int, samples: int) -> tuple[Tensor, Tensor]:
     return start.where(audible, 0), end.where(audible, 0)
 
 
+def _level(energy: Tensor, step: int, start: Tensor, end: Tensor) -> Tensor:
+    """Mean square from start to end, in dB: (...); -inf where they are equal."""
+    bounds = torch.stack((start, end), -1)
+    below = bounds.floor().long().clamp_max(energy.shape[-1] - 2)
+    at, after = energy.gather(-1, below), energy.gather(-1, below + 1)
+    inside = (at + (after - at) * (bounds - below)).diff(dim=-1).squeeze(-1)
+    return 10 * torch.log10(inside / (end - start) / step).where(end > start, -torch.inf)
+
+
 def _centroid(wave: Tensor, sample_rate: float, start: Tensor, end: Tensor) -> Tensor:
     """Centroid (B,) in Hz of the mean magnitude of the frames whose centre lies from start to end (B,), in samples."""
     padded = functional.pad(wave, (CENTROID_FFT // 2, CENTROID_FFT // 2))
@@ -122,16 +131,12 @@ def measure(wave: Tensor, sample_rate: float) -> Measures:
     energy, step = _energy(wave, sample_rate)
     start, end = _extent(energy, step, wave.shape[-1])
     steps = end - start
-    below = torch.stack((start, end), -1).floor().long().clamp_max(energy.shape[-1] - 2)
-    at, after = energy.gather(-1, below), energy.gather(-1, below + 1)
-    sums = at + (after - at) * (torch.stack((start, end), -1) - below)
-    level = 10 * torch.log10((sums[..., 1] - sums[..., 0]) / (steps * step))
     flat = wave.reshape(steps.numel(), wave.shape[-1])
     bright = _centroid(flat, sample_rate, start.flatten() * step, end.flatten() * step).view(steps.shape)
     return Measures(
         onset=(start * (step / sample_rate)).where(steps > 0, torch.nan).to(wave.dtype),
         duration=(steps * (step / sample_rate)).to(wave.dtype),
-        loudness=level.where(steps > 0, -torch.inf).to(wave.dtype),
+        loudness=_level(energy, step, start, end).to(wave.dtype),
         centroid=bright,
     )
 
@@ -141,7 +146,9 @@ def onset(wave: Tensor, sample_rate: float) -> Tensor:
 
     0 where the wave starts above that; nan for silence.
     """
-    return measure(wave, sample_rate).onset
+    energy, step = _energy(wave, sample_rate)
+    start, end = _extent(energy, step, wave.shape[-1])
+    return (start * (step / sample_rate)).where(end > start, torch.nan).to(wave.dtype)
 
 
 def duration(wave: Tensor, sample_rate: float) -> Tensor:
@@ -158,7 +165,8 @@ def duration(wave: Tensor, sample_rate: float) -> Tensor:
 
 def loudness(wave: Tensor, sample_rate: float) -> Tensor:
     """RMS over the duration: (...) in dBFS, so that a full-scale sine is at -3.01; -inf for silence."""
-    return measure(wave, sample_rate).loudness
+    energy, step = _energy(wave, sample_rate)
+    return _level(energy, step, *_extent(energy, step, wave.shape[-1])).to(wave.dtype)
 
 
 def centroid(wave: Tensor, sample_rate: float) -> Tensor:
@@ -233,9 +241,9 @@ def chord_f0(
     """Lowest note of a steady chord of known intervals, near a known pitch: the comb that catches most of the spectrum.
 
     Magnitudes are compressed over 40 dB, so that weak harmonics have a say, and harmonic h counts 1 / h. The search
-    goes over the span in steps of 4 cents, then in steps of a quarter around the best. On steady tones it errs by a cent
-    at most (by a few for notes below 60 Hz shorter than .2 s), 100 times as fast as pyin. But what it finds always lies
-    within the span: it refines a pitch and does not judge whether there is one.
+    goes over the span in steps of 4 cents, then in steps of a quarter around the best. On steady tones it errs by a
+    cent at most (by a few for notes below 60 Hz shorter than .2 s), 100 times as fast as pyin. But what it finds always
+    lies within the span: it refines a pitch and does not judge whether there is one.
 
     Args:
         wave: (..., N).
