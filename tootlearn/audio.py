@@ -91,7 +91,7 @@ def save(path: str | os.PathLike[str], wave: Tensor | NDArray[np.float32], sampl
     peak = float(np.abs(samples).max())
     if peak > 1 + STEP_16_BIT:
         raise InputError(f"{path}: the wave peaks at {peak:.4g} and would clip beyond 1: divide it by {peak:.4g} first")
-    _write_whole(path, _encode(samples, sample_rate, _SAVE_FORMATS[path.suffix.lower()], path))
+    write_whole(path, _encode(samples, sample_rate, _SAVE_FORMATS[path.suffix.lower()], path))
 
 
 def _encode(samples: NDArray[np.float64], sample_rate: int, file_format: str, path: Path) -> bytes:
@@ -110,7 +110,7 @@ def _encode(samples: NDArray[np.float64], sample_rate: int, file_format: str, pa
     return buffer.getvalue()
 
 
-def _write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Write a file beside its destination, then move it there in one step; on failure leave everything as it was."""
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
@@ -129,7 +129,7 @@ def _write_whole(path: Path, content: bytes) -> None:
 def resample(wave: Tensor, from_rate: int, to_rate: int) -> Tensor:
     """Change the sample rate by a polyphase filter (scipy's `resample_poly`).
 
-    The filter is a Kaiser-windowed sinc of 32 zero crossings a side: flat to 90 % of the lower rate's Nyquist
+    The filter is a Kaiser-windowed sinc of 64 zero crossings a side: flat to 92 % of the lower rate's Nyquist
     frequency, and 80 dB down beyond that frequency, so that nothing audible folds back.
 
     Args:
@@ -152,7 +152,7 @@ def resample(wave: Tensor, from_rate: int, to_rate: int) -> Tensor:
     common = math.gcd(from_rate, to_rate)
     up, down = to_rate // common, from_rate // common
     longest = max(up, down)
-    taps = signal.firwin(2 * 32 * longest + 1, 0.95 / longest, window=("kaiser", 8.0))
+    taps = signal.firwin(2 * 64 * longest + 1, 0.96 / longest, window=("kaiser", 8.0))
     samples = wave.detach().cpu().to(torch.float64).numpy()
     resampled = signal.resample_poly(samples, up, down, axis=-1, window=taps)
     return torch.from_numpy(resampled.astype(np.float32)).to(wave.device)

@@ -1,0 +1,39 @@
+"""What every test runs under: one thread, no display, and a numba cache that no other process writes to."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import IO
+
+import hypothesis
+import matplotlib
+import torch
+
+
+def _own_numba_cache() -> tuple[Path, IO[str] | None]:
+    """A folder for compiled functions, warm from earlier runs where one is free, and the lock that keeps it ours.
+
+    Two processes that compile librosa's pyin into one cache at the same time leave it broken: it crashes ever after.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such lock: compile anew
+        return Path(tempfile.mkdtemp(prefix="tootlearn-numba-")), None
+    for slot in range(64):
+        folder = Path(tempfile.gettempdir()) / f"tootlearn-numba-{os.getuid()}-{slot}"
+        folder.mkdir(exist_ok=True)
+        lock = open(folder / "lock", "w")  # noqa: SIM115
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return folder, lock
+        except OSError:
+            lock.close()
+    raise RuntimeError("64 test processes at once hold a numba cache each: stop some of them")
+
+
+_FOLDER, _LOCK = _own_numba_cache()
+os.environ["NUMBA_CACHE_DIR"] = str(_FOLDER)  # numba is not imported yet: librosa does so at its first use
+matplotlib.use("Agg")
+torch.set_num_threads(1)  # the same bits everywhere, and no contention between parallel workers
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, max_examples=25, database=None)
+hypothesis.settings.load_profile("suite")
