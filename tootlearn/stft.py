@@ -88,15 +88,16 @@ class Stft(nn.Module):
 
     def synthesize(self, spectrum: Tensor, length: int | None = None) -> Tensor:
         """`inverse` with frames next to each other: complex (..., T, F) -> wave (..., length)."""
-        length = self._checked_length(spectrum.shape[-2], length)
+        length = self.samples(spectrum.shape[-2], length)
         return self._overlap_add(spectrum, length)[..., self.n_fft // 2 : self.n_fft // 2 + length]
 
     def project(self, spectrum: Tensor, length: int | None = None) -> Tensor:
         """The nearest spectrum that some wave of that length has: complex (..., T, F) -> (..., T, F)."""
-        padded = self._overlap_add(spectrum, self._checked_length(spectrum.shape[-2], length))
+        padded = self._overlap_add(spectrum, self.samples(spectrum.shape[-2], length))
         return self._spectra(padded)
 
-    def _checked_length(self, frames: int, length: int | None) -> int:
+    def samples(self, frames: int, length: int | None = None) -> int:
+        """The length of a wave with so many frames: what is asked for, if the frames reach so far, or (T - 1) * hop."""
         shortest = (frames - 1) * self.hop
         if length is None:
             return shortest
