@@ -275,7 +275,7 @@ def test_no_address_is_invented():
         assert "://" not in text(page), page
 
 
-MACHINE_PATH = re.compile(r"(?<![\w.:/>\])}~*-])/(?:work|root|opt|home|mnt|tmp|Users|private)/\w|(?<!\w)[A-Z]:\\+Users\b")
+MACHINE_PATH = re.compile(r"(?<![\w.:/>\])}~*-])/(?:work|root|opt|home|mnt|tmp|Users)/\w|(?<!\w)[A-Z]:\\+Users\b")
 
 
 def test_no_file_names_a_path_of_one_machine():
