@@ -6,6 +6,7 @@ decoder gets the controls and a small residual latent that holds what they leave
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tootlearn.audio import InputError
-from tootlearn.controls import Kind
+from tootlearn.controls import LOUDNESS_RANGE, Kind
 from tootlearn.decoder import Condition, ConditionalDecoder, Decoder, Drawing
 from tootlearn.encoder import Encoder
 from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd, FrontEndConfig
@@ -64,7 +65,7 @@ class GeneratorConfig:
     """
 
     residual: int = 8
-    width: int = 192
+    width: int = 160
     blocks: int = 4
     conditioning: str = "film"
     encoder_widths: tuple[int, ...] = (64, 64, 64)
@@ -129,11 +130,17 @@ class Generator(nn.Module):
         self.register_buffer("prior_mean", torch.zeros(len(kinds), config.residual))
         self.register_buffer("prior_scale", torch.eye(config.residual).repeat(len(kinds), 1, 1))
 
-    def encode(self, x: Tensor, controls: Condition) -> tuple[Tensor, Tensor]:
-        """Standardised log-mel (B, M, T) -> mean and log standard deviation of the residual, each (B, Z)."""
-        kinds = nn.functional.one_hot(controls.kind, len(self.prior_mean)).to(x.dtype)
-        constant = torch.cat([kinds, controls.numbers], 1)[..., None].expand(-1, -1, x.shape[2])
-        mean, log_scale = self.encoder(torch.cat([x, constant], 1)).chunk(2, 1)
+    def encode(self, log_mel: Tensor, controls: Condition) -> tuple[Tensor, Tensor]:
+        """Log-mel (B, M, T) -> mean and log standard deviation of the residual, each (B, Z).
+
+        The loudness is taken out first, and what the floor hides in the quietest toot is hidden in all: the residual
+        cannot tell how loud a toot is.
+        """
+        quietest = self.decoder.log_floor - LOUDNESS_RANGE[0] * (math.log(10) / 20)
+        level = (log_mel - controls.gain[:, None, None]).clamp_min(quietest) / 4 + 1
+        kinds = nn.functional.one_hot(controls.kind, len(self.prior_mean)).to(level.dtype)
+        constant = torch.cat([kinds, controls.numbers], 1)[..., None].expand(-1, -1, level.shape[2])
+        mean, log_scale = self.encoder(torch.cat([level, constant], 1)).chunk(2, 1)
         return mean, log_scale.clamp(-6, 2)
 
     def decode(self, controls: Condition, z: Tensor) -> Drawing:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from tootlearn.controls import LOUDNESS_RANGE, ONSET_SAMPLES, Controls, Kind
 from tootlearn.front_end import FrontEndConfig
+from tootlearn.mel import mel_frequencies
 from tootlearn.layers import TIME_FEATURES, HarmonicComb, ResidualBlock, time_features
 
 
@@ -62,6 +63,7 @@ class Condition(NamedTuple):
     kind: Tensor  # (B,) int64
     octave: Tensor  # (B,) log2 of the pitch in Hz
     duration: Tensor  # (B,) s
+    gain: Tensor  # (B,) natural log of the amplitude that the loudness stands for
     numbers: Tensor  # (B, 4) pitch, duration, brightness, loudness, each about -1 to 1
 
     @classmethod
@@ -72,14 +74,16 @@ class Condition(NamedTuple):
             return torch.as_tensor(values, dtype=torch.float32, device=device)
 
         octave, duration = column(controls.pitch).log2(), column(controls.duration)
+        loudness = column(controls.loudness)
         middle, half = sum(LOUDNESS_RANGE) / 2, (LOUDNESS_RANGE[1] - LOUDNESS_RANGE[0]) / 2
         numbers = [
             (octave - 8.5) / 2,  # 90 Hz to 1.4 kHz
             (duration.log2() + 1) / 2,  # .125 to 2 s, and beyond
             column(controls.brightness) * 2 - 1,
-            (column(controls.loudness) - middle) / half,
+            (loudness - middle) / half,
         ]
-        return cls(torch.as_tensor(controls.kind, device=device), octave, duration, torch.stack(numbers, 1))
+        gain = loudness * (math.log(10) / 20)
+        return cls(torch.as_tensor(controls.kind, device=device), octave, duration, gain, torch.stack(numbers, 1))
 
 
 class Drawing(NamedTuple):
@@ -94,10 +98,12 @@ class ConditionalDecoder(nn.Module):
 
     In the log, a tone is its harmonic comb plus its spectral envelope, and tone and breath add up as powers of e:
 
-        log_mel = log(exp(tone + log comb(f0)) + exp(breath) + floor)
+        log_mel = log(exp(gain) (exp(tone) comb(f0) + exp(breath)) + floor)
 
-    The network draws tone (B, M, T), breath (B, M, T) and a bend of f0 (B, 1, T) in octaves; the comb of a kind with several
-    notes is the sum of theirs, at levels that it draws too. (Harmonics plus noise: Serra and Smith 1990, Engel et al. 2020.)
+    The tone is a source, whose harmonics have levels by their number, in a resonator, which has gains by frequency. The network
+    draws the source's levels at a few numbers, the resonator (B, M, T), the breath (B, M, T) and a bend of f0 in octaves; the comb
+    of a kind with several notes is the sum of theirs, at levels that it draws too. (Harmonics plus noise: Serra and Smith 1990,
+    Engel et al. 2020; source and filter: Fant 1960.)
 
     Args:
         front_end: what the log-mels are made with.
@@ -112,6 +118,11 @@ class ConditionalDecoder(nn.Module):
     """
 
     STRIDE = 4  # the inside works at a quarter of the frame rate
+    NUMBERS = (0.7, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)  # harmonics at which the source's level is drawn; between them linear
+    intervals: Tensor
+    time: Tensor
+    centres: Tensor
+    knots: Tensor
 
     def __init__(
         self,
@@ -130,11 +141,12 @@ class ConditionalDecoder(nn.Module):
         octaves = torch.full((len(kinds), notes), -math.inf)  # a note that a kind lacks has no level
         for row, kind in zip(octaves, kinds, strict=True):
             row[: len(kind.intervals)] = torch.tensor(kind.intervals).log2()
-        self.intervals: Tensor
         self.register_buffer("intervals", octaves, persistent=False)
-        self.time: Tensor
         seconds = (torch.arange(frames) * front_end.hop - ONSET_SAMPLES) / front_end.sample_rate
         self.register_buffer("time", seconds, persistent=False)
+        centres = mel_frequencies(mels + 2, front_end.fmin, front_end.fmax)[1:-1].float().log2()
+        self.register_buffer("centres", centres, persistent=False)
+        self.register_buffer("knots", torch.tensor(self.NUMBERS).log2(), persistent=False)
         self.kind = nn.Embedding(len(kinds), 32)
         self.condition = nn.Sequential(nn.Linear(32 + 4 + residual, 128), nn.SiLU(), nn.Linear(128, 128), nn.SiLU())
         self.levels = nn.Linear(128, notes)
@@ -142,7 +154,7 @@ class ConditionalDecoder(nn.Module):
         modulation = 128 if conditioning == "film" else 0
         self.blocks = nn.ModuleList(ResidualBlock(width, modulation, 2 ** (i % 3)) for i in range(blocks))
         self.norm = nn.GroupNorm(8, width)
-        self.out = nn.Conv1d(width, (3 * mels + 1) * self.STRIDE, 1)
+        self.out = nn.Conv1d(width, (3 * mels + 1) * self.STRIDE + len(self.NUMBERS), 1)
         nn.init.zeros_(self.levels.weight)
         nn.init.zeros_(self.levels.bias)
 
@@ -159,16 +171,26 @@ class ConditionalDecoder(nn.Module):
         h = self.enter(torch.cat([time, constant], 1))  # (B, C, T / 4)
         for block in self.blocks:
             h = block(h, condition)
-        drawn = self.out(F.silu(self.norm(h))).unflatten(1, (-1, self.STRIDE))  # (B, 3 M + 1, 4, T / 4)
-        drawn = drawn.transpose(2, 3).flatten(2)  # (B, 3 M + 1, T): sub-pixel in time
-        tone, breath, spread, bend = drawn.split([self.mels, self.mels, self.mels, 1], 1)
+        drawn = self.out(F.silu(self.norm(h)))
+        source, fine = drawn.split([len(self.NUMBERS), drawn.shape[1] - len(self.NUMBERS)], 1)
+        fine = fine.unflatten(1, (-1, self.STRIDE)).transpose(2, 3).flatten(2)  # (B, 3 M + 1, T): sub-pixel in time
+        resonator, breath, spread, bend = fine.split([self.mels, self.mels, self.mels, 1], 1)
 
         slow = F.avg_pool1d(bend, self.STRIDE).tanh()  # (B, 1, T / 4): at most an octave
-        octave = controls.octave[:, None] + slow[:, 0]  # (B, T / 4)
-        comb = self.log_comb(octave[..., None] + ratios[:, None], level)  # (B, T / 4, M)
-        comb = F.interpolate(comb.transpose(1, 2), scale_factor=self.STRIDE, mode="linear")  # (B, M, T)
-        together = torch.logaddexp(2 * tone + comb, 2 * breath - 6)
+        octave = (controls.octave[:, None] + slow[:, 0])[..., None]  # (B, T / 4, 1)
+        tone = self.log_comb(octave + ratios[:, None], level) + self.by_number(octave, source)  # (B, T / 4, M)
+        tone = F.interpolate(tone.transpose(1, 2), scale_factor=self.STRIDE, mode="linear")  # (B, M, T)
+        together = torch.logaddexp(2 * resonator + tone, 2 * breath - 6) + controls.gain[:, None, None]
         return Drawing(self.log_floor + F.softplus(2 * (together - self.log_floor)) / 2, spread - 1)
+
+    def by_number(self, octave: Tensor, source: Tensor) -> Tensor:
+        """Levels of the source at :attr:`NUMBERS` (B, K, T), f0 (B, T, 1) as log2 of Hz -> its level in each band (B, T, M)."""
+        number = (self.centres - octave).clamp(self.knots[0], self.knots[-1] - 1e-4)  # (B, T, M): log2 of f / f0
+        right = torch.bucketize(number, self.knots, right=True)
+        left = right - 1
+        part = (number - self.knots[left]) / (self.knots[right] - self.knots[left])
+        levels = 2 * source.transpose(1, 2)  # (B, T, K)
+        return torch.lerp(levels.gather(2, left), levels.gather(2, right), part)
 
     def log_comb(self, octave: Tensor, level: Tensor) -> Tensor:
         """log2 f0 of each note (B, T, notes) and their levels (B, notes) -> log of the comb (B, T, M)."""

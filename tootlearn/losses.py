@@ -35,6 +35,22 @@ def squared_error(x: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return ((x - target).square().mean(1) * weight).mean()
 
 
+def mel_convergence(log_mel: Tensor, target: Tensor) -> Tensor:
+    """Spectral convergence of mel magnitudes: the norm of their difference over the norm of the target's.
+
+    Logarithms give a valley the weight of a peak; this gives the peaks theirs, and with them loudness and brightness.
+
+    Args:
+        log_mel, target: natural logarithms, shape (B, M, T).
+
+    Returns:
+        A scalar: mean over the batch.
+    """
+    magnitude = target.exp()
+    norm = magnitude.square().sum((1, 2)).sqrt().clamp_min(1e-6)
+    return ((log_mel.clamp_max(6).exp() - magnitude).square().sum((1, 2)) + 1e-12).sqrt().div(norm).mean()
+
+
 def spread_likelihood(error: Tensor, log_spread: Tensor, weight: Tensor) -> Tensor:
     """Negative log-likelihood, less a constant, of errors under a Gaussian of this log standard deviation.
 

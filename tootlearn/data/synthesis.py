@@ -220,22 +220,23 @@ def render(kind: str, pitch: float, duration: float, brightness: float, loudness
     return (wave * min(gain, PEAK / float(np.abs(wave).max()))).astype(np.float32)
 
 
-def toots(kinds: Sequence[str], count: int, seed: int) -> tuple[Tensor, Controls]:
+def toots(kinds: Sequence[str], count: int, seed: int, start: int = 0) -> tuple[Tensor, Controls]:
     """A set of natural toots with measured labels, the kinds in turn.
 
     Args:
         kinds: names out of :data:`KINDS`; a toot's ``kind`` is its index in this list.
         count: B, how many toots.
-        seed: the set's seed; toot i is the same whatever ``count``.
+        seed: the set's seed; toot i of the set is the same whatever ``count``.
+        start: the index in the set of the first.
 
     Returns:
         Waves, shape (B, WINDOW_SAMPLES), and their controls as measured (the pitch is exact by construction).
     """
     waves = torch.empty(count, WINDOW_SAMPLES)
-    which = np.arange(count) % len(kinds)
+    which = np.arange(start, start + count) % len(kinds)
     pitch = np.empty(count)
     for i in range(count):
-        name, own = kinds[which[i]], rng.child(seed, i)
+        name, own = kinds[which[i]], rng.child(seed, start + i)
         asked = draw(KINDS[name], own)
         waves[i] = torch.from_numpy(render(name, *asked, seed=own))
         pitch[i] = asked[0]

@@ -1,0 +1,173 @@
+"""The model file: one .safetensors file that holds all that a model is, and nothing that can run code.
+
+Tensors: the weights, the normalizer's statistics, the prior. Metadata under the key ``tootlearn``: JSON with
+
+    schema       1; files of every past schema stay loadable
+    front_end    the fields of `FrontEndConfig`: features made otherwise are refused
+    normalizer   the names of the tensors with its statistics
+    model        the configs of "generator" and "autoencoder", or null
+    controls     the kinds with their ranges, and the range of the loudness
+    provenance   data, seed, steps, held-out loss, versions, licence notes
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from tootlearn.audio import InputError, write_whole
+from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig, TootModel
+from tootlearn.controls import LOUDNESS_RANGE, Kind
+from tootlearn.front_end import FrontEndConfig
+from tootlearn.normalization import Normalizer
+
+SCHEMA = 1
+_EXACT = ("normalizer.", "generator.prior")  # statistics stay float32 where weights are halved
+
+Config = TypeVar("Config", FrontEndConfig, GeneratorConfig, AutoencoderConfig)
+
+
+def save(path: str | os.PathLike[str], model: TootModel, provenance: dict[str, Any], half: bool = False) -> None:
+    """Write a model file, whole or not at all.
+
+    Args:
+        path: where to.
+        model: what to save.
+        provenance: what is known of its training; anything that JSON can hold.
+        half: store the weights in 16 bits.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    description = {
+        "schema": SCHEMA,
+        "front_end": asdict(model.front_end.config),
+        "normalizer": {"mean": "normalizer.mean", "std": "normalizer.std"},
+        "model": {
+            "generator": asdict(model.generator.config) if model.generator else None,
+            "autoencoder": asdict(model.autoencoder.config) if model.autoencoder else None,
+        },
+        "controls": {"kinds": [kind.as_json() for kind in model.kinds], "loudness": LOUDNESS_RANGE},
+        "provenance": provenance,
+    }
+    tensors = {
+        name: (t.half() if half and t.is_floating_point() and not name.startswith(_EXACT) else t).cpu().contiguous()
+        for name, t in model.state_dict().items()
+    }
+    write_whole(Path(path), to_bytes(tensors, metadata={"tootlearn": json.dumps(description)}))
+
+
+def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The metadata of a model file, checked.
+
+    Raises:
+        InputError: if the file is missing, truncated, not a model file, or of an unknown schema.
+    """
+    return _read(Path(path))[0]
+
+
+def load(path: str | os.PathLike[str], front_end: FrontEndConfig | None = None) -> tuple[TootModel, dict[str, Any]]:
+    """Read a model file.
+
+    Args:
+        path: where from.
+        front_end: of the features that the model shall be used with, if they are made elsewhere.
+
+    Returns:
+        The model, in evaluation mode, on the CPU, in float32; and its metadata.
+
+    Raises:
+        InputError: if the file is missing, truncated, not a model file, of an unknown schema, lacks tensors, or was made with
+            another front end than ``front_end``.
+    """
+    path = Path(path)
+    description, tensors = _read(path)
+    try:
+        config = _config(FrontEndConfig, description["front_end"])
+        parts = description["model"]
+        generator = _config(GeneratorConfig, parts["generator"]) if parts["generator"] else None
+        autoencoder = _config(AutoencoderConfig, parts["autoencoder"]) if parts["autoencoder"] else None
+        kinds = [Kind.from_json(kind) for kind in description["controls"]["kinds"]]
+        statistics = [tensors[description["normalizer"][name]] for name in ("mean", "std")]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: the description in this model file is damaged or of another version ({error})") from error
+    if front_end is not None and front_end != config:
+        raise InputError(f"{path} was trained with another front end: {_difference(config, front_end)}; make the features with its own")
+    if statistics[0].shape != (config.mels, 1):
+        raise InputError(
+            f"{path}: its weights belong to another front end: its description says {config.mels} mel bands, "
+            f"its statistics have {statistics[0].shape[0]}"
+        )
+    model = TootModel(config, Normalizer(*statistics), kinds, generator, autoencoder)
+    wanted = model.state_dict()
+    missing = sorted(wanted.keys() - tensors.keys())
+    if missing:
+        raise InputError(f"{path}: {len(missing)} tensors are missing, the first is {missing[0]}: the file is damaged")
+    for name, tensor in wanted.items():
+        if tensors[name].shape != tensor.shape:
+            raise InputError(
+                f"{path}: {name} has shape {tuple(tensors[name].shape)} where this front end and model need {tuple(tensor.shape)}"
+            )
+    model.load_state_dict({name: tensors[name] for name in wanted})
+    return model.eval(), description
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    if not path.exists():
+        raise InputError(f"there is no model file {path}")
+    if path.is_dir():
+        raise InputError(f"{path} is a directory, not a model file")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (SafetensorError, OSError, ValueError) as error:
+        with path.open("rb") as raw:
+            head = raw.read(2)
+        if head in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+            raise InputError(f"{path} is a pickle, which can run any code when it is read: tootlearn reads .safetensors alone") from error
+        raise InputError(f"{path} is no whole .safetensors file: truncated, or something else ({error})") from error
+    if "tootlearn" not in metadata:
+        raise InputError(f"{path} holds weights, but not of tootlearn: write it with `tootlearn train`")
+    try:
+        description = json.loads(metadata["tootlearn"])
+        schema = description["schema"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: the description in this model file is damaged ({error})") from error
+    if schema != SCHEMA:
+        raise InputError(f"{path} has schema {schema!r}; this version of tootlearn knows {SCHEMA}: install a newer one")
+    return description, {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+
+
+def _config(config: type[Config], data: dict[str, Any]) -> Config:
+    known = {f.name for f in fields(config)}
+    if known != data.keys():
+        raise ValueError(f"{config.__name__}: {', '.join(sorted(known ^ data.keys()))}")
+    return config(**{name: tuple(v) if isinstance(v, list) else v for name, v in data.items()})
+
+
+def _difference(ours: FrontEndConfig, theirs: FrontEndConfig) -> str:
+    a, b = asdict(ours), asdict(theirs)
+    return ", ".join(f"{name} {a[name]} there, {b[name]} here" for name in a if a[name] != b[name])
+
+
+def to_device(name: str) -> torch.device:
+    """ "auto" (CUDA, then Apple's MPS, then CPU) or any device's name.
+
+    Raises:
+        InputError: if there is no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        return torch.zeros(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {name!r} is not to be had here ({str(error).splitlines()[0]}): try cpu") from error

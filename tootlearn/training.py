@@ -1,0 +1,337 @@
+"""Training: one flat loop from clips to a model file.
+
+Every random choice of step s is a pure function of (seed, s), so a run that was interrupted goes on exactly where it was: the
+state is the weights, the optimiser's moments and the number of steps, all in one .safetensors file that is replaced in one move.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+from tqdm import tqdm
+
+import tootlearn
+from tootlearn import losses, model_file, rng
+from tootlearn.audio import InputError, write_whole
+from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig, TootModel
+from tootlearn.data.clips import Clips
+from tootlearn.decoder import Condition
+from tootlearn.front_end import FrontEnd, FrontEndConfig
+from tootlearn.normalization import Normalizer
+
+_BATCH, _NOISE = 21, 22  # streams of random numbers
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What is trained, on what, and how.
+
+    Args:
+        generator: the conditional generator, or null.
+        autoencoder: the plain autoencoder, or null.
+        front_end: what log-mels are made with.
+        kinds: of synthetic toots.
+        clips: how many of them, held-out ones included.
+        steps: of the optimiser.
+        batch: clips a step.
+        learning_rate: the highest; a cosine brings it to zero after a linear start.
+        warmup: steps of that start.
+        weight_decay: of AdamW.
+        clip: the largest norm of the gradient.
+        divergence: weight of the residual latent's divergence from its prior, for a nat. It starts 200 times as high and falls
+            over the first half: what the controls can say is learned from the controls, and the residual gets the rest.
+        convergence: weight of the spectral convergence of mel magnitudes.
+        spread: weight of the likelihood of the spread.
+        seed: of data, initial weights, batches and noise.
+        check_every: steps between looks at the held-out clips and checkpoints.
+    """
+
+    generator: GeneratorConfig | None = field(default_factory=GeneratorConfig)
+    autoencoder: AutoencoderConfig | None = None
+    front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
+    kinds: tuple[str, ...] = ("car_horn", "train_horn", "steam_whistle", "trumpet")
+    clips: int = 8000
+    steps: int = 3000
+    batch: int = 64
+    learning_rate: float = 1e-3
+    warmup: int = 100
+    weight_decay: float = 1e-3
+    clip: float = 1.0
+    divergence: float = 1e-4
+    convergence: float = 0.2
+    spread: float = 0.1
+    seed: int = 0
+    check_every: int = 500
+
+    def __post_init__(self) -> None:
+        if self.generator is None and self.autoencoder is None:
+            raise InputError("nothing to train: give a generator, an autoencoder or both")
+        for name in ("clips", "steps", "batch", "check_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is 1 or more, not {getattr(self, name)}")
+        if not self.learning_rate > 0:
+            raise InputError(f"learning_rate is positive, not {self.learning_rate}")
+
+
+PRESETS: dict[str, TrainConfig] = {
+    # What ships: controls to toots, and a plain autoencoder of 64 numbers for reconstruction.
+    "default": TrainConfig(
+        autoencoder=AutoencoderConfig(
+            latent=64, encoder_widths=(64, 96, 96), stride=2, pooling="flatten", decoder_start=96, decoder_widths=(96, 96, 64), residual=1
+        ),
+    ),
+    # The book's first model: three convolutions, a mean over time, two transposed convolutions.
+    "baseline": TrainConfig(generator=None, autoencoder=AutoencoderConfig()),
+}
+
+
+class Stopped(Exception):
+    """Training was interrupted; the checkpoint is written."""
+
+
+def train(config: TrainConfig, clips: Clips, out: Path, resume: bool = False, device: str = "cpu", progress: bool = True) -> TootModel:
+    """Train a model and write ``out/model.safetensors``, with ``out/log.jsonl`` and ``out/checkpoint.safetensors`` on the way.
+
+    Args:
+        config: what and how.
+        clips: all clips; the held-out groups are split off here.
+        out: the folder of the run, made if need be.
+        resume: go on from the checkpoint in ``out``; without it, a folder that holds a run is left alone.
+        device: see `model_file.to_device`.
+        progress: show a bar on stderr.
+
+    Returns:
+        The trained model, as saved.
+
+    Raises:
+        InputError: if ``out`` holds a run and ``resume`` is not given, or its checkpoint is of another config.
+        Stopped: on Ctrl-C, once the checkpoint is written.
+    """
+    where = model_file.to_device(device)
+    checkpoint = out / "checkpoint.safetensors"
+    if not resume and checkpoint.exists():
+        raise InputError(f"{out} holds a run already: give --resume to go on with it, or another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    learn, held_out = clips.split()
+    if not len(learn) or not len(held_out):
+        raise InputError(f"{len(clips)} clips are too few to hold some out: make more")
+
+    model = build(config, learn).to(where).train()
+    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    step = _restore(checkpoint, config, model, optimizer) if resume else 0
+    everything = Batch.of(learn, config, where)
+    log = out / "log.jsonl"
+    started, bar = time.perf_counter(), tqdm(total=config.steps, initial=step, desc="train", disable=not progress)
+    try:
+        while step < config.steps:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(config, step)
+            rows = batch_rows(config, step, len(learn))
+            terms = model_losses(model, everything[rows], config, step)
+            optimizer.zero_grad(set_to_none=True)
+            total(terms, config, step).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+            optimizer.step()
+            step += 1
+            bar.update()
+            if step % config.check_every == 0 or step == config.steps:
+                held = evaluate(model, held_out, config)
+                _append(log, {"step": step, **{k: round(v.item(), 6) for k, v in terms.items()}, "held_out": held})
+                bar.set_postfix({k: f"{v:.4f}" for k, v in held.items()})
+                _save_checkpoint(checkpoint, config, model, optimizer, step)
+    except KeyboardInterrupt:
+        _save_checkpoint(checkpoint, config, model, optimizer, step)
+        raise Stopped(f"stopped at step {step} of {config.steps}; go on with --resume --out {out}") from None
+    finally:
+        bar.close()
+
+    if model.generator:
+        fit_prior(model, learn, config)
+    provenance = {
+        "data": f"{len(clips)} synthetic toots of {', '.join(config.kinds)}; every sixth semitone held out",
+        "seed": config.seed,
+        "steps": config.steps,
+        "held_out": evaluate(model, held_out, config),
+        "seconds": round(time.perf_counter() - started),
+        "config": asdict(config),
+        "versions": {"tootlearn": tootlearn.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "licence": "MIT; trained on sounds that the package synthesises",
+    }
+    model_file.save(out / "model.safetensors", model, provenance, half=True)
+    return model_file.load(out / "model.safetensors")[0]
+
+
+def build(config: TrainConfig, learn: Clips) -> TootModel:
+    """A new model with the statistics of the training clips; its initial weights depend on the seed alone."""
+    weight = _weights(learn, config)
+    normalizer = Normalizer.fit(learn.log_mel.float(), weight)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return TootModel(config.front_end, normalizer, learn.kinds, config.generator, config.autoencoder)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips as a step takes them: log-mels (B, M, T), controls, weights of frames (B, T)."""
+
+    log_mel: Tensor
+    controls: Condition
+    weight: Tensor
+
+    @classmethod
+    def of(cls, clips: Clips, config: TrainConfig, device: torch.device) -> Batch:
+        """All clips, on the device."""
+        return cls(clips.log_mel.to(device), Condition.of(clips.controls, device), _weights(clips, config).to(device))
+
+    def __getitem__(self, rows: Tensor) -> Batch:
+        rows = rows.to(self.log_mel.device)
+        return Batch(self.log_mel[rows].float(), Condition(*(column[rows] for column in self.controls)), self.weight[rows])
+
+
+def _weights(clips: Clips, config: TrainConfig) -> Tensor:
+    duration = torch.as_tensor(clips.controls.duration, dtype=torch.float32)
+    return losses.frame_weights(duration, clips.log_mel.shape[2], config.front_end.hop, config.front_end.sample_rate)
+
+
+def batch_rows(config: TrainConfig, step: int, count: int) -> Tensor:
+    """Which clips step ``step`` sees: (batch,) indices below ``count``; every clip comes once in an epoch."""
+    places = np.arange(step * config.batch, (step + 1) * config.batch)
+    rows = np.empty(config.batch, dtype=np.int64)
+    for epoch in np.unique(places // count):
+        order = np.argsort(rng.words(config.seed, _BATCH + (int(epoch) << 8), count), kind="stable")
+        here = places // count == epoch
+        rows[here] = order[places[here] % count]
+    return torch.from_numpy(rows)
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Linear start, then a cosine to zero."""
+    rise = min(1.0, (step + 1) / config.warmup)
+    return config.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+
+
+def model_losses(model: TootModel, batch: Batch, config: TrainConfig, step: int) -> dict[str, Tensor]:
+    """The terms of the loss by the names they have in the log."""
+    terms: dict[str, Tensor] = {}
+    if model.generator:
+        mean, log_scale = model.generator.encode(batch.log_mel, batch.controls)
+        noise = rng.normal(config.seed, _NOISE + (step << 8), mean.numel()).reshape(mean.shape)
+        z = mean + log_scale.exp() * torch.as_tensor(noise, dtype=mean.dtype, device=mean.device)
+        drawing = model.generator.decode(batch.controls, z)
+        strayed = drawing.log_mel - batch.log_mel
+        terms["generation"] = losses.squared_error(strayed / model.normalizer.std, torch.zeros_like(strayed), batch.weight)
+        terms["convergence"] = losses.mel_convergence(drawing.log_mel, batch.log_mel)
+        terms["spread"] = losses.spread_likelihood(strayed, drawing.log_spread, batch.weight)
+        terms["divergence"] = losses.divergence(mean, log_scale)
+    if model.autoencoder:
+        x = model.normalizer(batch.log_mel)
+        terms["reconstruction"] = losses.squared_error(model.autoencoder(x), x, batch.weight)
+    return terms
+
+
+def total(terms: dict[str, Tensor], config: TrainConfig, step: int) -> Tensor:
+    """The weighted sum of the terms."""
+    weights = {
+        "generation": 1.0,
+        "convergence": config.convergence,
+        "spread": config.spread,
+        "divergence": config.divergence * 200 ** max(0.0, 1 - 2 * step / config.steps),
+        "reconstruction": 1.0,
+    }
+    return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+
+
+@torch.no_grad()
+def evaluate(model: TootModel, clips: Clips, config: TrainConfig) -> dict[str, float]:
+    """Mean squared errors on clips, without noise: "generation" (controls and residual given), "reconstruction" (z alone)."""
+    was_training = model.training
+    model.eval()
+    everything = Batch.of(clips, config, model.normalizer.mean.device)
+    sums: dict[str, float] = {}
+    for rows in torch.arange(len(clips)).split(128):
+        batch = everything[rows]
+        x = model.normalizer(batch.log_mel)
+        decoded = {}
+        if model.generator:
+            mean, _ = model.generator.encode(batch.log_mel, batch.controls)
+            decoded["generation"] = model.normalizer(model.generator.decode(batch.controls, mean).log_mel)
+        if model.autoencoder:
+            decoded["reconstruction"] = model.autoencoder(x)
+        for name, y in decoded.items():
+            share = len(rows) / len(clips)
+            sums[name] = sums.get(name, 0.0) + share * float(losses.squared_error(y, x, batch.weight))
+    model.train(was_training)
+    return {name: round(value, 5) for name, value in sums.items()}
+
+
+@torch.no_grad()
+def fit_prior(model: TootModel, clips: Clips, config: TrainConfig) -> None:
+    """Fit the generator's prior to the residuals of the training clips."""
+    assert model.generator is not None
+    model.eval()
+    everything = Batch.of(clips, config, model.normalizer.mean.device)
+    residuals = []
+    for rows in torch.arange(len(clips)).split(128):
+        batch = everything[rows]
+        residuals.append(model.generator.encode(batch.log_mel, batch.controls)[0])
+    model.generator.fit_prior(torch.cat(residuals), everything.controls.kind)
+
+
+def _append(path: Path, row: dict[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def _save_checkpoint(path: Path, config: TrainConfig, model: TootModel, optimizer: torch.optim.Optimizer, step: int) -> None:
+    tensors = {f"model.{name}": t for name, t in model.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": t for name, t in state.items()}
+    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    metadata = {"step": str(step), "config": json.dumps(asdict(config))}
+    write_whole(path, to_bytes(tensors, metadata=metadata))
+
+
+def _restore(path: Path, config: TrainConfig, model: TootModel, optimizer: torch.optim.Optimizer) -> int:
+    from safetensors import safe_open
+
+    if not path.exists():
+        raise InputError(f"there is no checkpoint {path} to go on from: train without --resume first")
+    try:
+        tensors = load_file(path)
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata()
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is no whole checkpoint ({error})") from error
+    if json.loads(metadata["config"]) != json.loads(json.dumps(asdict(config))):
+        raise InputError(f"{path} was made with another config: resume with the one it was started with")
+    model.load_state_dict({name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")})
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".")
+            state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return int(metadata["step"])
+
+
+def preset(name: str, **changes: Any) -> TrainConfig:
+    """A preset with some fields changed.
+
+    Raises:
+        InputError: for an unknown preset.
+    """
+    if name not in PRESETS:
+        raise InputError(f"unknown preset {name!r}: there are {', '.join(PRESETS)}")
+    return replace(PRESETS[name], **changes)
