@@ -17,7 +17,7 @@ from tootlearn.stft import Stft
 
 WINDOW_SAMPLES = 45056  # what the models see: 2.04 s at 22,050 Hz, 176 frames at hop 256
 _AT_FLOOR = 1e-3  # log-mels so near to the floor (.009 dB) are at it: the normalizer's way there and back rounds
-_CHUNK_FRAMES = 384  # frames worked on at a time: spectra of about this size stay in a core's cache
+_CHUNK_FRAMES = 448  # frames worked on at a time: their spectra stay in a core's cache
 
 
 @dataclass(frozen=True)
@@ -88,23 +88,23 @@ class FrontEnd(nn.Module):
     @torch.no_grad()
     def _fast(self, wave: Tensor) -> Tensor:
         """`forward` on (..., N), a few clips at a time, in buffers that stay in the cache from step to step."""
-        n_fft, hop, bins = self.config.n_fft, self.config.hop, self.stft.bins
+        n_fft, hop, mels = self.config.n_fft, self.config.hop, self.config.mels
         clips = wave.reshape(-1, wave.shape[-1])
         frames = self.frames(clips.shape[1])
         size = max(1, min(_CHUNK_FRAMES // frames, len(clips)))
         padded = clips.new_zeros(size, clips.shape[1] + n_fft)
-        windowed = clips.new_empty(size, frames, n_fft)
-        spectrum = torch.empty(size, frames, bins, dtype=torch.complex64)
-        magnitude = clips.new_empty(size, frames, bins)
-        out = clips.new_empty(len(clips), self.config.mels, frames)
+        windowed = clips.new_empty(size * frames, n_fft)
+        magnitude = clips.new_empty(size * frames, self.stft.bins)
+        bands = clips.new_empty(mels, size * frames)
+        out = clips.new_empty(len(clips), mels, frames)
         for start in range(0, len(clips), size):
             n = min(size, len(clips) - start)
             padded[:n, n_fft // 2 : -(n_fft // 2)] = clips[start : start + n]
-            torch.mul(padded.unfold(1, n_fft, hop)[:n, :frames], self.stft.window, out=windowed[:n])
-            torch.fft.rfft(windowed[:n], out=spectrum[:n])
-            parts = torch.view_as_real(spectrum[:n]).square_()  # three times as fast as abs
-            torch.add(parts[..., 0], parts[..., 1], out=magnitude[:n]).sqrt_()
-            for clip in range(n):
-                self.mel.into(magnitude[clip], out[start + clip])
-            out[start : start + n].clamp_min_(self.config.floor).log_()
+            overlapping = padded.unfold(1, n_fft, hop)[:, :frames]  # (size, T, n_fft)
+            torch.mul(overlapping, self.stft.window, out=windowed.view(size, frames, n_fft))
+            parts = torch.view_as_real(torch.fft.rfft(windowed)).square_()
+            torch.add(parts[..., 0], parts[..., 1], out=magnitude).sqrt_()  # three times as fast as abs
+            self.mel.into(magnitude, bands)
+            bands.clamp_min_(self.config.floor).log_()
+            out[start : start + n] = bands.view(mels, size, frames).transpose(0, 1)[:n]
         return out.view(*wave.shape[:-1], self.config.mels, frames)

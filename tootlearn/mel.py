@@ -16,7 +16,7 @@ _LINEAR_STEP = 200 / 3  # Hz a mel below the knee
 _KNEE_HZ = 1000.0
 _KNEE_MEL = _KNEE_HZ / _LINEAR_STEP
 _LOG_STEP = math.log(6.4) / 27  # natural log of the frequency ratio of a mel above the knee
-_GROUP = 32  # bands multiplied together in `Mel.into`
+_GROUP = 16  # bands multiplied together in `Mel.into`
 _TINY = 1e-9  # far below any band's energy above the front end's floor, far above float32's smallest numbers
 
 
@@ -103,7 +103,7 @@ class Mel(nn.Module):
         return (magnitude.transpose(-1, -2) @ self.bank.T).transpose(-1, -2)
 
     def into(self, magnitude: Tensor, out: Tensor) -> None:
-        """`forward` for one clip, frame-major (T, F), into a buffer (M, T): a third of the work, but no gradient.
+        """`forward`, frame-major (T, F), into a buffer (M, T): a third of the time, but no gradient.
 
         A band is zero but for a few bins, so neighbouring bands are multiplied with only the bins that they reach.
         """
