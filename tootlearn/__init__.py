@@ -1,8 +1,8 @@
 """tootlearn: learn to build a neural sound generator, and use one.
 
-    >>> import tootlearn
-    >>> g = tootlearn.load()
-    >>> wave = g.generate(kind="train_horn", pitch="A3", duration=0.6, seed=7)  # float32, (N,), at g.sample_rate
+>>> import tootlearn
+>>> g = tootlearn.load()
+>>> wave = g.generate(kind="train_horn", pitch="A3", duration=0.6, seed=7)  # float32, (N,), at g.sample_rate
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,7 +1,8 @@
 """Encoder and decoder as one: the plain autoencoder, the conditional generator, and the model that may hold both.
 
-Two latents make two claims. *Reconstruction*: a sound goes to z, and the decoder gets z and nothing else. *Generation*: the
-decoder gets the controls and a small residual latent that holds what they leave open; it can be drawn from a prior.
+Two latents make two claims. *Reconstruction*: a sound goes to z, and the decoder gets z and nothing else.
+*Generation*: the decoder gets the controls and a small residual latent that holds what they leave open; it can be
+drawn from a prior.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ class AutoencoderConfig:
         if min(self.latent, self.stride, *self.encoder_widths, *self.decoder_widths) < 1 or self.residual < 0:
             raise InputError(f"latent, stride and widths are 1 or more and residual 0 or more, not {self}")
         if self.residual and any(width % 8 for width in (*self.encoder_widths, *self.decoder_widths)):
-            raise InputError(f"with residual blocks widths are multiples of 8, not {self.encoder_widths} and {self.decoder_widths}")
+            raise InputError(
+                f"with residual blocks widths are multiples of 8, not {self.encoder_widths} and {self.decoder_widths}"
+            )
 
 
 @dataclass(frozen=True)
@@ -112,8 +115,9 @@ class Autoencoder(nn.Module):
 class Generator(nn.Module):
     """Controls and a residual latent -> log-mel; a conditional variational autoencoder (Sohn et al. 2015).
 
-    The encoder is for training, and to find the residual of a given sound. The prior is a Gaussian for each kind, fitted after
-    training to where the encoder puts that kind's sounds (ex-post density estimation: Ghosh et al. 2020).
+    The encoder is for training, and to find the residual of a given sound. The prior is a Gaussian for each kind,
+    fitted after training to where the encoder puts that kind's sounds (ex-post density estimation: Ghosh et al.
+    2020).
     """
 
     prior_mean: Tensor

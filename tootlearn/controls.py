@@ -66,7 +66,8 @@ class Kind:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Kind:
         """The inverse of :meth:`as_json`."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def parse_pitch(text: str | float) -> float:
 
 def midi_to_hz(midi: float) -> float:
     """MIDI note number to Hz: 69 is 440 Hz, 12 to the octave."""
-    return 440.0 * 2.0 ** ((midi - 69.0) / 12.0)
+    return float(440.0 * 2.0 ** ((midi - 69.0) / 12.0))
 
 
 def hz_to_midi(hz: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -149,6 +150,8 @@ def check_range(name: str, value: float, low: float, high: float, unit: str) -> 
     Raises:
         InputError: otherwise, also for NaN; it names the range.
     """
-    if not (math.isfinite(value) and low * (1 - 1e-9) <= value <= high * (1 + 1e-9) if low > 0 else low <= value <= high):
+    if not (
+        math.isfinite(value) and low * (1 - 1e-9) <= value <= high * (1 + 1e-9) if low > 0 else low <= value <= high
+    ):
         raise InputError(f"{name} {value:g}{unit} is out of range: give {low:g} to {high:g}{unit}")
     return float(value)

@@ -15,15 +15,15 @@ from torch import Tensor, nn
 
 from tootlearn.controls import LOUDNESS_RANGE, ONSET_SAMPLES, Controls, Kind
 from tootlearn.front_end import FrontEndConfig
+from tootlearn.layers import TIME_FEATURES, HarmonicComb, ResidualBlock, time_features, zeroed
 from tootlearn.mel import mel_frequencies
-from tootlearn.layers import TIME_FEATURES, HarmonicComb, ResidualBlock, time_features
 
 
 class Decoder(nn.Module):
     """Latent to log-mel, by transposed convolutions.
 
-    A pooled latent has no time axis. The first layer gives it one by learned weights; repeating it over time could not draw
-    anything that changes (a convolution of a constant is a constant).
+    A pooled latent has no time axis. The first layer gives it one by learned weights; repeating it over time could
+    not draw anything that changes (a convolution of a constant is a constant).
 
     Args:
         latent: Z.
@@ -37,7 +37,13 @@ class Decoder(nn.Module):
     """
 
     def __init__(
-        self, latent: int, mels: int, frames: int, widths: tuple[int, ...] = (64, 32), start: int = 128, residual: int = 0
+        self,
+        latent: int,
+        mels: int,
+        frames: int,
+        widths: tuple[int, ...] = (64, 32),
+        start: int = 128,
+        residual: int = 0,
     ) -> None:
         super().__init__()
         self.start = start
@@ -46,7 +52,9 @@ class Decoder(nn.Module):
         before = start
         for width in widths:
             layers += [nn.ConvTranspose1d(before, width, 4, stride=2, padding=1)]
-            layers += [ResidualBlock(width) for _ in range(residual)] if residual else [nn.ReLU(), nn.BatchNorm1d(width)]
+            layers += (
+                [ResidualBlock(width) for _ in range(residual)] if residual else [nn.ReLU(), nn.BatchNorm1d(width)]
+            )
             before = width
         self.layers = nn.Sequential(*layers)
         self.out = nn.Conv1d(before, mels, 1)
@@ -100,10 +108,10 @@ class ConditionalDecoder(nn.Module):
 
         log_mel = log(exp(gain) (exp(tone) comb(f0) + exp(breath)) + floor)
 
-    The tone is a source, whose harmonics have levels by their number, in a resonator, which has gains by frequency. The network
-    draws the source's levels at a few numbers, the resonator (B, M, T), the breath (B, M, T) and a bend of f0 in octaves; the comb
-    of a kind with several notes is the sum of theirs, at levels that it draws too. (Harmonics plus noise: Serra and Smith 1990,
-    Engel et al. 2020; source and filter: Fant 1960.)
+    The tone is a source, whose harmonics have levels by their number, in a resonator, which has gains by frequency.
+    The network draws the source's levels at a few numbers, the resonator (B, M, T), the breath (B, M, T) and a bend
+    of f0 in octaves; the comb of a kind with several notes is the sum of theirs, at levels that it draws too.
+    (Harmonics plus noise: Serra and Smith 1990, Engel et al. 2020; source and filter: Fant 1960.)
 
     Args:
         front_end: what the log-mels are made with.
@@ -118,7 +126,7 @@ class ConditionalDecoder(nn.Module):
     """
 
     STRIDE = 4  # the inside works at a quarter of the frame rate
-    NUMBERS = (0.7, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)  # harmonics at which the source's level is drawn; between them linear
+    NUMBERS = (0.7, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)  # harmonics at which the source's level is drawn
     intervals: Tensor
     time: Tensor
     centres: Tensor
@@ -149,14 +157,12 @@ class ConditionalDecoder(nn.Module):
         self.register_buffer("knots", torch.tensor(self.NUMBERS).log2(), persistent=False)
         self.kind = nn.Embedding(len(kinds), 32)
         self.condition = nn.Sequential(nn.Linear(32 + 4 + residual, 128), nn.SiLU(), nn.Linear(128, 128), nn.SiLU())
-        self.levels = nn.Linear(128, notes)
+        self.levels = zeroed(nn.Linear(128, notes))
         self.enter = nn.Conv1d(TIME_FEATURES * self.STRIDE + mels + 128, width, 3, padding=1)
         modulation = 128 if conditioning == "film" else 0
         self.blocks = nn.ModuleList(ResidualBlock(width, modulation, 2 ** (i % 3)) for i in range(blocks))
         self.norm = nn.GroupNorm(8, width)
         self.out = nn.Conv1d(width, (3 * mels + 1) * self.STRIDE + len(self.NUMBERS), 1)
-        nn.init.zeros_(self.levels.weight)
-        nn.init.zeros_(self.levels.bias)
 
     def forward(self, controls: Condition, z: Tensor) -> Drawing:
         condition = self.condition(torch.cat([self.kind(controls.kind), controls.numbers, z], 1))  # (B, 128)
@@ -184,7 +190,12 @@ class ConditionalDecoder(nn.Module):
         return Drawing(self.log_floor + F.softplus(2 * (together - self.log_floor)) / 2, spread - 1)
 
     def by_number(self, octave: Tensor, source: Tensor) -> Tensor:
-        """Levels of the source at :attr:`NUMBERS` (B, K, T), f0 (B, T, 1) as log2 of Hz -> its level in each band (B, T, M)."""
+        """Level of the source in each band (B, T, M), linear in log frequency between harmonics.
+
+        Args:
+            octave: log2 of f0 in Hz, (B, T, 1).
+            source: levels at harmonics :attr:`NUMBERS`, (B, K, T).
+        """
         number = (self.centres - octave).clamp(self.knots[0], self.knots[-1] - 1e-4)  # (B, T, M): log2 of f / f0
         right = torch.bucketize(number, self.knots, right=True)
         left = right - 1

@@ -40,7 +40,9 @@ class Encoder(nn.Module):
         before = channels_in
         for width in widths:
             layers += [nn.Conv1d(before, width, 3, stride=stride, padding=1)]
-            layers += [ResidualBlock(width) for _ in range(residual)] if residual else [nn.ReLU(), nn.BatchNorm1d(width)]
+            layers += (
+                [ResidualBlock(width) for _ in range(residual)] if residual else [nn.ReLU(), nn.BatchNorm1d(width)]
+            )
             before = width
         self.layers = nn.Sequential(*layers)
         self.pooling = pooling

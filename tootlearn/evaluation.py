@@ -1,14 +1,15 @@
-"""How good is a model: does it obey its controls, and how well does it reconstruct, beside what can be had without a network.
+"""How good is a model: does it obey its controls, and how well does it reconstruct.
 
-Control is measured on generated toots, beside the synthesiser's own toots for the same controls: no network that learned from it
-can be asked for more. Reconstruction is measured on whole (kind, pitch) groups that training never saw, beside PCA with as many
-numbers, the nearest training clip and the mean.
+Control is measured on generated toots, beside the synthesiser's own for the same controls: no network that learned
+from it can be asked for more. Reconstruction is measured on whole (kind, pitch) groups that training never saw,
+beside what needs no network: PCA with as many numbers, the nearest training clip, and the mean.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,27 +17,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tootlearn import measures, rng
-from tootlearn.controls import Controls
+from tootlearn.audio import InputError
+from tootlearn.controls import ONSET_SAMPLES, Controls, Kind
 from tootlearn.data import synthesis
-from tootlearn.data.clips import Clips
+from tootlearn.data.clips import Clips, synthesise
 from tootlearn.front_end import WINDOW_SAMPLES
 from tootlearn.generation import TootGenerator
 from tootlearn.losses import frame_weights, squared_error
 from tootlearn.metrics import rank_correlation
-from tootlearn.normalization import Normalizer
 
-# What a swap of one control may move of the others: f0 in cents, duration in s, brightness in its own unit, loudness in dB.
-SWAP_TOLERANCE = {"pitch": 20.0, "duration": 0.03, "brightness": 0.2, "loudness": 2.0}
+PARTS = ("control", "swap", "reconstruction")
+_SWAPPED = ("pitch", "duration", "brightness", "loudness")
+_ROOM = WINDOW_SAMPLES + 2 * ONSET_SAMPLES  # samples: for a toot and some silence before and after
 
 
 @dataclass(frozen=True)
 class Obedience:
-    """How sounds of one kind follow the controls that they were asked for.
+    """How well a set of toots follows the controls that were asked for.
 
     Args:
-        f0_median, f0_within_50: absolute error in cents, and the share of toots within 50.
+        f0_median: absolute error, cents.
+        f0_within_50: share of the toots within 50 cents.
         duration_median: absolute error, ms.
-        brightness_rank, loudness_rank: Spearman's rank correlation of what was asked for and what was measured.
+        brightness_rank, loudness_rank: Spearman's rank correlation of what was asked for with what was measured.
         count: N.
     """
 
@@ -47,155 +50,221 @@ class Obedience:
     loudness_rank: float
     count: int
 
+    @classmethod
+    def of(cls, asked: Controls, found: Controls) -> Obedience:
+        """From controls as asked for and as measured, of the same toots."""
+        cents = np.nan_to_num(np.abs(1200 * np.log2(found.pitch / asked.pitch)), nan=1200.0)  # no pitch: an octave off
+        return cls(
+            f0_median=float(np.median(cents)),
+            f0_within_50=float(np.mean(cents <= 50)),
+            duration_median=float(1000 * np.median(np.abs(found.duration - asked.duration))),
+            brightness_rank=rank_correlation(torch.from_numpy(asked.brightness), torch.from_numpy(found.brightness)),
+            loudness_rank=rank_correlation(torch.from_numpy(asked.loudness), torch.from_numpy(found.loudness)),
+            count=len(asked),
+        )
 
-def measure_controls(waves: Tensor, asked: Controls, kinds: Sequence[object], pyin: bool = True) -> Controls:
-    """The controls of waves (B, N) at 22,050 Hz as measured: also the pitch, as the contract of each kind has it.
+
+def measured_controls(waves: Tensor, asked: Controls, kinds: Sequence[Kind], pyin: bool = True) -> Controls:
+    """The controls of waves as measured, the pitch too.
 
     Args:
-        waves: (B, N).
-        asked: what was asked for; the pitch is looked for around it.
-        kinds: the `Kind`s that ``asked.kind`` counts.
-        pyin: use pYIN where a kind has one steady f0 (slow, and blind to nothing); otherwise fit harmonics.
+        waves: (B, N) at 22,050 Hz.
+        asked: what was asked for. A chord is looked for near its pitch; brightness is relative to it.
+        kinds: what ``asked.kind`` counts.
+        pyin: track kinds of one steady f0 by pYIN, which looks everywhere; otherwise fit harmonics near the pitch
+            (fast).
     """
     pitch = np.empty(len(asked))
     for k, kind in enumerate(kinds):
         rows = np.flatnonzero(asked.kind == k)
         if not len(rows):
             continue
-        own, guess = waves[torch.from_numpy(rows)], torch.from_numpy(asked.pitch[rows]).float()
-        if kind.steady and pyin:  # type: ignore[attr-defined]
-            pitch[rows] = measures.median_f0(own, synthesis.SAMPLE_RATE, 30.0, 2 * kind.pitch[1]).numpy()  # type: ignore[attr-defined]
+        own = waves[torch.from_numpy(rows)]
+        if kind.steady and pyin:
+            found = measures.median_f0(own, synthesis.SAMPLE_RATE, 30.0, 2 * kind.pitch[1])
         else:
-            found = measures.chord_f0(own, synthesis.SAMPLE_RATE, kind.intervals, guess)  # type: ignore[attr-defined]
-            pitch[rows] = found.numpy()
-    others = synthesis.measured(waves, asked.kind, asked.pitch, list(kinds))  # type: ignore[arg-type]
+            guess = torch.from_numpy(asked.pitch[rows]).float()
+            found = measures.chord_f0(own, synthesis.SAMPLE_RATE, kind.intervals, guess)
+        pitch[rows] = found.double().numpy()
+    others = synthesis.measured(waves, asked.kind, asked.pitch, kinds)
     return Controls(asked.kind, pitch, others.duration, others.brightness, others.loudness)
 
 
-def obedience(asked: Controls, found: Controls) -> Obedience:
-    """Compare controls that were asked for with what was measured, over a batch."""
-    cents = np.abs(1200 * np.log2(found.pitch / asked.pitch))
-    cents = np.nan_to_num(cents, nan=1200.0)  # no pitch found: an octave off
-    ranks = [
-        rank_correlation(torch.from_numpy(getattr(asked, name)), torch.from_numpy(getattr(found, name)))
-        for name in ("brightness", "loudness")
-    ]
-    duration = float(np.median(np.abs(found.duration - asked.duration))) * 1000
-    return Obedience(float(np.median(cents)), float(np.mean(cents <= 50)), duration, ranks[0], ranks[1], len(asked))
-
-
-def asked_for(generator: TootGenerator, count: int, seed: int) -> Controls:
-    """Controls as they occur in the synthesiser's population, the kinds in turn, within the ranges of the controls."""
-    rows = []
-    for i in range(count):
-        k = i % len(generator.kinds)
-        pitch, duration, brightness, loudness = synthesis.draw(generator.model.kinds[k], rng.child(seed, i))
-        rows.append((k, pitch, duration, min(max(brightness, 0.0), 1.0), loudness))
-    columns = np.array(rows).T
-    return Controls(columns[0].astype(np.int64), *columns[1:])
-
-
-def control_table(generator: TootGenerator, count: int = 120, seed: int = 1000, pyin: bool = True) -> dict[str, dict[str, Obedience]]:
-    """Obedience of generated toots and of the synthesiser's for the same controls.
+def control_table(
+    generator: TootGenerator, count: int = 120, seed: int = 1000, pyin: bool = True
+) -> dict[str, dict[str, Obedience]]:
+    """Obedience of generated toots, and of the synthesiser's for the same controls.
 
     Args:
         generator: the model.
-        count: N, over all kinds.
+        count: N, the kinds in turn, with controls as they occur.
         seed: of the controls and the toots.
-        pyin: see `measure_controls`.
+        pyin: see `measured_controls`.
 
     Returns:
-        {kind or "all": {"generated": ..., "synthesiser": ...}}.
+        {kind, or "all": {"generated" and "synthesiser": their obedience}}.
     """
-    asked = asked_for(generator, count, seed)
-    loud = asked.loudness.copy()
-    waves = {"generated": torch.zeros(count, WINDOW_SAMPLES + 1024), "synthesiser": torch.zeros(count, WINDOW_SAMPLES + 1024)}
+    kinds = generator.model.kinds
+    asked = natural_controls(kinds, count, seed)
+    waves = {who: torch.zeros(count, _ROOM) for who in ("generated", "synthesiser")}
     for i in range(count):
         own, row = rng.child(seed, i), asked[i : i + 1]
-        made = generator.render(row, generator.residual(row, own), own)
-        waves["generated"][i, 512 : 512 + len(made)] = torch.from_numpy(made)
-        args = (float(row.pitch[0]), float(row.duration[0]), float(row.brightness[0]), float(row.loudness[0]))
-        waves["synthesiser"][i, :WINDOW_SAMPLES] = torch.from_numpy(synthesis.render(generator.kinds[row.kind[0]], *args, seed=own))
-    asked = Controls(asked.kind, asked.pitch, asked.duration, asked.brightness, loud)
-    table: dict[str, dict[str, Obedience]] = {}
-    found = {who: measure_controls(w, asked, generator.model.kinds, pyin) for who, w in waves.items()}
-    groups = {name: asked.kind == k for k, name in enumerate(generator.kinds)} | {"all": np.full(count, True)}
-    for name, rows in groups.items():
-        table[name] = {who: obedience(asked[rows], found[who][rows]) for who in waves}
-    return table
+        _place(waves["generated"][i], generator.render(row, generator.residual(row, own), own))
+        pitch, duration, brightness, loudness = (float(getattr(row, name)[0]) for name in _SWAPPED)
+        name = kinds[int(row.kind[0])].name
+        rendered = synthesis.render(name, pitch, duration, brightness, loudness, own)
+        waves["synthesiser"][i, :WINDOW_SAMPLES] = torch.from_numpy(rendered)
+    found = {who: measured_controls(w, asked, kinds, pyin) for who, w in waves.items()}
+    groups = {kind.name: asked.kind == k for k, kind in enumerate(kinds)} | {"all": asked.kind >= 0}
+    return {
+        name: {who: Obedience.of(asked[rows], f[rows]) for who, f in found.items()} for name, rows in groups.items()
+    }
+
+
+def natural_controls(kinds: Sequence[Kind], count: int, seed: int) -> Controls:
+    """Controls as the synthesiser draws them, the kinds in turn, with brightness held within 0 to 1."""
+    drawn = np.array([synthesis.draw(kinds[i % len(kinds)], rng.child(seed, i)) for i in range(count)])
+    pitch, duration, brightness, loudness = drawn.T
+    return Controls(np.arange(count) % len(kinds), pitch, duration, brightness.clip(0, 1), loudness)
 
 
 def swap_test(generator: TootGenerator, seeds: Sequence[int] = range(8)) -> dict[str, dict[str, float]]:
-    """Change one control, keep the residual: what moves?
+    """Change one control from 30 % to 70 % of its range, keep the rest and the residual: what moves?
 
     Returns:
-        {control that was changed: {control: median absolute change as measured}}, f0 in cents, duration in s, loudness in dB;
-        under "rank" the share of toots in which the measure of the changed control went the way that was asked for.
+        For each control that was changed: the median absolute change of every control as measured (pitch in cents,
+        duration in s, loudness in dB), and as "obeyed" the share of toots in which its own measure went up.
     """
-    table: dict[str, dict[str, float]] = {}
-    for name in SWAP_TOLERANCE:
+    table = {}
+    for changed, name in enumerate(_SWAPPED):
         moves = []
-        for kind_index, kind in enumerate(generator.model.kinds):
+        for index, kind in enumerate(generator.model.kinds):
+            pair = Controls.concatenate([_within(index, kind, name, share) for share in (0.3, 0.7)])
             for seed in seeds:
-                low, high = (_typical(kind_index, kind, name, end) for end in (0.3, 0.7))
-                residual = generator.residual(low, seed)
-                pair = [generator.render(c, residual, seed) for c in (low, high)]
-                waves = torch.zeros(2, WINDOW_SAMPLES + 1024)
-                for wave, made in zip(waves, pair, strict=True):
-                    wave[512 : 512 + len(made)] = torch.from_numpy(made)
-                both = Controls.concatenate([low, high])
-                found = measure_controls(waves, both, generator.model.kinds, pyin=False)
-                moves.append(_moves(found, kind.octaves, both))
-        change = np.array(moves)  # (toots, controls)
-        table[name] = dict(zip(SWAP_TOLERANCE, np.median(np.abs(change), 0).tolist(), strict=True))
-        table[name]["rank"] = float(np.mean(change[:, list(SWAP_TOLERANCE).index(name)] > 0))
+                residual = generator.residual(pair[:1], seed)
+                waves = torch.zeros(2, _ROOM)
+                for i in (0, 1):
+                    _place(waves[i], generator.render(pair[i : i + 1], residual, seed))
+                found = measured_controls(waves, pair, generator.model.kinds, pyin=False)
+                columns = [1200 * np.log2(found.pitch), found.duration, found.brightness, found.loudness]
+                moves.append([column[1] - column[0] for column in columns])
+        table[name] = dict(zip(_SWAPPED, np.median(np.abs(moves), 0).tolist(), strict=True))
+        table[name]["obeyed"] = float(np.mean(np.array(moves)[:, changed] > 0))
     return table
 
 
-def _typical(index: int, kind, name: str, share: float) -> Controls:  # type: ignore[no-untyped-def]
-    """Controls in the middle of their ranges, but for the one called ``name``."""
+def _within(index: int, kind: Kind, name: str, share: float) -> Controls:
+    """Controls in the middle of their ranges, but the one called ``name`` at this share of its own."""
 
-    def along(control: str, low: float, high: float) -> NDArray[np.float64]:
-        at = share if control == name else 0.5
-        return np.array([low * (high / low) ** at if low > 0 else low + (high - low) * at])
+    def at(control: str, low: float, high: float) -> NDArray[np.float64]:
+        return np.array([low + (high - low) * (share if control == name else 0.5)])
 
     return Controls(
-        np.array([index]), along("pitch", *kind.pitch), along("duration", *kind.duration), along("brightness", 0.0, 1.0),
-        along("loudness", -30.0, -12.0),
-    )  # fmt: skip
+        np.array([index]),
+        2 ** at("pitch", *np.log2(kind.pitch)),
+        at("duration", *kind.duration),
+        at("brightness", 0.0, 1.0),
+        at("loudness", -32.0, -16.0),  # where nothing is turned down to stay below full scale
+    )
 
 
-def _moves(found: Controls, octaves: tuple[float, float], asked: Controls) -> list[float]:
-    """Signed change from the first to the second toot: f0 in cents relative to what was asked, and so on."""
-    del octaves, asked
-    return [
-        float(1200 * np.log2(found.pitch[1] / found.pitch[0])),
-        float(np.diff(found.duration)[0]),
-        float(np.diff(found.brightness)[0]),
-        float(np.diff(found.loudness)[0]),
-    ]
+def _place(room: Tensor, wave: NDArray[np.float32]) -> None:
+    room[ONSET_SAMPLES : ONSET_SAMPLES + len(wave)] = torch.from_numpy(wave)
 
 
-def reconstruction_row(decoded: Tensor, x: Tensor, clips: Clips, normalizer: Normalizer, hop: int) -> tuple[float, float]:
-    """Weighted squared error of standardised log-mels (B, M, T), and their log-spectral distance in dB over audible frames."""
-    weight = frame_weights(torch.as_tensor(clips.controls.duration, dtype=torch.float32), x.shape[2], hop, synthesis.SAMPLE_RATE)
-    error = float(squared_error(decoded, x, weight))
-    difference = (decoded - x) * normalizer.std * (20 / np.log(10))
-    per_frame = difference.square().mean(1).sqrt()  # (B, T)
-    return error, float((per_frame * weight).mean())
+def reconstruction_table(generator: TootGenerator, clips: Clips) -> dict[str, dict[str, float]]:
+    """Errors on held-out groups of the model's autoencoder, PCA of the same size, the nearest training clip and the
+    mean.
+
+    Args:
+        generator: a model with an autoencoder.
+        clips: its training set and held-out set together; they are split here as they were in training.
+
+    Returns:
+        For each row: "error", the weighted mean squared error of standardised log-mels; "lsd", the log-spectral
+        distance of the mels in dB; "count", N.
+    """
+    model = generator.model
+    if model.autoencoder is None:
+        raise InputError("this model has no autoencoder: it generates, but does not reconstruct")
+    learn, held_out = clips.split()
+    train, test = (model.normalizer(part.log_mel.float()) for part in (learn, held_out))
+    with torch.inference_mode():
+        ours = torch.cat([model.autoencoder(x) for x in test.split(128)])
+    size = generator.latent
+    decoded = {
+        f"autoencoder, {size} numbers": ours,
+        f"PCA, {size} numbers": pca(train, test, size),
+        "nearest training clip": nearest(train, test),
+        "mean": train.mean(0).expand_as(test),
+    }
+    duration = torch.as_tensor(held_out.controls.duration, dtype=torch.float32)
+    weight = frame_weights(duration, test.shape[2], model.front_end.config.hop, model.front_end.config.sample_rate)
+    table = {}
+    for name, x in decoded.items():
+        decibel = (x - test) * model.normalizer.std * (20 / np.log(10))
+        lsd = (decibel.square().mean(1).sqrt() * weight).mean()
+        table[name] = {"error": float(squared_error(x, test, weight)), "lsd": float(lsd), "count": len(test)}
+    return table
 
 
 def pca(train: Tensor, test: Tensor, size: int) -> Tensor:
-    """Test clips (B, M, T) through the first ``size`` principal components of the training clips."""
-    flat, mean = train.flatten(1), train.flatten(1).mean(0)
-    generator_state = torch.random.get_rng_state()
-    torch.manual_seed(0)  # svd_lowrank draws its test matrix from the global generator
-    basis = torch.svd_lowrank(flat - mean, q=size + 16, niter=4)[2][:, :size]
-    torch.random.set_rng_state(generator_state)
+    """Test clips (B, M, T) through the first ``size`` principal components of the training clips (A, M, T)."""
+    mean = train.flatten(1).mean(0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # the randomised SVD draws from the global generator
+        basis = torch.svd_lowrank(train.flatten(1) - mean, q=size + 16, niter=4)[2][:, :size]
     return ((test.flatten(1) - mean) @ basis @ basis.T + mean).view_as(test)
 
 
 def nearest(train: Tensor, test: Tensor) -> Tensor:
-    """For each test clip (B, M, T) the training clip at the least Euclidean distance."""
-    flat = train.flatten(1)
-    return torch.stack([train[int((flat - clip.flatten()).square().sum(1).argmin())] for clip in test])
+    """For each test clip (B, M, T) the training clip (of A) at the least Euclidean distance."""
+    return train[torch.cdist(test.flatten(1), train.flatten(1)).argmin(1)]
+
+
+def report(generator: TootGenerator, count: int = 120, seed: int = 1000, only: str | None = None) -> dict[str, Any]:
+    """All tables of a model as plain data; ``only`` one of :data:`PARTS`."""
+    if only is not None and only not in PARTS:
+        raise InputError(f"there is no table {only!r}: there are {', '.join(PARTS)}")
+    wanted = [part for part in PARTS if only in (None, part)]
+    found: dict[str, Any] = {}
+    if generator.model.generator is not None:
+        if "control" in wanted:
+            table = control_table(generator, count, seed)
+            found["control"] = {kind: {who: asdict(o) for who, o in row.items()} for kind, row in table.items()}
+        if "swap" in wanted:
+            found["swap"] = swap_test(generator)
+    if generator.model.autoencoder is not None and "reconstruction" in wanted:
+        training = generator.description["provenance"]["config"]
+        clips = synthesise(training["kinds"], training["clips"], training["seed"], generator.model.front_end)
+        found["reconstruction"] = reconstruction_table(generator, clips)
+    return found
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """The tables of `report` for people."""
+    lines: list[str] = []
+
+    def row(name: str, *cells: str) -> None:
+        lines.append(f"{name:36}" + "".join(f"{cell:>12}" for cell in cells))
+
+    if "control" in found:
+        row("control", "f0 (cents)", "within 50", "time (ms)", "brightness", "loudness", "N")
+        row("", "median", "share", "median", "rank corr.", "rank corr.", "")
+        for kind, sources in found["control"].items():
+            for who, o in sources.items():
+                cells = [f"{o['f0_median']:.1f}", f"{o['f0_within_50']:.0%}", f"{o['duration_median']:.1f}"]
+                ranks = [f"{o['brightness_rank']:.3f}", f"{o['loudness_rank']:.3f}"]
+                row(f"{kind}, {who}", *cells, *ranks, str(o["count"]))
+    if "swap" in found:
+        lines.append("")
+        row("swap of one control, change of", "f0 (cents)", "time (s)", "brightness", "loudness", "obeyed")
+        for name, r in found["swap"].items():
+            moved = [f"{r['pitch']:.1f}", f"{r['duration']:.3f}", f"{r['brightness']:.3f}", f"{r['loudness']:.2f}"]
+            row(name, *moved, f"{r['obeyed']:.0%}")
+    if "reconstruction" in found:
+        lines.append("")
+        row("reconstruction, held-out groups", "sq. error", "LSD (dB)", "N")
+        for name, r in found["reconstruction"].items():
+            row(name, f"{r['error']:.4f}", f"{r['lsd']:.2f}", str(r["count"]))
+    return "\n".join(lines)

@@ -19,7 +19,11 @@ RANGE_DB = 80.0
 
 
 def contact_sheet(
-    path: str | os.PathLike[str], waves: Sequence[NDArray[np.float32]], titles: Sequence[str], sample_rate: int, columns: int = 4
+    path: str | os.PathLike[str],
+    waves: Sequence[NDArray[np.float32]],
+    titles: Sequence[str],
+    sample_rate: int,
+    columns: int = 4,
 ) -> None:
     """Draw waveforms over spectrograms, all on one time axis, one level axis and one colour scale.
 
@@ -37,8 +41,13 @@ def contact_sheet(
     seconds = max(len(wave) for wave in waves) / sample_rate
     stft = Stft(1024, 256)
     figure = Figure(figsize=(3.1 * columns, 3.0 * rows), layout="constrained", dpi=110)
-    grid = figure.subplots(2 * rows, columns, squeeze=False, sharex=True, gridspec_kw={"height_ratios": [1, 2.4] * rows})
-    levels = [20 * stft.magnitude(torch.from_numpy(np.ascontiguousarray(wave))).clamp_min(1e-6).log10().numpy() for wave in waves]
+    grid = figure.subplots(
+        2 * rows, columns, squeeze=False, sharex=True, gridspec_kw={"height_ratios": [1, 2.4] * rows}
+    )
+    levels = [
+        20 * stft.magnitude(torch.from_numpy(np.ascontiguousarray(wave))).clamp_min(1e-6).log10().numpy()
+        for wave in waves
+    ]
     top = max(float(level.max()) for level in levels)
     for i in range(rows * columns):
         above, below = grid[2 * (i // columns), i % columns], grid[2 * (i // columns) + 1, i % columns]
@@ -50,7 +59,9 @@ def contact_sheet(
         above.set(ylim=(-1, 1), xlim=(0, seconds), title=titles[i])
         above.title.set_fontsize(8)
         extent = (0, len(waves[i]) / sample_rate, 0, sample_rate / 2000)
-        below.imshow(levels[i], origin="lower", aspect="auto", extent=extent, cmap=COLOURS, vmin=top - RANGE_DB, vmax=top)
+        below.imshow(
+            levels[i], origin="lower", aspect="auto", extent=extent, cmap=COLOURS, vmin=top - RANGE_DB, vmax=top
+        )
         below.set(xlim=(0, seconds), facecolor="black")
         if i % columns == 0:
             below.set_ylabel("kHz", fontsize=8)

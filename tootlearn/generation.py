@@ -2,7 +2,8 @@
 
     controls, seed -> residual latent from the prior -> log-mel -> magnitude -> phase -> wave
 
-Randomness is counter-based and toots are made one by one, so that a seed gives the same samples whatever else is asked for.
+Randomness is counter-based and toots are made one by one, so that a seed gives the same samples whatever else is
+asked for.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from tootlearn import model_file, rng
 from tootlearn.audio import InputError
-from tootlearn.autoencoder import TootModel
+from tootlearn.autoencoder import Generator, TootModel
 from tootlearn.controls import LOUDNESS_RANGE, Controls, check_range, find_kind, parse_pitch
 from tootlearn.decoder import Condition
 from tootlearn.front_end import WINDOW_SAMPLES
@@ -79,13 +80,15 @@ class TootGenerator:
         Raises:
             InputError: for a control that is unknown, unreadable or out of range.
         """
-        share = rng.uniform(_checked_seed(seed), _CONTROLS, 5)
+        share = rng.uniform(checked_seed(seed), _CONTROLS, 5)
         known = self.model.kinds
         hz = None if pitch is None else parse_pitch(pitch)
         if kind is not None:
             index = find_kind(kind, known)
         else:  # a kind that has this pitch, if any has
-            able = [i for i, k in enumerate(known) if hz is None or k.pitch[0] <= hz <= k.pitch[1]] or list(range(len(known)))
+            able = [i for i, k in enumerate(known) if hz is None or k.pitch[0] <= hz <= k.pitch[1]] or list(
+                range(len(known))
+            )
             index = able[int(share[0] * len(able))]
         about = known[index]
         low, high = about.pitch
@@ -97,7 +100,11 @@ class TootGenerator:
             check_range(f"{about.name}: duration", duration, low, high, " s")
         brightness = share[3] if brightness is None else check_range("brightness", brightness, 0, 1, "")
         low, high = USUAL_LOUDNESS
-        loudness = low + (high - low) * share[4] if loudness is None else check_range("loudness", loudness, *LOUDNESS_RANGE, " dB")
+        loudness = (
+            low + (high - low) * share[4]
+            if loudness is None
+            else check_range("loudness", loudness, *LOUDNESS_RANGE, " dB")
+        )
         return Controls(np.array([index]), *(np.array([float(v)]) for v in (hz, duration, brightness, loudness)))
 
     def generate(
@@ -113,8 +120,8 @@ class TootGenerator:
         """One toot.
 
         Args:
-            kind, pitch, duration, brightness, loudness, seed: as in :meth:`controls`; the seed also decides what all controls
-                leave open.
+            kind, pitch, duration, brightness, loudness, seed: as in :meth:`controls`; the seed also decides what all
+                controls leave open.
             texture: how much of the spread that the model has seen about its drawing is put back, 0 to 1.
 
         Returns:
@@ -131,7 +138,8 @@ class TootGenerator:
         generator = self._generator()
         noise = rng.normal(seed, _RESIDUAL, generator.config.residual)
         return generator.sample_prior(
-            torch.as_tensor(controls.kind, device=self.device), torch.as_tensor(noise, dtype=torch.float32, device=self.device)[None]
+            torch.as_tensor(controls.kind, device=self.device),
+            torch.as_tensor(noise, dtype=torch.float32, device=self.device)[None],
         )
 
     @torch.inference_mode()
@@ -176,10 +184,17 @@ class TootGenerator:
         """Log-mel (M, T) of a window to a wave (WINDOW_SAMPLES,): magnitude, then phase."""
         front_end = self.model.front_end
         magnitude = front_end.magnitude(log_mel[None])
-        wave: Tensor = ridge_integration(magnitude, front_end.stft, iterations=PHASE_ITERATIONS, length=WINDOW_SAMPLES)[0]
+        wave: Tensor = ridge_integration(magnitude, front_end.stft, iterations=PHASE_ITERATIONS, length=WINDOW_SAMPLES)[
+            0
+        ]
         return wave
 
-    def _generator(self):  # type: ignore[no-untyped-def]
+    @property
+    def latent(self) -> int:
+        """How many numbers a window is reconstructed from; 0 without an autoencoder."""
+        return self.model.autoencoder.config.latent if self.model.autoencoder else 0
+
+    def _generator(self) -> Generator:
         if self.model.generator is None:
             raise InputError("this model has no generator: it reconstructs, but does not generate")
         return self.model.generator
@@ -203,7 +218,30 @@ def load(path: str | os.PathLike[str] | None = None, device: str = "cpu") -> Too
     return TootGenerator(model, description, model_file.to_device(device))
 
 
-def _checked_seed(seed: int) -> int:
+def summary(generator: TootGenerator) -> str:
+    """What a model file holds, for people: kinds and their ranges, sizes, front end, training."""
+    model, provenance = generator.model, generator.description["provenance"]
+    parts = [p for p in ("generator", "autoencoder") if getattr(model, p) is not None]
+    sizes = [f"{p} {sum(t.numel() for t in getattr(model, p).parameters()) / 1e6:.2f} M parameters" for p in parts]
+    lines = [
+        f"schema {generator.description['schema']}; {'; '.join(sizes)}",
+        "",
+        "kind            pitch (Hz)      duration (s)   notes",
+    ]
+    for kind in model.kinds:
+        notes = " ".join(f"{ratio:.4g}" for ratio in kind.intervals)
+        lines.append(
+            f"{kind.name:15} {kind.pitch[0]:g} to {kind.pitch[1]:g}".ljust(32)
+            + f"{kind.duration[0]:g} to {kind.duration[1]:g}".ljust(15)
+            + notes
+        )
+    lines += ["", "front end    " + ", ".join(f"{k} {v:g}" for k, v in generator.description["front_end"].items())]
+    lines += [f"{name:12} {value}" for name, value in provenance.items() if name != "config"]
+    return "\n".join(lines)
+
+
+def checked_seed(seed: int) -> int:
+    """``seed`` if it is one. Raises InputError otherwise."""
     if not isinstance(seed, (int, np.integer)) or not 0 <= seed <= rng.MAX_SEED:
         raise InputError(f"a seed is a whole number from 0 to {rng.MAX_SEED}, not {seed!r}")
     return int(seed)

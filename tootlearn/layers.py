@@ -1,12 +1,13 @@
 """Building blocks that encoder and decoder share, and what the physics of a toot gives the decoder for free.
 
-Two features spare the network from learning what is known: `time_features`, because an attack happens at the beginning and a
-release at the end, whatever the duration; and `HarmonicComb`, because a pitch is a row of harmonics.
+Two features spare the network from learning what is known: `time_features`, because an attack happens at the
+beginning and a release at the end, whatever the duration; and `HarmonicComb`, because a pitch is a row of harmonics.
 """
 
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,16 @@ _RELEASES = (0.004, 0.012, 0.035, 0.1)  # s: widths of the step at the end
 _TAILS = (0.02, 0.06, 0.2)  # s: time constants before the end
 
 
+Layer = TypeVar("Layer", bound=nn.Module)
+
+
+def zeroed(layer: Layer) -> Layer:
+    """The layer with all its parameters at zero."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
 class FiLM(nn.Module):
     """Feature-wise linear modulation: a condition scales and shifts each channel (Perez et al. 2018).
 
@@ -28,17 +39,18 @@ class FiLM(nn.Module):
 
     def __init__(self, condition: int, channels: int) -> None:
         super().__init__()
-        self.project = nn.Linear(condition, 2 * channels)
-        nn.init.zeros_(self.project.weight)
-        nn.init.zeros_(self.project.bias)
+        self.project = zeroed(nn.Linear(condition, 2 * channels))
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         scale, shift = self.project(condition)[..., None].chunk(2, dim=1)  # (B, C, 1) each
-        return x * (1 + scale) + shift
+        modulated: Tensor = x * (1 + scale) + shift
+        return modulated
 
 
 class ResidualBlock(nn.Module):
-    """x + conv1x1(silu(conv3(silu(modulated(norm(x)))))); the branch starts at zero, so the block starts as the identity.
+    """x + conv1x1(silu(conv3(silu(modulated(norm(x)))))).
+
+    The branch starts at zero, so the block starts as the identity.
 
     Args:
         channels: C.
@@ -53,15 +65,14 @@ class ResidualBlock(nn.Module):
         self.norm = nn.GroupNorm(8, channels)
         self.film = FiLM(condition, channels) if condition else None
         self.mix = nn.Conv1d(channels, channels, 3, padding=dilation, dilation=dilation)
-        self.out = nn.Conv1d(channels, channels, 1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        self.out = zeroed(nn.Conv1d(channels, channels, 1))
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         h = self.norm(x)
         if self.film is not None and condition is not None:
             h = self.film(h, condition)
-        return x + self.out(F.silu(self.mix(F.silu(h))))
+        changed: Tensor = x + self.out(F.silu(self.mix(F.silu(h))))
+        return changed
 
 
 def time_features(time: Tensor, duration: Tensor) -> Tensor:
@@ -72,8 +83,8 @@ def time_features(time: Tensor, duration: Tensor) -> Tensor:
         duration: s, shape (B,).
 
     Returns:
-        Shape (B, 20, T), each in [-1, 1]: exponentials since the onset, steps and exponentials about the end, the share of the
-        duration gone, and before the onset.
+        Shape (B, 20, T), each in [-1, 1]: exponentials since the onset, steps and exponentials about the end, the
+        share of the duration gone, and before the onset.
     """
     since = time.clamp_min(0)[None]  # (1, T)
     past = time[None] - duration[:, None]  # (B, T): s after the end
@@ -91,8 +102,9 @@ TIME_FEATURES = len(_ATTACKS) + len(_RELEASES) + 2 * len(_TAILS) + 3
 class HarmonicComb(nn.Module):
     """What the mel bands of a harmonic tone look like: one row of a table for each pitch.
 
-    The magnitude spectrum of harmonics of amplitude 1 at multiples of f0, seen through the Hann window, is summed by the mel
-    filterbank. Rows are 10 cents apart and interpolated linearly, so that the result is differentiable in the pitch.
+    The magnitude spectrum of harmonics of amplitude 1 at multiples of f0, seen through the Hann window, is summed by
+    the mel filterbank. Rows are 10 cents apart and interpolated linearly, so that the result is differentiable in the
+    pitch.
 
     Args:
         front_end: whose window and bands.
@@ -108,7 +120,8 @@ class HarmonicComb(nn.Module):
         rows = int((math.log2(high) - self.low) * self.STEPS) + 2
         f0 = 2 ** (self.low + torch.arange(rows, dtype=torch.float64) / self.STEPS)
         bank = mel_filterbank(front_end.sample_rate, front_end.n_fft, front_end.mels, front_end.fmin, front_end.fmax)
-        self.register_buffer("table", _harmonic_magnitude(f0, front_end).float() @ bank.T, persistent=False)  # (rows, M)
+        table = _harmonic_magnitude(f0, front_end).float() @ bank.T  # (rows, M)
+        self.register_buffer("table", table, persistent=False)
 
     def forward(self, octave: Tensor) -> Tensor:
         """log2 of f0 in Hz, shape (...) -> mel bands of unit harmonics (..., M), non-negative."""
@@ -119,7 +132,7 @@ class HarmonicComb(nn.Module):
 
 
 def _harmonic_magnitude(f0: Tensor, front_end: FrontEndConfig) -> Tensor:
-    """Magnitude spectra (P, F) of unit harmonics of f0 (P,) Hz, magnitudes added: what a Hann frame shows where they are resolved."""
+    """Magnitude spectra (P, F) of unit harmonics of f0 (P,) in Hz: what a Hann frame shows where they are resolved."""
     n_fft, rate = front_end.n_fft, front_end.sample_rate
     spectrum = torch.zeros(len(f0), n_fft // 2 + 1 + 8, dtype=torch.float64)  # four bins of margin at both ends
     for number in range(1, int(rate / 2 / float(f0.min())) + 1):

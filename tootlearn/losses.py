@@ -1,8 +1,8 @@
 """What training minimises.
 
-The squared error of standardised log-mels is, up to constants, minus the log-likelihood of a Gaussian of fixed width about what the
-network draws; `spread_likelihood` lets the width vary. Frames long after the end count little, or silence would be most of what is
-learned.
+The squared error of standardised log-mels is, up to constants, minus the log-likelihood of a Gaussian of fixed width
+about what the network draws; `spread_likelihood` lets the width vary. Frames long after the end count little, or
+silence would be most of what is learned.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def spread_likelihood(error: Tensor, log_spread: Tensor, weight: Tensor) -> Tens
     """Negative log-likelihood, less a constant, of errors under a Gaussian of this log standard deviation.
 
     Args:
-        error, log_spread: shape (B, M, T). The error is taken as given: a network that may buy likelihood by widening the spread
-            stops looking for the mean (Seitzer et al. 2022), so the mean learns by `squared_error` alone.
+        error, log_spread: shape (B, M, T). The error is taken as given: a network that may buy likelihood by widening
+            the spread stops looking for the mean (Seitzer et al. 2022), so the mean learns by `squared_error` alone.
         weight: shape (B, T).
 
     Returns:
@@ -68,5 +68,5 @@ def spread_likelihood(error: Tensor, log_spread: Tensor, weight: Tensor) -> Tens
 
 
 def divergence(mean: Tensor, log_scale: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of Gaussians (B, Z) from the standard normal, in nats; mean over the batch of the sum over Z."""
+    """Kullback-Leibler divergence of Gaussians (B, Z) from the standard normal, in nats; summed over Z, mean over B."""
     return 0.5 * (mean.square() + (2 * log_scale).exp() - 1 - 2 * log_scale).sum(1).mean()

@@ -85,8 +85,8 @@ def load(path: str | os.PathLike[str], front_end: FrontEndConfig | None = None) 
         The model, in evaluation mode, on the CPU, in float32; and its metadata.
 
     Raises:
-        InputError: if the file is missing, truncated, not a model file, of an unknown schema, lacks tensors, or was made with
-            another front end than ``front_end``.
+        InputError: if the file is missing, truncated, not a model file, of an unknown schema, lacks tensors, or was
+            made with another front end than ``front_end``.
     """
     path = Path(path)
     description, tensors = _read(path)
@@ -98,9 +98,12 @@ def load(path: str | os.PathLike[str], front_end: FrontEndConfig | None = None) 
         kinds = [Kind.from_json(kind) for kind in description["controls"]["kinds"]]
         statistics = [tensors[description["normalizer"][name]] for name in ("mean", "std")]
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: the description in this model file is damaged or of another version ({error})") from error
+        raise InputError(
+            f"{path}: the description in this model file is damaged or of another version ({error})"
+        ) from error
     if front_end is not None and front_end != config:
-        raise InputError(f"{path} was trained with another front end: {_difference(config, front_end)}; make the features with its own")
+        differences = _difference(config, front_end)
+        raise InputError(f"{path} was trained with another front end: {differences}; make the features with its own")
     if statistics[0].shape != (config.mels, 1):
         raise InputError(
             f"{path}: its weights belong to another front end: its description says {config.mels} mel bands, "
@@ -113,9 +116,8 @@ def load(path: str | os.PathLike[str], front_end: FrontEndConfig | None = None) 
         raise InputError(f"{path}: {len(missing)} tensors are missing, the first is {missing[0]}: the file is damaged")
     for name, tensor in wanted.items():
         if tensors[name].shape != tensor.shape:
-            raise InputError(
-                f"{path}: {name} has shape {tuple(tensors[name].shape)} where this front end and model need {tuple(tensor.shape)}"
-            )
+            shapes = f"{tuple(tensors[name].shape)} where this front end and model need {tuple(tensor.shape)}"
+            raise InputError(f"{path}: {name} has shape {shapes}: the file is damaged")
     model.load_state_dict({name: tensors[name] for name in wanted})
     return model.eval(), description
 
@@ -133,7 +135,9 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         with path.open("rb") as raw:
             head = raw.read(2)
         if head in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
-            raise InputError(f"{path} is a pickle, which can run any code when it is read: tootlearn reads .safetensors alone") from error
+            raise InputError(
+                f"{path} is a pickle, which can run any code when it is read: tootlearn reads .safetensors alone"
+            ) from error
         raise InputError(f"{path} is no whole .safetensors file: truncated, or something else ({error})") from error
     if "tootlearn" not in metadata:
         raise InputError(f"{path} holds weights, but not of tootlearn: write it with `tootlearn train`")
@@ -151,7 +155,8 @@ def _config(config: type[Config], data: dict[str, Any]) -> Config:
     known = {f.name for f in fields(config)}
     if known != data.keys():
         raise ValueError(f"{config.__name__}: {', '.join(sorted(known ^ data.keys()))}")
-    return config(**{name: tuple(v) if isinstance(v, list) else v for name, v in data.items()})
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in data.items()}
+    return config(**values)
 
 
 def _difference(ours: FrontEndConfig, theirs: FrontEndConfig) -> str:

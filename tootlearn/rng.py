@@ -55,7 +55,9 @@ def words(seed: ArrayLike, stream: int, count: int, start: int = 0) -> NDArray[n
     if seeds.dtype.kind not in "iu" or np.any(seeds < 0) or np.any(seeds > MAX_SEED):
         raise ValueError(f"a seed is an integer from 0 to {MAX_SEED}, got {seed!r}")
     if not 0 <= stream < 2**32 or not 0 <= start <= start + count <= 2**32:
-        raise ValueError(f"streams and indices are integers from 0 to 2^32 - 1, got {stream!r} and {start!r} + {count!r}")
+        raise ValueError(
+            f"streams and indices are integers from 0 to 2^32 - 1, got {stream!r} and {start!r} + {count!r}"
+        )
     wide = np.atleast_1d(seeds).astype(np.uint64)
     low, high = (wide & np.uint64(0xFFFFFFFF)).astype(np.uint32), (wide >> np.uint64(32)).astype(np.uint32)
     key1 = _triple32(low ^ _triple32(high ^ _triple32(np.full_like(low, stream))))[..., None]
@@ -66,7 +68,7 @@ def words(seed: ArrayLike, stream: int, count: int, start: int = 0) -> NDArray[n
 
 def uniform(seed: ArrayLike, stream: int, count: int) -> NDArray[np.float64]:
     """Uniform numbers in the open interval (0, 1), shape (..., count); arguments as for :func:`words`."""
-    return (words(seed, stream, count) + 0.5) / 2.0**32
+    return (words(seed, stream, count).astype(np.float64) + 0.5) / 2.0**32
 
 
 def normal(seed: ArrayLike, stream: int, count: int) -> NDArray[np.float64]:

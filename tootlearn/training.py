@@ -1,7 +1,8 @@
 """Training: one flat loop from clips to a model file.
 
-Every random choice of step s is a pure function of (seed, s), so a run that was interrupted goes on exactly where it was: the
-state is the weights, the optimiser's moments and the number of steps, all in one .safetensors file that is replaced in one move.
+Every random choice of step s is a pure function of (seed, s), so a run that was interrupted goes on exactly where it
+was: the state is the weights, the optimiser's moments and the number of steps, all in one .safetensors file that is
+replaced in one move.
 """
 
 from __future__ import annotations
@@ -16,19 +17,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from safetensors.torch import save as to_bytes
 from torch import Tensor
 from tqdm import tqdm
 
-import tootlearn
-from tootlearn import losses, model_file, rng
-from tootlearn.audio import InputError, write_whole
+from tootlearn import __version__, checkpoint, losses, model_file, rng
+from tootlearn.audio import InputError
 from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig, TootModel
 from tootlearn.data.clips import Clips
 from tootlearn.decoder import Condition
-from tootlearn.front_end import FrontEnd, FrontEndConfig
+from tootlearn.front_end import FrontEndConfig
 from tootlearn.normalization import Normalizer
 
 _BATCH, _NOISE = 21, 22  # streams of random numbers
@@ -50,8 +47,9 @@ class TrainConfig:
         warmup: steps of that start.
         weight_decay: of AdamW.
         clip: the largest norm of the gradient.
-        divergence: weight of the residual latent's divergence from its prior, for a nat. It starts 200 times as high and falls
-            over the first half: what the controls can say is learned from the controls, and the residual gets the rest.
+        divergence: weight of the residual latent's divergence from its prior, for a nat. It starts 200 times as high
+            and falls over the first half: what the controls can say is learned from the controls, and the residual
+            gets the rest.
         convergence: weight of the spectral convergence of mel magnitudes.
         spread: weight of the likelihood of the spread.
         seed: of data, initial weights, batches and noise.
@@ -89,7 +87,13 @@ PRESETS: dict[str, TrainConfig] = {
     # What ships: controls to toots, and a plain autoencoder of 64 numbers for reconstruction.
     "default": TrainConfig(
         autoencoder=AutoencoderConfig(
-            latent=64, encoder_widths=(64, 96, 96), stride=2, pooling="flatten", decoder_start=96, decoder_widths=(96, 96, 64), residual=1
+            latent=64,
+            encoder_widths=(64, 96, 96),
+            stride=2,
+            pooling="flatten",
+            decoder_start=96,
+            decoder_widths=(96, 96, 64),
+            residual=1,
         ),
     ),
     # The book's first model: three convolutions, a mean over time, two transposed convolutions.
@@ -101,8 +105,11 @@ class Stopped(Exception):
     """Training was interrupted; the checkpoint is written."""
 
 
-def train(config: TrainConfig, clips: Clips, out: Path, resume: bool = False, device: str = "cpu", progress: bool = True) -> TootModel:
-    """Train a model and write ``out/model.safetensors``, with ``out/log.jsonl`` and ``out/checkpoint.safetensors`` on the way.
+def train(
+    config: TrainConfig, clips: Clips, out: Path, resume: bool = False, device: str = "cpu", progress: bool = True
+) -> TootModel:
+    """Train a model and write ``out/model.safetensors``, with ``out/log.jsonl`` and ``out/checkpoint.safetensors`` on
+    the way.
 
     Args:
         config: what and how.
@@ -120,9 +127,7 @@ def train(config: TrainConfig, clips: Clips, out: Path, resume: bool = False, de
         Stopped: on Ctrl-C, once the checkpoint is written.
     """
     where = model_file.to_device(device)
-    checkpoint = out / "checkpoint.safetensors"
-    if not resume and checkpoint.exists():
-        raise InputError(f"{out} holds a run already: give --resume to go on with it, or another --out")
+    path = check_run(out, resume)
     out.mkdir(parents=True, exist_ok=True)
     learn, held_out = clips.split()
     if not len(learn) or not len(held_out):
@@ -130,7 +135,7 @@ def train(config: TrainConfig, clips: Clips, out: Path, resume: bool = False, de
 
     model = build(config, learn).to(where).train()
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-    step = _restore(checkpoint, config, model, optimizer) if resume else 0
+    step = checkpoint.restore(path, asdict(config), model, optimizer) if resume else 0
     everything = Batch.of(learn, config, where)
     log = out / "log.jsonl"
     started, bar = time.perf_counter(), tqdm(total=config.steps, initial=step, desc="train", disable=not progress)
@@ -150,9 +155,9 @@ def train(config: TrainConfig, clips: Clips, out: Path, resume: bool = False, de
                 held = evaluate(model, held_out, config)
                 _append(log, {"step": step, **{k: round(v.item(), 6) for k, v in terms.items()}, "held_out": held})
                 bar.set_postfix({k: f"{v:.4f}" for k, v in held.items()})
-                _save_checkpoint(checkpoint, config, model, optimizer, step)
+                checkpoint.save(path, asdict(config), model, optimizer, step)
     except KeyboardInterrupt:
-        _save_checkpoint(checkpoint, config, model, optimizer, step)
+        checkpoint.save(path, asdict(config), model, optimizer, step)
         raise Stopped(f"stopped at step {step} of {config.steps}; go on with --resume --out {out}") from None
     finally:
         bar.close()
@@ -166,11 +171,25 @@ def train(config: TrainConfig, clips: Clips, out: Path, resume: bool = False, de
         "held_out": evaluate(model, held_out, config),
         "seconds": round(time.perf_counter() - started),
         "config": asdict(config),
-        "versions": {"tootlearn": tootlearn.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "versions": {"tootlearn": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "licence": "MIT; trained on sounds that the package synthesises",
     }
     model_file.save(out / "model.safetensors", model, provenance, half=True)
     return model_file.load(out / "model.safetensors")[0]
+
+
+def check_run(out: Path, resume: bool) -> Path:
+    """The checkpoint of the run in ``out``, if ``resume`` fits to whether there is one.
+
+    Raises:
+        InputError: if it does not.
+    """
+    path = out / "checkpoint.safetensors"
+    if resume and not path.exists():
+        raise InputError(f"there is no checkpoint {path} to go on from: train without --resume first")
+    if not resume and path.exists():
+        raise InputError(f"{out} holds a run already: give --resume to go on with it, or another --out")
+    return path
 
 
 def build(config: TrainConfig, learn: Clips) -> TootModel:
@@ -197,7 +216,9 @@ class Batch:
 
     def __getitem__(self, rows: Tensor) -> Batch:
         rows = rows.to(self.log_mel.device)
-        return Batch(self.log_mel[rows].float(), Condition(*(column[rows] for column in self.controls)), self.weight[rows])
+        return Batch(
+            self.log_mel[rows].float(), Condition(*(column[rows] for column in self.controls)), self.weight[rows]
+        )
 
 
 def _weights(clips: Clips, config: TrainConfig) -> Tensor:
@@ -231,7 +252,9 @@ def model_losses(model: TootModel, batch: Batch, config: TrainConfig, step: int)
         z = mean + log_scale.exp() * torch.as_tensor(noise, dtype=mean.dtype, device=mean.device)
         drawing = model.generator.decode(batch.controls, z)
         strayed = drawing.log_mel - batch.log_mel
-        terms["generation"] = losses.squared_error(strayed / model.normalizer.std, torch.zeros_like(strayed), batch.weight)
+        terms["generation"] = losses.squared_error(
+            strayed / model.normalizer.std, torch.zeros_like(strayed), batch.weight
+        )
         terms["convergence"] = losses.mel_convergence(drawing.log_mel, batch.log_mel)
         terms["spread"] = losses.spread_likelihood(strayed, drawing.log_spread, batch.weight)
         terms["divergence"] = losses.divergence(mean, log_scale)
@@ -255,7 +278,7 @@ def total(terms: dict[str, Tensor], config: TrainConfig, step: int) -> Tensor:
 
 @torch.no_grad()
 def evaluate(model: TootModel, clips: Clips, config: TrainConfig) -> dict[str, float]:
-    """Mean squared errors on clips, without noise: "generation" (controls and residual given), "reconstruction" (z alone)."""
+    """Squared errors on clips: "generation" from controls and residual mean, "reconstruction" from z alone."""
     was_training = model.training
     model.eval()
     everything = Batch.of(clips, config, model.normalizer.mean.device)
@@ -292,38 +315,6 @@ def fit_prior(model: TootModel, clips: Clips, config: TrainConfig) -> None:
 def _append(path: Path, row: dict[str, Any]) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
-
-
-def _save_checkpoint(path: Path, config: TrainConfig, model: TootModel, optimizer: torch.optim.Optimizer, step: int) -> None:
-    tensors = {f"model.{name}": t for name, t in model.state_dict().items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": t for name, t in state.items()}
-    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    metadata = {"step": str(step), "config": json.dumps(asdict(config))}
-    write_whole(path, to_bytes(tensors, metadata=metadata))
-
-
-def _restore(path: Path, config: TrainConfig, model: TootModel, optimizer: torch.optim.Optimizer) -> int:
-    from safetensors import safe_open
-
-    if not path.exists():
-        raise InputError(f"there is no checkpoint {path} to go on from: train without --resume first")
-    try:
-        tensors = load_file(path)
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata()
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} is no whole checkpoint ({error})") from error
-    if json.loads(metadata["config"]) != json.loads(json.dumps(asdict(config))):
-        raise InputError(f"{path} was made with another config: resume with the one it was started with")
-    model.load_state_dict({name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")})
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".")
-            state.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return int(metadata["step"])
 
 
 def preset(name: str, **changes: Any) -> TrainConfig:

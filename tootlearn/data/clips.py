@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from tootlearn.controls import Controls, Kind, hz_to_midi
 from tootlearn.data import synthesis
+from tootlearn.data.recipes import KINDS
 from tootlearn.front_end import FrontEnd
 
 HOLD_OUT_EVERY = 6  # of the semitones of a kind, one in so many is held out
@@ -40,7 +41,7 @@ class Clips:
         return Clips(self.log_mel[index], self.controls[rows], self.kinds)
 
     def split(self) -> tuple[Clips, Clips]:
-        """Training clips and held-out clips: whole (kind, semitone) groups are held out, so that no note has a twin on both sides."""
+        """Training clips and held-out clips. Whole (kind, semitone) groups are held out: no note has a twin."""
         held_out = (np.round(hz_to_midi(self.controls.pitch)) + 5 * self.controls.kind) % HOLD_OUT_EVERY == 0
         return self[~held_out], self[held_out]
 
@@ -49,14 +50,16 @@ def synthesise(kinds: Sequence[str], count: int, seed: int, front_end: FrontEnd,
     """Natural toots of these kinds in turn, from the synthesiser.
 
     Args:
-        kinds: names out of `synthesis.KINDS`.
+        kinds: names out of `recipes.KINDS`.
         count: B.
         seed: of the set; clip i is the same whatever ``count``.
         front_end: makes the log-mels; its sample rate must be the synthesiser's.
         progress: show a bar on stderr.
     """
     if front_end.config.sample_rate != synthesis.SAMPLE_RATE:
-        raise ValueError(f"the synthesiser works at {synthesis.SAMPLE_RATE} Hz, the front end at {front_end.config.sample_rate}")
+        raise ValueError(
+            f"the synthesiser works at {synthesis.SAMPLE_RATE} Hz, the front end at {front_end.config.sample_rate}"
+        )
     parts, controls = [], []
     step = 64 * len(kinds)
     with tqdm(total=count, desc="toots", unit="", disable=not progress, leave=False) as bar:
@@ -65,4 +68,4 @@ def synthesise(kinds: Sequence[str], count: int, seed: int, front_end: FrontEnd,
             parts.append(front_end(waves).half())
             controls.append(measured)
             bar.update(len(waves))
-    return Clips(torch.cat(parts), Controls.concatenate(controls), tuple(synthesis.KINDS[name] for name in kinds))
+    return Clips(torch.cat(parts), Controls.concatenate(controls), tuple(KINDS[name] for name in kinds))

@@ -4,21 +4,20 @@ Every toot is a blown (or hit, or squeezed) resonator. Three ideas carry all kin
 
 * **Pressure.** One curve p(t) from 0 to 1 rises, swells and falls. It sets the level, and, because a reed or a lip
   clips harder the harder it is blown, the balance of the harmonics: harmonic k sounds as p^(1 + k swell).
-* **Source and resonator.** The source's harmonics fall as k^-tilt; the horn's resonances shape them. Brightness is solved
-  for: the tilt is found at which the spectral centroid is the one that was asked for.
+* **Source and resonator.** The source's harmonics fall as k^-tilt; the horn's resonances shape them. Brightness is
+  solved for: the tilt is found at which the spectral centroid is the one that was asked for.
 * **Breath.** Turbulence adds noise, coloured by the same resonances.
 
-The sum over harmonics, sum_k a_k rho^k sin(k theta), is evaluated by Clenshaw's recurrence (C. W. Clenshaw, 1955): three
-multiplications a harmonic and sample, and no sine. Harmonics stop below the Nyquist frequency.
+The sum over harmonics, sum_k a_k rho^k sin(k theta), is evaluated by Clenshaw's recurrence (C. W. Clenshaw, 1955):
+three multiplications a harmonic and sample, and no sine. Harmonics stop below the Nyquist frequency.
 
-What a recipe is asked for and what it gives differ by the randomness of nature, so the labels of a toot are *measured* on
-its wave (`tootlearn.measures`).
+What a recipe is asked for and what it gives differ by the randomness of nature, so the labels of a toot are
+*measured* on its wave (`tootlearn.measures`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -27,6 +26,7 @@ from torch import Tensor
 
 from tootlearn import measures, rng
 from tootlearn.controls import LOUDNESS_RANGE, ONSET_SAMPLES, Controls, Kind
+from tootlearn.data.recipes import KINDS, RECIPES
 from tootlearn.front_end import WINDOW_SAMPLES
 
 SAMPLE_RATE = 22050
@@ -34,136 +34,16 @@ PEAK = 0.98  # full scale is never reached: a louder toot is turned down
 _TOP = 0.96 * SAMPLE_RATE / 2  # Hz: no harmonic above
 _GRID = np.maximum(np.linspace(0, SAMPLE_RATE / 2, 513), 1.0)  # Hz: where colours of noise are described
 
+_CONTROLS, _NOTES, _FLUTTER, _BREATH, _FORMANTS = range(2, 7)  # streams of random numbers
+
 Array = NDArray[np.float64]
-Range = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """The physics of one kind: each (low, high) is drawn uniformly for each toot.
-
-    Args:
-        attack: time of the rise of pressure, s.
-        release: time constant of its exponential fall, s.
-        swell: how much faster a higher harmonic fades with pressure (exponent a harmonic).
-        glide: how far below its pitch a toot starts, cents.
-        glide_time: time constant of that glide, s.
-        vibrato: depth, cents; it sets in after a quarter of a second.
-        vibrato_rate: Hz.
-        tremolo: depth of the change of pressure at the same rate, as a fraction.
-        detune: standard deviation of the notes of a chord about their intervals, cents.
-        stagger: how much later a note of a chord may start, s.
-        flutter: standard deviation of the slow random change of pressure, as a fraction.
-        breath: level of the noise against the tone, dB.
-        breath_lead: how much sooner than the tone the noise is there, as a fraction of the attack.
-        breath_focus: share of the noise that is coloured by the pitch's own resonance.
-        formants: resonances (Hz, bandwidth in octaves, gain in dB), each moved by up to 15 % for each toot.
-        even: level of the even harmonics (a stopped pipe has few).
-    """
-
-    attack: Range
-    release: Range
-    swell: Range = (0.02, 0.08)
-    glide: Range = (0.0, 20.0)
-    glide_time: Range = (0.02, 0.05)
-    vibrato: Range = (0.0, 0.0)
-    vibrato_rate: Range = (4.5, 6.5)
-    tremolo: Range = (0.0, 0.0)
-    detune: Range = (0.0, 0.0)
-    stagger: Range = (0.0, 0.0)
-    flutter: Range = (0.005, 0.03)
-    breath: Range = (-60.0, -45.0)
-    breath_lead: Range = (0.0, 0.3)
-    breath_focus: Range = (0.0, 0.0)
-    even: Range = (1.0, 1.0)
-    formants: tuple[tuple[float, float, float], ...] = ()
-
-    def draw(self, seed: int) -> dict[str, float]:
-        """One number for each range, by name."""
-        names = [f.name for f in fields(self) if f.name != "formants"]
-        shares = rng.uniform(seed, _RECIPE, len(names))
-        ranges = [getattr(self, name) for name in names]
-        return {n: low + (high - low) * float(u) for n, (low, high), u in zip(names, ranges, shares, strict=True)}
-
-
-_RECIPE, _CONTROLS, _NOTES, _FLUTTER, _BREATH, _FORMANTS = range(1, 7)  # streams of random numbers
-
-# The chord of the Nathan AirChime K5LA, the North American standard: D#4 F#4 G#4 B4 D#5.
-_FIVE_CHIME = tuple(2.0 ** (s / 12) for s in (0, 3, 5, 8, 12))
-
-KINDS: dict[str, Kind] = {
-    k.name: k
-    for k in (
-        Kind("car_horn", (300, 520), (0.12, 1.8), (1.5, 2.6), (1.0, 1.25), steady=False),
-        Kind("train_horn", (200, 400), (0.35, 1.9), (1.45, 2.3), _FIVE_CHIME, steady=False),
-        Kind("steam_whistle", (400, 1600), (0.3, 1.9), (0.6, 1.6), steady=False),
-        Kind("trumpet", (165, 988), (0.12, 1.8), (0.9, 2.4)),
-    )
-}
-
-RECIPES: dict[str, Recipe] = {
-    # Two electric diaphragm horns a major third apart; the disc in front of each rings between 2 and 3.5 kHz.
-    "car_horn": Recipe(
-        attack=(0.008, 0.035),
-        release=(0.008, 0.03),
-        swell=(0.0, 0.02),
-        glide=(-20, 40),
-        detune=(2, 10),
-        stagger=(0.0, 0.006),
-        breath=(-55, -40),
-        formants=((2600, 0.7, 12), (900, 1.0, 4)),
-    ),
-    # Five air-blown diaphragms on exponential horns; each speaks when its chamber has filled.
-    "train_horn": Recipe(
-        attack=(0.05, 0.14),
-        release=(0.03, 0.07),
-        swell=(0.03, 0.1),
-        glide=(10, 80),
-        glide_time=(0.03, 0.09),
-        detune=(2, 8),
-        stagger=(0.0, 0.06),
-        flutter=(0.01, 0.04),
-        breath=(-50, -36),
-        breath_lead=(0.2, 0.7),
-        formants=((1100, 1.0, 6), (2200, 0.8, 5)),
-    ),
-    # A jet of steam across the lip of a bell: mostly fundamental, much breath, sharpening as the pressure builds.
-    "steam_whistle": Recipe(
-        attack=(0.04, 0.16),
-        release=(0.03, 0.09),
-        swell=(0.05, 0.2),
-        glide=(80, 350),
-        glide_time=(0.04, 0.12),
-        vibrato=(0, 15),
-        vibrato_rate=(2, 7),
-        tremolo=(0.0, 0.1),
-        flutter=(0.02, 0.08),
-        breath=(-34, -18),
-        breath_lead=(0.3, 0.9),
-        breath_focus=(0.7, 0.95),
-        even=(0.15, 0.7),
-    ),
-    # Lips on a tube with a bell: harmonics rise with blowing pressure, the note is found from below, vibrato comes late.
-    "trumpet": Recipe(
-        attack=(0.015, 0.06),
-        release=(0.012, 0.04),
-        swell=(0.04, 0.14),
-        glide=(0, 60),
-        glide_time=(0.01, 0.03),
-        vibrato=(0, 25),
-        tremolo=(0.0, 0.12),
-        breath=(-58, -42),
-        breath_lead=(0.0, 0.5),
-        formants=((1300, 1.2, 8), (2600, 0.8, 4)),
-    ),
-}
 
 
 def draw(kind: Kind, seed: int) -> tuple[float, float, float, float]:
     """Pitch (Hz), duration (s), brightness (0 to 1) and loudness (dBFS) as they occur in nature.
 
-    Pitch and duration are even in the logarithm, the others over their range; brightness runs a little over both ends, and
-    less high where a high note has no room for harmonics below 5 kHz.
+    Pitch and duration are even in the logarithm, the others over their range; brightness runs a little over both
+    ends, and less high where a high note has no room for harmonics below 5 kHz.
     """
     u = rng.uniform(seed, _CONTROLS, 4)
     pitch = kind.pitch[0] * (kind.pitch[1] / kind.pitch[0]) ** u[0]
@@ -174,7 +54,9 @@ def draw(kind: Kind, seed: int) -> tuple[float, float, float, float]:
     return float(pitch), float(duration), float(-0.06 + (most + 0.06) * u[2]), float(loudness)
 
 
-def render(kind: str, pitch: float, duration: float, brightness: float, loudness: float, seed: int) -> NDArray[np.float32]:
+def render(
+    kind: str, pitch: float, duration: float, brightness: float, loudness: float, seed: int
+) -> NDArray[np.float32]:
     """One toot from its controls.
 
     Args:
@@ -307,13 +189,15 @@ def _tilt(frequency: Array, level: Array, centroid: float, noise: Array) -> floa
         noise: level of the noise against the tone's RMS over :data:`_GRID`, shape (513,).
     """
     number = np.log(np.arange(1, frequency.shape[1] + 1))
-    # A Hann frame of 1024 shows a sine of amplitude a as magnitudes that add up to 512 a, white noise of RMS s as 17.4 s a bin.
-    weight_of_noise = 17.4 / 512 * np.array([noise.sum(), (noise * _GRID).sum()])
+    # A Hann frame of 1024 shows a sine of amplitude a as magnitudes that add up to 512 a, white noise of RMS s
+    # as 17.4 s in each bin.
+    noise_weights = 17.4 / 512 * np.array([noise.sum(), (noise * _GRID).sum()])
     low, high = -2.0, 8.0
     for _ in range(18):
         tilt = (low + high) / 2
         line = level * np.exp(-tilt * number)
-        weights = np.array([line.sum(), (line * frequency).sum()]) + weight_of_noise * np.sqrt(np.square(line).sum() / 2)
+        tone_rms = np.sqrt(np.square(line).sum() / 2)
+        weights = np.array([line.sum(), (line * frequency).sum()]) + noise_weights * tone_rms
         low, high = (tilt, high) if weights[1] > centroid * weights[0] else (low, tilt)
     return (low + high) / 2
 
@@ -346,7 +230,7 @@ def _harmonics(f0: Array, pressure: Array, level: Array, swell: float, turn: flo
 
 
 def _breath_colour(pitch: float, focus: float, resonance: Callable[[Array], Array]) -> Array:
-    """Spectrum of the turbulence over :data:`_GRID` at unit RMS, shape (513,): the horn's resonances, and the pitch's own."""
+    """Spectrum of the turbulence over :data:`_GRID`, unit RMS, (513,): of the horn's resonances and the pitch's."""
     broad = resonance(_GRID) * np.minimum(_GRID / 300, 1) / (1 + (_GRID / 4000) ** 2)
     near = np.exp(-0.5 * (np.log2(_GRID / pitch) / 0.12) ** 2)
     broad, near = (c / np.sqrt(np.mean(c**2)) for c in (broad, near))

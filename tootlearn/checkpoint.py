@@ -1,0 +1,61 @@
+"""Checkpoints: all that a run needs to go on as if nothing had happened, in one .safetensors file.
+
+Weights and the optimiser's moments are tensors; the step and the config are JSON. Random numbers have no state (see
+`tootlearn.rng`). The file is written beside the old one and then put in its place in one move.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+
+from tootlearn.audio import InputError, write_whole
+
+
+def save(path: Path, config: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
+    """Write a checkpoint, whole or not at all.
+
+    Args:
+        path: of the file.
+        config: what the run was started with; anything that JSON can hold.
+        model, optimizer: what is trained, and by what.
+        step: how many steps are done.
+    """
+    tensors = {f"model.{name}": t for name, t in model.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": t for name, t in state.items()}
+    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    write_whole(path, to_bytes(tensors, metadata={"step": str(step), "config": json.dumps(config)}))
+
+
+def restore(path: Path, config: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Put model and optimiser back to where a checkpoint was written; returns the step.
+
+    Raises:
+        InputError: if the file is damaged, or of a run with another config.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        step, theirs = int(metadata["step"]), json.loads(metadata["config"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise InputError(f"{path} is no whole checkpoint ({error})") from error
+    ours = json.loads(json.dumps(config))
+    if theirs != ours:
+        changed = ", ".join(sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)))
+        raise InputError(f"{path} was made with another config ({changed}): resume with the one it was started with")
+    model.load_state_dict({name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")})
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".")
+            state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return step
