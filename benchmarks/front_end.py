@@ -8,19 +8,17 @@ medians and ratios count. librosa's `melspectrogram` makes its filterbank anew i
 """
 
 import argparse
-import contextlib
 import importlib
 import os
-import platform
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 
 import numpy as np
 import torch
+from timing import interleaved, one_machine
 from torch import Tensor
 
 from tootlearn.front_end import FrontEnd
@@ -144,20 +142,6 @@ def installed_peers() -> dict[str, Peer]:
     return {name: make() for name, make in PEERS.items() if name.split(",")[0] not in missing}
 
 
-def interleaved(peers: dict[str, Peer], waves: Tensor, seconds: float) -> dict[str, float]:
-    """Median seconds a call of each peer; the peers take turns until the time is used up, five rounds at least."""
-    times: dict[str, list[float]] = {name: [] for name in peers}
-    for peer in peers.values():
-        peer(waves)
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times["tootlearn"]) < 5:
-        for name, peer in peers.items():
-            start = time.perf_counter()
-            peer(waves)
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30, help="of measuring, over all batch sizes (default 30)")
@@ -166,22 +150,20 @@ def main() -> None:
     parser.add_argument("--memory-of", choices=PEERS, help=argparse.SUPPRESS)
     parser.add_argument("--batch", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    with contextlib.suppress(ImportError):  # comes with librosa, and rules numpy's matrix product
-        importlib.import_module("threadpoolctl").threadpool_limits(options.threads)
+    machine = one_machine(options.threads)
     if options.memory_of:
         return print_extra_memory(options.memory_of, options.batch)
 
-    processor = platform.processor() or platform.machine()
-    print(f"{processor}, {os.cpu_count()} cores, {options.threads} thread(s), {platform.system()}", end="; ")
-    print(f"Python {platform.python_version()}, torch {torch.__version__}")
+    print(machine)
     peers = installed_peers()
     print(", ".join(f"{name} {version(name)}" for name in LIBRARIES if any(p.startswith(name) for p in peers)))
     print(f"log-mels of clips of {SAMPLES / RATE:.2f} s; speed: librosa's loop = 1")
     with torch.no_grad():
         reference = peers.get("librosa, loop", peers["tootlearn"])(clips(4))
         for batch in options.batches:
-            medians = interleaved(peers, clips(batch), options.seconds / len(options.batches))
+            waves = clips(batch)
+            calls = {name: partial(peer, waves) for name, peer in peers.items()}
+            medians = interleaved(calls, options.seconds / len(options.batches))
             unit = medians.get("librosa, loop", medians["tootlearn"])
             print(f"\n{f'batch {batch}':24} {'ms':>8} {'speed':>7} {'ours is':>8} {'extra MiB':>10} {'off by':>8}")
             for name, median in medians.items():
