@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -107,8 +106,9 @@ def parse_pitch(text: str | float) -> float:
     """
     word = str(text).strip()
     note = re.fullmatch(r"([A-Ga-g])([#♯b♭]?)(-?\d)", word)
-    midi = re.fullmatch(r"midi[ :]?(-?\d+(?:\.\d+)?)", word, re.IGNORECASE)
-    number = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)(?: ?hz)?", word, re.IGNORECASE)
+    # so few digits that no power overflows and no number is infinite
+    midi = re.fullmatch(r"midi[ :]?(-?\d{1,3}(?:\.\d+)?)", word, re.IGNORECASE)
+    number = re.fullmatch(r"(\d{1,9}(?:\.\d*)?|\.\d+)(?: ?hz)?", word, re.IGNORECASE)
     if note:
         letter, accidental, octave = note.groups()
         shift = {"": 0, "#": 1, "♯": 1, "b": -1, "♭": -1}[accidental]
@@ -145,13 +145,12 @@ def find_kind(name: str, kinds: Sequence[Kind]) -> int:
 
 
 def check_range(name: str, value: float, low: float, high: float, unit: str) -> float:
-    """``value`` if it lies in [low, high].
+    """``value`` if it lies in [low, high], but for the rounding of a note name's pitch.
 
     Raises:
         InputError: otherwise, also for NaN; it names the range.
     """
-    if not (
-        math.isfinite(value) and low * (1 - 1e-9) <= value <= high * (1 + 1e-9) if low > 0 else low <= value <= high
-    ):
-        raise InputError(f"{name} {value:g}{unit} is out of range: give {low:g} to {high:g}{unit}")
+    slack = 1e-9 * max(abs(low), abs(high))
+    if not low - slack <= value <= high + slack:  # NaN fails it too
+        raise InputError(f"{name} {value:.8g}{unit} is out of range: give {low:g} to {high:g}{unit}")
     return float(value)

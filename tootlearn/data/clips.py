@@ -41,7 +41,10 @@ class Clips:
         return Clips(self.log_mel[index], self.controls[rows], self.kinds)
 
     def split(self) -> tuple[Clips, Clips]:
-        """Training clips and held-out clips. Whole (kind, semitone) groups are held out: no note has a twin."""
+        """Training clips and held-out clips. Whole (kind, semitone) groups are held out: no note has a twin.
+
+        Each of six kinds holds out other semitones, so that every note of the keyboard is learned by most of them.
+        """
         held_out = (np.round(hz_to_midi(self.controls.pitch)) + 5 * self.controls.kind) % HOLD_OUT_EVERY == 0
         return self[~held_out], self[held_out]
 
@@ -55,7 +58,12 @@ def synthesise(kinds: Sequence[str], count: int, seed: int, front_end: FrontEnd,
         seed: of the set; clip i is the same whatever ``count``.
         front_end: makes the log-mels; its sample rate must be the synthesiser's.
         progress: show a bar on stderr.
+
+    Raises:
+        ValueError: if there is nothing to make, or the sample rates differ.
     """
+    if count < 1 or not kinds:
+        raise ValueError(f"give at least one kind and one clip, not {count} clips of {len(kinds)} kinds")
     if front_end.config.sample_rate != synthesis.SAMPLE_RATE:
         raise ValueError(
             f"the synthesiser works at {synthesis.SAMPLE_RATE} Hz, the front end at {front_end.config.sample_rate}"

@@ -22,7 +22,7 @@ class Recipe:
         swell: how much faster a higher harmonic fades with pressure (exponent a harmonic).
         glide: how far below its pitch a toot starts, cents.
         glide_time: time constant of that glide, s.
-        vibrato: depth, cents; it sets in after a quarter of a second.
+        vibrato: depth, cents; it sets in between .2 and .4 s.
         vibrato_rate: Hz.
         tremolo: depth of the change of pressure at the same rate, as a fraction.
         detune: standard deviation of the notes of a chord about their intervals, cents.
@@ -31,8 +31,9 @@ class Recipe:
         breath: level of the noise against the tone, dB.
         breath_lead: how much sooner than the tone the noise is there, as a fraction of the attack.
         breath_focus: share of the noise that is coloured by the pitch's own resonance.
-        formants: resonances (Hz, bandwidth in octaves, gain in dB), each moved by up to 15 % for each toot.
         even: level of the even harmonics (a stopped pipe has few).
+        formants: resonances (Hz, bandwidth in octaves, gain in dB), each moved by about a tenth of an octave for
+            each toot (standard deviation).
     """
 
     attack: Range

@@ -1,4 +1,4 @@
-"""Toots from their physics: seeded recipes with exact controls.
+"""Toots from their physics: seeded recipes with measured labels.
 
 Every toot is a blown (or hit, or squeezed) resonator. Three ideas carry all kinds:
 
@@ -62,8 +62,8 @@ def render(
     Args:
         kind: a name out of :data:`KINDS`.
         pitch: Hz.
-        duration: s.
-        brightness: 0 to 1 over the kind's natural range.
+        duration: s; a toot that reaches beyond the window is cut.
+        brightness: 0 to 1 over the kind's natural range; no darker than the breath leaves it.
         loudness: dBFS; less where the peak would pass full scale.
         seed: of everything that the controls leave open.
 
@@ -106,7 +106,7 @@ def toots(kinds: Sequence[str], count: int, seed: int, start: int = 0) -> tuple[
     """A set of natural toots with measured labels, the kinds in turn.
 
     Args:
-        kinds: names out of :data:`KINDS`; a toot's ``kind`` is its index in this list.
+        kinds: names out of :data:`KINDS`; the ``kind`` of a toot is its index in this list.
         count: B, how many toots.
         seed: the set's seed; toot i of the set is the same whatever ``count``.
         start: the index in the set of the first.
@@ -129,8 +129,7 @@ def measured(waves: Tensor, kind: NDArray[np.int64], pitch: Array, kinds: Sequen
     """The controls of waves (B, N) at 22,050 Hz of known kind (B,) and pitch (B,), the others as measured."""
     found = measures.measure(waves, SAMPLE_RATE)
     octaves = np.log2(found.centroid.double().numpy() / pitch)
-    low, high = np.array([kinds[k].octaves for k in kind]).reshape(-1, 2).T
-    brightness = (octaves - low) / (high - low)
+    brightness = np.array([kinds[k].brightness(o) for k, o in zip(kind, octaves, strict=True)])
     return Controls(kind, pitch, found.duration.double().numpy(), brightness, found.loudness.double().numpy())
 
 
@@ -230,7 +229,7 @@ def _harmonics(f0: Array, pressure: Array, level: Array, swell: float, turn: flo
 
 
 def _breath_colour(pitch: float, focus: float, resonance: Callable[[Array], Array]) -> Array:
-    """Spectrum of the turbulence over :data:`_GRID`, unit RMS, (513,): of the horn's resonances and the pitch's."""
+    """Spectrum of the turbulence over :data:`_GRID`, (513,), about unit RMS: the horn's resonances and the pitch's."""
     broad = resonance(_GRID) * np.minimum(_GRID / 300, 1) / (1 + (_GRID / 4000) ** 2)
     near = np.exp(-0.5 * (np.log2(_GRID / pitch) / 0.12) ** 2)
     broad, near = (c / np.sqrt(np.mean(c**2)) for c in (broad, near))
