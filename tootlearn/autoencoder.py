@@ -34,6 +34,9 @@ class AutoencoderConfig:
         decoder_start: channels of the vector once it is expanded over time.
         decoder_widths: channels of the transposed convolutions, each of which doubles the frames.
         residual: residual blocks after each convolution; 0: ReLU and batch normalisation instead.
+
+    Raises:
+        InputError: values that are not allowed; the message says what is.
     """
 
     latent: int = 128
@@ -47,8 +50,13 @@ class AutoencoderConfig:
     def __post_init__(self) -> None:
         if self.pooling not in ("mean", "flatten"):
             raise InputError(f'pooling is "mean" or "flatten", not {self.pooling!r}')
-        if min(self.latent, self.stride, *self.encoder_widths, *self.decoder_widths) < 1 or self.residual < 0:
-            raise InputError(f"latent, stride and widths are 1 or more and residual 0 or more, not {self}")
+        if not self.encoder_widths or not self.decoder_widths:
+            raise InputError("encoder_widths and decoder_widths have one number or more, not none")
+        sizes = (self.latent, self.stride, self.decoder_start, *self.encoder_widths, *self.decoder_widths)
+        if min(sizes) < 1 or self.residual < 0:
+            raise InputError(
+                f"latent, stride, decoder_start and widths are 1 or more and residual 0 or more, not {self}"
+            )
         if self.residual and any(width % 8 for width in (*self.encoder_widths, *self.decoder_widths)):
             raise InputError(
                 f"with residual blocks widths are multiples of 8, not {self.encoder_widths} and {self.decoder_widths}"
@@ -60,11 +68,14 @@ class GeneratorConfig:
     """The conditional generator.
 
     Args:
-        residual: Z, size of the residual latent.
+        residual: Z, size of the residual latent, 1 to 16.
         width: channels inside the decoder, a multiple of 8.
         blocks: residual blocks of the decoder.
         conditioning: "film" or "concat"; see `ConditionalDecoder`.
-        encoder_widths: channels of the encoder's convolutions, each of which halves the frames.
+        encoder_widths: channels of the encoder's convolutions, each of which halves the frames; multiples of 8.
+
+    Raises:
+        InputError: values that are not allowed; the message says what is.
     """
 
     residual: int = 8
@@ -80,12 +91,22 @@ class GeneratorConfig:
             raise InputError(f"the residual latent has 1 to 16 numbers, not {self.residual}")
         if self.width < 8 or self.width % 8 or self.blocks < 1:
             raise InputError(f"width is a multiple of 8 and blocks 1 or more, not {self.width} and {self.blocks}")
+        if not self.encoder_widths or any(width < 8 or width % 8 for width in self.encoder_widths):
+            raise InputError(f"encoder_widths are one or more multiples of 8, not {self.encoder_widths}")
 
 
 class Autoencoder(nn.Module):
     """Standardised log-mel -> z -> standardised log-mel; the decoder sees z alone.
 
+    Args:
+        config: its sizes.
+        mels: M.
+        frames: T.
+
     Shape: (B, M, T) -> (B, M, T); `encode` gives (B, Z).
+
+    Raises:
+        InputError: if T is no multiple of what the strides need.
     """
 
     def __init__(self, config: AutoencoderConfig, mels: int, frames: int) -> None:
@@ -118,6 +139,15 @@ class Generator(nn.Module):
     The encoder is for training, and to find the residual of a given sound. The prior is a Gaussian for each kind,
     fitted after training to where the encoder puts that kind's sounds (ex-post density estimation: Ghosh et al.
     2020).
+
+    Args:
+        config: its sizes.
+        front_end: what the log-mels are made with.
+        frames: T, a multiple of 4 and of 2^len(encoder_widths).
+        kinds: one or more.
+
+    Raises:
+        InputError: if T is no such multiple.
     """
 
     prior_mean: Tensor
@@ -137,8 +167,8 @@ class Generator(nn.Module):
     def encode(self, log_mel: Tensor, controls: Condition) -> tuple[Tensor, Tensor]:
         """Log-mel (B, M, T) -> mean and log standard deviation of the residual, each (B, Z).
 
-        The loudness is taken out first, and what the floor hides in the quietest toot is hidden in all: the residual
-        cannot tell how loud a toot is.
+        The loudness is taken out first, and what the floor hides in the quietest toot is hidden in all: what is seen
+        of a toot does not tell how loud it was. (The controls, loudness among them, are seen beside it.)
         """
         quietest = self.decoder.log_floor - LOUDNESS_RANGE[0] * (math.log(10) / 20)
         level = (log_mel - controls.gain[:, None, None]).clamp_min(quietest) / 4 + 1
@@ -158,7 +188,10 @@ class Generator(nn.Module):
 
     @torch.no_grad()
     def fit_prior(self, z: Tensor, kind: Tensor) -> None:
-        """Set the prior from the residuals (B, Z) of training sounds of these kinds (B,)."""
+        """Set the prior from the residuals (B, Z) of training sounds of these kinds (B,).
+
+        A kind with Z sounds or fewer keeps the prior that it has: they do not determine a covariance.
+        """
         for k in range(len(self.prior_mean)):
             own = z[kind == k].double()
             if len(own) > self.config.residual:
@@ -175,6 +208,9 @@ class TootModel(nn.Module):
         normalizer: the statistics of its training data.
         kinds: the kinds that it knows.
         generator, autoencoder: their configs, or None.
+
+    Raises:
+        InputError: if the frames of the window do not go with a config.
     """
 
     def __init__(

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tootlearn.audio import InputError
 from tootlearn.controls import LOUDNESS_RANGE, ONSET_SAMPLES, Controls, Kind
 from tootlearn.front_end import FrontEndConfig
 from tootlearn.layers import TIME_FEATURES, HarmonicComb, ResidualBlock, time_features, zeroed
@@ -31,9 +32,12 @@ class Decoder(nn.Module):
         frames: T; a multiple of 2^len(widths).
         widths: channels of each transposed convolution (kernel 4, stride 2).
         start: channels before the first.
-        residual: residual blocks after each of them in place of batch normalisation.
+        residual: residual blocks after each of them in place of ReLU and batch normalisation.
 
     Shape: (B, Z) -> (B, M, T).
+
+    Raises:
+        InputError: if T does not go with the number of convolutions.
     """
 
     def __init__(
@@ -46,8 +50,14 @@ class Decoder(nn.Module):
         residual: int = 0,
     ) -> None:
         super().__init__()
+        growth = 2 ** len(widths)
+        if frames % growth:
+            raise InputError(
+                f"{len(widths)} transposed convolutions make a multiple of {growth} frames, not {frames}: "
+                "take another hop or fewer of them"
+            )
         self.start = start
-        self.expand = nn.Linear(latent, start * (frames // 2 ** len(widths)))
+        self.expand = nn.Linear(latent, start * (frames // growth))
         layers: list[nn.Module] = []
         before = start
         for width in widths:
@@ -76,7 +86,7 @@ class Condition(NamedTuple):
 
     @classmethod
     def of(cls, controls: Controls, device: torch.device | str = "cpu") -> Condition:
-        """From controls as the user means them."""
+        """From controls as the user means them: B of them, in Hz, s, 0 to 1 and dBFS."""
 
         def column(values: object) -> Tensor:
             return torch.as_tensor(values, dtype=torch.float32, device=device)
@@ -104,9 +114,11 @@ class Drawing(NamedTuple):
 class ConditionalDecoder(nn.Module):
     """Controls and residual latent to log-mel: harmonics and noise, each with an envelope that the network draws.
 
-    In the log, a tone is its harmonic comb plus its spectral envelope, and tone and breath add up as powers of e:
+    In the log, a tone is its harmonic comb plus its spectral envelope. Tone and breath add up, and the floor hides what
+    is below it:
 
-        log_mel = log(exp(gain) (exp(tone) comb(f0) + exp(breath)) + floor)
+        level = exp(gain) (comb(f0) exp(tone) + exp(breath))
+        log_mel = log(sqrt(level^2 + floor^2))
 
     The tone is a source, whose harmonics have levels by their number, in a resonator, which has gains by frequency.
     The network draws the source's levels at a few numbers, the resonator (B, M, T), the breath (B, M, T) and a bend
@@ -116,13 +128,17 @@ class ConditionalDecoder(nn.Module):
     Args:
         front_end: what the log-mels are made with.
         frames: T, a multiple of 4.
-        kinds: the kinds; their intervals are the notes of the comb.
+        kinds: one or more; their intervals are the notes of the comb.
         residual: size Z of the residual latent.
-        width: channels C inside.
+        width: channels C inside, a multiple of 8.
         blocks: residual blocks.
-        conditioning: how the controls reach the blocks: "film" modulates each, "concat" stacks them on the input alone.
+        conditioning: how controls and residual reach the blocks: "concat" stacks them on the input, "film" also
+            modulates each block with them.
 
     Shape: Condition of B and (B, Z) -> Drawing of (B, M, T).
+
+    Raises:
+        InputError: if T is no multiple of 4.
     """
 
     STRIDE = 4  # the inside works at a quarter of the frame rate
@@ -143,6 +159,8 @@ class ConditionalDecoder(nn.Module):
         conditioning: str = "film",
     ) -> None:
         super().__init__()
+        if frames % self.STRIDE:
+            raise InputError(f"the generator draws a multiple of {self.STRIDE} frames, not {frames}: take another hop")
         mels, notes = front_end.mels, max(len(kind.intervals) for kind in kinds)
         self.mels, self.log_floor = mels, math.log(front_end.floor)
         self.comb = HarmonicComb(front_end)
@@ -194,12 +212,12 @@ class ConditionalDecoder(nn.Module):
 
         Args:
             octave: log2 of f0 in Hz, (B, T, 1).
-            source: levels at harmonics :attr:`NUMBERS`, (B, K, T).
+            source: half the levels (natural log) at harmonics :attr:`NUMBERS`, (B, K, T).
         """
-        number = (self.centres - octave).clamp(self.knots[0], self.knots[-1] - 1e-4)  # (B, T, M): log2 of f / f0
-        right = torch.bucketize(number, self.knots, right=True)
+        place = (self.centres - octave).clamp(self.knots[0], self.knots[-1] - 1e-4)  # (B, T, M): log2 of f / f0
+        right = torch.bucketize(place, self.knots, right=True)
         left = right - 1
-        part = (number - self.knots[left]) / (self.knots[right] - self.knots[left])
+        part = (place - self.knots[left]) / (self.knots[right] - self.knots[left])
         levels = 2 * source.transpose(1, 2)  # (B, T, K)
         return torch.lerp(levels.gather(2, left), levels.gather(2, right), part)
 

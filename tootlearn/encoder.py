@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from tootlearn.audio import InputError
 from tootlearn.layers import ResidualBlock
 
 
@@ -15,14 +16,18 @@ class Encoder(nn.Module):
 
     Args:
         channels_in: M, plus whatever is stacked on the bands.
-        frames: T; a multiple of stride^len(widths).
-        widths: channels of each convolution (kernel 3).
+        frames: T.
+        widths: channels of each convolution (kernel 3); multiples of 8 with residual blocks.
         stride: of each convolution over time.
-        residual: residual blocks after each convolution in place of batch normalisation.
-        pooling: "mean" over time, which needs latent == widths[-1] or projects; "flatten" keeps the order in time.
-        latent: Z.
+        residual: residual blocks after each convolution in place of ReLU and batch normalisation.
+        pooling: "mean" over time; or "flatten", which keeps the order in time and needs T as a multiple of
+            stride^len(widths).
+        latent: Z; where it is not what pooling leaves, a linear layer projects.
 
     Shape: (B, channels_in, T) -> (B, Z).
+
+    Raises:
+        InputError: if "flatten" does not go with T.
     """
 
     def __init__(
@@ -36,6 +41,12 @@ class Encoder(nn.Module):
         latent: int = 128,
     ) -> None:
         super().__init__()
+        shrink = stride ** len(widths)
+        if pooling == "flatten" and frames % shrink:
+            raise InputError(
+                f"{len(widths)} convolutions of stride {stride} need a multiple of {shrink} frames, not {frames}: "
+                "take another hop, fewer convolutions or a smaller stride"
+            )
         layers: list[nn.Module] = []
         before = channels_in
         for width in widths:
@@ -46,7 +57,7 @@ class Encoder(nn.Module):
             before = width
         self.layers = nn.Sequential(*layers)
         self.pooling = pooling
-        pooled = widths[-1] if pooling == "mean" else widths[-1] * (frames // stride ** len(widths))
+        pooled = widths[-1] if pooling == "mean" else widths[-1] * (frames // shrink)
         # The baseline's latent is the pooled vector itself.
         self.project = nn.Identity() if pooling == "mean" and latent == pooled else nn.Linear(pooled, latent)
 

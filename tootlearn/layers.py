@@ -18,8 +18,8 @@ from tootlearn.mel import mel_filterbank
 
 _ATTACKS = (0.006, 0.012, 0.025, 0.05, 0.1, 0.2, 0.4)  # s: time constants after the onset
 _RELEASES = (0.004, 0.012, 0.035, 0.1)  # s: widths of the step at the end
-_TAILS = (0.02, 0.06, 0.2)  # s: time constants before the end
-
+_TAILS = (0.02, 0.06, 0.2)  # s: time constants before and after the end
+TIME_FEATURES = len(_ATTACKS) + len(_RELEASES) + 2 * len(_TAILS) + 3  # rows of `time_features`
 
 Layer = TypeVar("Layer", bound=nn.Module)
 
@@ -34,7 +34,13 @@ def zeroed(layer: Layer) -> Layer:
 class FiLM(nn.Module):
     """Feature-wise linear modulation: a condition scales and shifts each channel (Perez et al. 2018).
 
-    Shape: features (B, C, T) and condition (B, D) -> (B, C, T). It starts as the identity.
+    It starts as the identity.
+
+    Args:
+        condition: D, size of the condition.
+        channels: C.
+
+    Shape: features (B, C, T) and condition (B, D) -> (B, C, T).
     """
 
     def __init__(self, condition: int, channels: int) -> None:
@@ -50,10 +56,10 @@ class FiLM(nn.Module):
 class ResidualBlock(nn.Module):
     """x + conv1x1(silu(conv3(silu(modulated(norm(x)))))).
 
-    The branch starts at zero, so the block starts as the identity.
+    The branch starts at zero, so the block starts as the identity. (He et al. 2016; Goyal et al. 2017.)
 
     Args:
-        channels: C.
+        channels: C, a multiple of 8.
         condition: size D of the condition that modulates it by FiLM; 0 for none.
         dilation: of the convolution over time.
 
@@ -79,12 +85,13 @@ def time_features(time: Tensor, duration: Tensor) -> Tensor:
     """Where in a toot each frame lies.
 
     Args:
-        time: s since the onset, shape (T,).
-        duration: s, shape (B,).
+        time: s since the onset, negative before it, shape (T,).
+        duration: s, positive, shape (B,).
 
     Returns:
-        Shape (B, 20, T), each in [-1, 1]: exponentials since the onset, steps and exponentials about the end, the
-        share of the duration gone, and before the onset.
+        Shape (B, 20, T), each in [-1, 1] and continuous in time and duration: exponential decays since the onset,
+        steps at the end, exponential rises before it and decays after it, the share of the duration gone, the side
+        of the onset, and 1.
     """
     since = time.clamp_min(0)[None]  # (1, T)
     past = time[None] - duration[:, None]  # (B, T): s after the end
@@ -96,19 +103,18 @@ def time_features(time: Tensor, duration: Tensor) -> Tensor:
     return torch.stack(rows, 1)
 
 
-TIME_FEATURES = len(_ATTACKS) + len(_RELEASES) + 2 * len(_TAILS) + 3
-
-
 class HarmonicComb(nn.Module):
     """What the mel bands of a harmonic tone look like: one row of a table for each pitch.
 
     The magnitude spectrum of harmonics of amplitude 1 at multiples of f0, seen through the Hann window, is summed by
     the mel filterbank. Rows are 10 cents apart and interpolated linearly, so that the result is differentiable in the
-    pitch.
+    pitch. Harmonics closer than the window can resolve (4 bins) add up as magnitudes, without their beating.
 
     Args:
         front_end: whose window and bands.
-        low, high: range of f0, Hz; what lies outside is held at the ends.
+        low, high: range of f0, Hz, 0 < low < high; what lies outside is held at the ends.
+
+    Shape: log2 of f0 in Hz (...) -> mel bands (..., M), non-negative magnitudes.
     """
 
     STEPS = 120  # rows an octave
@@ -124,7 +130,6 @@ class HarmonicComb(nn.Module):
         self.register_buffer("table", table, persistent=False)
 
     def forward(self, octave: Tensor) -> Tensor:
-        """log2 of f0 in Hz, shape (...) -> mel bands of unit harmonics (..., M), non-negative."""
         position = ((octave - self.low) * self.STEPS).clamp(0, len(self.table) - 1.001)
         row = position.floor().long()
         part = (position - row)[..., None]
@@ -136,7 +141,7 @@ def _harmonic_magnitude(f0: Tensor, front_end: FrontEndConfig) -> Tensor:
     n_fft, rate = front_end.n_fft, front_end.sample_rate
     spectrum = torch.zeros(len(f0), n_fft // 2 + 1 + 8, dtype=torch.float64)  # four bins of margin at both ends
     for number in range(1, int(rate / 2 / float(f0.min())) + 1):
-        there = (number * f0 < rate / 2).nonzero()[:, 0]
+        there = (number * f0 < rate / 2).nonzero()[:, 0]  # the pitches that have this harmonic below Nyquist
         place = number * f0[there] * n_fft / rate
         nearest = place.round().long()
         for offset in range(-3, 4):

@@ -31,7 +31,15 @@ def frame_weights(duration: Tensor, frames: int, hop: int, sample_rate: int) -> 
 
 
 def squared_error(x: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Weighted mean squared error of (B, M, T), the frames weighted by (B, T); a scalar."""
+    """Weighted mean squared error.
+
+    Args:
+        x, target: shape (B, M, T), in the same unit.
+        weight: of the frames, shape (B, T).
+
+    Returns:
+        A scalar.
+    """
     return ((x - target).square().mean(1) * weight).mean()
 
 
@@ -48,7 +56,8 @@ def mel_convergence(log_mel: Tensor, target: Tensor) -> Tensor:
     """
     magnitude = target.exp()
     norm = magnitude.square().sum((1, 2)).sqrt().clamp_min(1e-6)
-    return ((log_mel.clamp_max(6).exp() - magnitude).square().sum((1, 2)) + 1e-12).sqrt().div(norm).mean()
+    drawn = log_mel.clamp_max(6).exp()  # far above full scale (2.3): an untrained network cannot overflow
+    return ((drawn - magnitude).square().sum((1, 2)) + 1e-12).sqrt().div(norm).mean()
 
 
 def spread_likelihood(error: Tensor, log_spread: Tensor, weight: Tensor) -> Tensor:
@@ -56,8 +65,9 @@ def spread_likelihood(error: Tensor, log_spread: Tensor, weight: Tensor) -> Tens
 
     Args:
         error, log_spread: shape (B, M, T). The error is taken as given: a network that may buy likelihood by widening
-            the spread stops looking for the mean (Seitzer et al. 2022), so the mean learns by `squared_error` alone.
-        weight: shape (B, T).
+            the spread stops looking for the mean (Seitzer et al. 2022), so no gradient goes there. The spread is held
+            between exp(-4) and exp(2).
+        weight: of the frames, shape (B, T).
 
     Returns:
         A scalar.
@@ -68,5 +78,12 @@ def spread_likelihood(error: Tensor, log_spread: Tensor, weight: Tensor) -> Tens
 
 
 def divergence(mean: Tensor, log_scale: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of Gaussians (B, Z) from the standard normal, in nats; summed over Z, mean over B."""
+    """Kullback-Leibler divergence of Gaussians (B, Z) from the standard normal, in nats: summed over Z, mean over B.
+
+    Args:
+        mean, log_scale: mean and log standard deviation, shape (B, Z).
+
+    Returns:
+        A scalar, 0 or more (Kingma and Welling 2014, appendix B).
+    """
     return 0.5 * (mean.square() + (2 * log_scale).exp() - 1 - 2 * log_scale).sum(1).mean()
