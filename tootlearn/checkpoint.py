@@ -18,40 +18,60 @@ from torch import Tensor, nn
 from tootlearn.audio import InputError, write_whole
 
 
-def save(path: Path, config: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
+def collect(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Copies of all tensors that the next step depends on: weights, running statistics, the optimiser's moments."""
+    tensors = {f"model.{name}": t for name, t in model.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": t for name, t in state.items()}
+    return {name: t.detach().clone() for name, t in tensors.items()}
+
+
+def save(path: Path, config: dict[str, Any], step: int, tensors: dict[str, Tensor]) -> None:
     """Write a checkpoint, whole or not at all.
 
     Args:
         path: of the file.
         config: what the run was started with; anything that JSON can hold.
-        model, optimizer: what is trained, and by what.
         step: how many steps are done.
+        tensors: as `collect` gave them after that step.
+
+    Raises:
+        InputError: if it cannot be written; the file that was there stays.
     """
-    tensors = {f"model.{name}": t for name, t in model.state_dict().items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": t for name, t in state.items()}
-    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    tensors = {name: t.cpu().contiguous() for name, t in tensors.items()}
     write_whole(path, to_bytes(tensors, metadata={"step": str(step), "config": json.dumps(config)}))
 
 
 def restore(path: Path, config: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Put model and optimiser back to where a checkpoint was written; returns the step.
+    """Put model and optimiser back to where a checkpoint was written.
+
+    Args:
+        path: of the file.
+        config: of this run; it must be that of the checkpoint.
+        model, optimizer: as this run has built them; they are changed in place.
+
+    Returns:
+        How many steps are done.
 
     Raises:
-        InputError: if the file is damaged, or of a run with another config.
+        InputError: if the file is missing or damaged, or of a run with another config; then nothing is changed.
     """
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        step, theirs = int(metadata["step"]), json.loads(metadata["config"])
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path} is no whole checkpoint ({error})") from error
+        step, theirs = int(metadata["step"]), dict(json.loads(metadata["config"]))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is no whole checkpoint ({error}): start anew with another --out") from error
     ours = json.loads(json.dumps(config))
     if theirs != ours:
         changed = ", ".join(sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)))
         raise InputError(f"{path} was made with another config ({changed}): resume with the one it was started with")
-    model.load_state_dict({name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")})
+    weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+    wanted = {name: t.shape for name, t in model.state_dict().items()}
+    if {name: t.shape for name, t in weights.items()} != wanted:
+        raise InputError(f"{path} has other tensors than its config asks for: start anew with another --out")
+    model.load_state_dict(weights)
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):

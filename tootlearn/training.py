@@ -25,7 +25,7 @@ from tootlearn.audio import InputError
 from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig, TootModel
 from tootlearn.data.clips import Clips
 from tootlearn.decoder import Condition
-from tootlearn.front_end import FrontEndConfig
+from tootlearn.front_end import WINDOW_SAMPLES, FrontEndConfig
 from tootlearn.normalization import Normalizer
 
 _BATCH, _NOISE = 21, 22  # streams of random numbers
@@ -44,9 +44,9 @@ class TrainConfig:
         steps: of the optimiser.
         batch: clips a step.
         learning_rate: the highest; a cosine brings it to zero after a linear start.
-        warmup: steps of that start.
+        warmup: steps of that start, 1 or more.
         weight_decay: of AdamW.
-        clip: the largest norm of the gradient.
+        clip: the largest norm of the gradient; what is longer is scaled down to it.
         divergence: weight of the residual latent's divergence from its prior, for a nat. It starts 200 times as high
             and falls over the first half: what the controls can say is learned from the controls, and the residual
             gets the rest.
@@ -54,6 +54,9 @@ class TrainConfig:
         spread: weight of the likelihood of the spread.
         seed: of data, initial weights, batches and noise.
         check_every: steps between looks at the held-out clips and checkpoints.
+
+    Raises:
+        InputError: values that are not allowed; the message says what is.
     """
 
     generator: GeneratorConfig | None = field(default_factory=GeneratorConfig)
@@ -76,11 +79,19 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.generator is None and self.autoencoder is None:
             raise InputError("nothing to train: give a generator, an autoencoder or both")
-        for name in ("clips", "steps", "batch", "check_every"):
+        if not self.kinds:
+            raise InputError("nothing to train on: kinds has one name or more")
+        for name in ("clips", "steps", "batch", "warmup", "check_every"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is 1 or more, not {getattr(self, name)}")
-        if not self.learning_rate > 0:
-            raise InputError(f"learning_rate is positive, not {self.learning_rate}")
+        for name in ("learning_rate", "clip"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(f"{name} is a positive number, not {getattr(self, name)}")
+        for name in ("weight_decay", "divergence", "convergence", "spread"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{name} is 0 or more, not {getattr(self, name)}")
+        if not 0 <= self.seed <= rng.MAX_SEED:
+            raise InputError(f"seed is 0 to {rng.MAX_SEED}, not {self.seed}")
 
 
 PRESETS: dict[str, TrainConfig] = {
@@ -108,12 +119,11 @@ class Stopped(Exception):
 def train(
     config: TrainConfig, clips: Clips, out: Path, resume: bool = False, device: str = "cpu", progress: bool = True
 ) -> TootModel:
-    """Train a model and write ``out/model.safetensors``, with ``out/log.jsonl`` and ``out/checkpoint.safetensors`` on
-    the way.
+    """Train a model and write ``out/model.safetensors``; on the way, ``log.jsonl`` and ``checkpoint.safetensors``.
 
     Args:
         config: what and how.
-        clips: all clips; the held-out groups are split off here.
+        clips: all clips, of the kinds and the front end of ``config``; the held-out groups are split off here.
         out: the folder of the run, made if need be.
         resume: go on from the checkpoint in ``out``; without it, a folder that holds a run is left alone.
         device: see `model_file.to_device`.
@@ -123,15 +133,14 @@ def train(
         The trained model, as saved.
 
     Raises:
-        InputError: if ``out`` holds a run and ``resume`` is not given, or its checkpoint is of another config.
-        Stopped: on Ctrl-C, once the checkpoint is written.
+        InputError: if ``out`` holds a run and ``resume`` is not given, its checkpoint is of another config, the clips
+            do not go with ``config`` or are too few, or the disk is full.
+        Stopped: on Ctrl-C, once the checkpoint is written: of the last whole step, wherever in a step it came.
     """
     where = model_file.to_device(device)
     path = check_run(out, resume)
+    learn, held_out = _split(clips, config)
     out.mkdir(parents=True, exist_ok=True)
-    learn, held_out = clips.split()
-    if not len(learn) or not len(held_out):
-        raise InputError(f"{len(clips)} clips are too few to hold some out: make more")
 
     model = build(config, learn).to(where).train()
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
@@ -139,6 +148,7 @@ def train(
     everything = Batch.of(learn, config, where)
     log = out / "log.jsonl"
     started, bar = time.perf_counter(), tqdm(total=config.steps, initial=step, desc="train", disable=not progress)
+    whole = step, checkpoint.collect(model, optimizer)  # where to go on from after a step that was cut short
     try:
         while step < config.steps:
             for group in optimizer.param_groups:
@@ -153,12 +163,15 @@ def train(
             bar.update()
             if step % config.check_every == 0 or step == config.steps:
                 held = evaluate(model, held_out, config)
-                _append(log, {"step": step, **{k: round(v.item(), 6) for k, v in terms.items()}, "held_out": held})
+                checkpoint.save(path, asdict(config), step, checkpoint.collect(model, optimizer))
+                row = {"step": step, **{k: round(v.item(), 6) for k, v in terms.items()}, "held_out": held}
+                with log.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(row) + "\n")
                 bar.set_postfix({k: f"{v:.4f}" for k, v in held.items()})
-                checkpoint.save(path, asdict(config), model, optimizer, step)
+            whole = step, checkpoint.collect(model, optimizer)
     except KeyboardInterrupt:
-        checkpoint.save(path, asdict(config), model, optimizer, step)
-        raise Stopped(f"stopped at step {step} of {config.steps}; go on with --resume --out {out}") from None
+        checkpoint.save(path, asdict(config), *whole)
+        raise Stopped(f"stopped after step {whole[0]} of {config.steps}: go on with --resume --out {out}") from None
     finally:
         bar.close()
 
@@ -178,16 +191,29 @@ def train(
     return model_file.load(out / "model.safetensors")[0]
 
 
+def _split(clips: Clips, config: TrainConfig) -> tuple[Clips, Clips]:
+    """What is learned and what is held out, once the clips are seen to be those of the config."""
+    shape = (config.front_end.mels, -(-WINDOW_SAMPLES // config.front_end.hop))
+    if (given := tuple(clips.log_mel.shape[1:])) != shape:
+        raise InputError(f"the front end of the config makes {shape} bands and frames, but the clips have {given}")
+    if (names := [kind.name for kind in clips.kinds]) != list(config.kinds):
+        raise InputError(f"the config asks for {', '.join(config.kinds)}, but the clips are of {', '.join(names)}")
+    learn, held_out = clips.split()
+    if not len(learn) or not len(held_out):
+        raise InputError(f"{len(clips)} clips are too few to hold some out: make more")
+    return learn, held_out
+
+
 def check_run(out: Path, resume: bool) -> Path:
     """The checkpoint of the run in ``out``, if ``resume`` fits to whether there is one.
 
     Raises:
-        InputError: if it does not.
+        InputError: if there is none to resume, or a run that would be overwritten.
     """
     path = out / "checkpoint.safetensors"
     if resume and not path.exists():
         raise InputError(f"there is no checkpoint {path} to go on from: train without --resume first")
-    if not resume and path.exists():
+    if not resume and any((out / name).exists() for name in (path.name, "log.jsonl", "model.safetensors")):
         raise InputError(f"{out} holds a run already: give --resume to go on with it, or another --out")
     return path
 
@@ -216,9 +242,8 @@ class Batch:
 
     def __getitem__(self, rows: Tensor) -> Batch:
         rows = rows.to(self.log_mel.device)
-        return Batch(
-            self.log_mel[rows].float(), Condition(*(column[rows] for column in self.controls)), self.weight[rows]
-        )
+        controls = Condition(*(column[rows] for column in self.controls))
+        return Batch(self.log_mel[rows].float(), controls, self.weight[rows])
 
 
 def _weights(clips: Clips, config: TrainConfig) -> Tensor:
@@ -227,7 +252,10 @@ def _weights(clips: Clips, config: TrainConfig) -> Tensor:
 
 
 def batch_rows(config: TrainConfig, step: int, count: int) -> Tensor:
-    """Which clips step ``step`` sees: (batch,) indices below ``count``; every clip comes once in an epoch."""
+    """Which clips step ``step`` sees: (batch,) indices below ``count``.
+
+    The steps walk through one epoch after another, each of which has every clip once, in an order of its own.
+    """
     places = np.arange(step * config.batch, (step + 1) * config.batch)
     rows = np.empty(config.batch, dtype=np.int64)
     for epoch in np.unique(places // count):
@@ -238,13 +266,13 @@ def batch_rows(config: TrainConfig, step: int, count: int) -> Tensor:
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Linear start, then a cosine to zero."""
+    """Of this step, the first of which is 0: a linear start, times a cosine that reaches zero after the last."""
     rise = min(1.0, (step + 1) / config.warmup)
     return config.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / config.steps))
 
 
 def model_losses(model: TootModel, batch: Batch, config: TrainConfig, step: int) -> dict[str, Tensor]:
-    """The terms of the loss by the names they have in the log."""
+    """The terms of the loss, scalars, by the names they have in the log; which there are depends on the model."""
     terms: dict[str, Tensor] = {}
     if model.generator:
         mean, log_scale = model.generator.encode(batch.log_mel, batch.controls)
@@ -252,9 +280,8 @@ def model_losses(model: TootModel, batch: Batch, config: TrainConfig, step: int)
         z = mean + log_scale.exp() * torch.as_tensor(noise, dtype=mean.dtype, device=mean.device)
         drawing = model.generator.decode(batch.controls, z)
         strayed = drawing.log_mel - batch.log_mel
-        terms["generation"] = losses.squared_error(
-            strayed / model.normalizer.std, torch.zeros_like(strayed), batch.weight
-        )
+        standardised = strayed / model.normalizer.std
+        terms["generation"] = losses.squared_error(standardised, torch.zeros_like(standardised), batch.weight)
         terms["convergence"] = losses.mel_convergence(drawing.log_mel, batch.log_mel)
         terms["spread"] = losses.spread_likelihood(strayed, drawing.log_spread, batch.weight)
         terms["divergence"] = losses.divergence(mean, log_scale)
@@ -278,7 +305,7 @@ def total(terms: dict[str, Tensor], config: TrainConfig, step: int) -> Tensor:
 
 @torch.no_grad()
 def evaluate(model: TootModel, clips: Clips, config: TrainConfig) -> dict[str, float]:
-    """Squared errors on clips: "generation" from controls and residual mean, "reconstruction" from z alone."""
+    """Squared errors, standardised: "generation" from controls and residual mean, "reconstruction" from z alone."""
     was_training = model.training
     model.eval()
     everything = Batch.of(clips, config, model.normalizer.mean.device)
@@ -310,11 +337,6 @@ def fit_prior(model: TootModel, clips: Clips, config: TrainConfig) -> None:
         batch = everything[rows]
         residuals.append(model.generator.encode(batch.log_mel, batch.controls)[0])
     model.generator.fit_prior(torch.cat(residuals), everything.controls.kind)
-
-
-def _append(path: Path, row: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
 
 
 def preset(name: str, **changes: Any) -> TrainConfig:
