@@ -31,6 +31,7 @@ from tootlearn.normalization import Normalizer
 
 SCHEMA = 1
 _EXACT = ("normalizer.", "generator.prior")  # statistics stay float32 where weights are halved
+_PICKLES = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch's zip archive, and protocols 2 to 5
 
 Config = TypeVar("Config", FrontEndConfig, GeneratorConfig, AutoencoderConfig)
 
@@ -97,19 +98,20 @@ def load(path: str | os.PathLike[str], front_end: FrontEndConfig | None = None) 
         autoencoder = _config(AutoencoderConfig, parts["autoencoder"]) if parts["autoencoder"] else None
         kinds = [Kind.from_json(kind) for kind in description["controls"]["kinds"]]
         statistics = [tensors[description["normalizer"][name]] for name in ("mean", "std")]
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path}: the description in this model file is damaged or of another version ({error})"
-        ) from error
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
     if front_end is not None and front_end != config:
         differences = _difference(config, front_end)
-        raise InputError(f"{path} was trained with another front end: {differences}; make the features with its own")
+        raise InputError(f"{path} was trained with another front end ({differences}): make the features with its own")
     if statistics[0].shape != (config.mels, 1):
         raise InputError(
             f"{path}: its weights belong to another front end: its description says {config.mels} mel bands, "
             f"its statistics have {statistics[0].shape[0]}"
         )
-    model = TootModel(config, Normalizer(*statistics), kinds, generator, autoencoder)
+    try:
+        model = TootModel(config, Normalizer(*statistics), kinds, generator, autoencoder)
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
     wanted = model.state_dict()
     missing = sorted(wanted.keys() - tensors.keys())
     if missing:
@@ -125,43 +127,58 @@ def load(path: str | os.PathLike[str], front_end: FrontEndConfig | None = None) 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not path.exists():
         raise InputError(f"there is no model file {path}")
-    if path.is_dir():
-        raise InputError(f"{path} is a directory, not a model file")
+    if not path.is_file():
+        raise InputError(f"{path} is a {'directory' if path.is_dir() else 'device'}, not a model file")
     try:
+        with path.open("rb") as raw:
+            head = raw.read(9)
+        # The first 8 bytes of a .safetensors file are a length, which may look like a pickle's; then comes a brace.
+        if head.startswith(_PICKLES) and head[8:] not in (b"", b"{"):
+            raise InputError(
+                f"{path} is a pickle, which can run any code when it is read: tootlearn reads .safetensors alone"
+            )
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (SafetensorError, OSError, ValueError) as error:
-        with path.open("rb") as raw:
-            head = raw.read(2)
-        if head in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
-            raise InputError(
-                f"{path} is a pickle, which can run any code when it is read: tootlearn reads .safetensors alone"
-            ) from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
+    except SafetensorError as error:
         raise InputError(f"{path} is no whole .safetensors file: truncated, or something else ({error})") from error
     if "tootlearn" not in metadata:
         raise InputError(f"{path} holds weights, but not of tootlearn: write it with `tootlearn train`")
     try:
         description = json.loads(metadata["tootlearn"])
         schema = description["schema"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: the description in this model file is damaged ({error})") from error
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
     if schema != SCHEMA:
         raise InputError(f"{path} has schema {schema!r}; this version of tootlearn knows {SCHEMA}: install a newer one")
     return description, {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
 
 
+# What a description that is no longer what `save` wrote raises where it is used; RuntimeError comes from torch.
+_DAMAGE = (AttributeError, KeyError, RuntimeError, TypeError, ValueError)
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    what = f"no {error}" if isinstance(error, KeyError) else str(error)
+    return InputError(f"{path}: the description in this model file is damaged or of another version ({what})")
+
+
 def _config(config: type[Config], data: dict[str, Any]) -> Config:
+    """A config from its fields, all of them and no others."""
     known = {f.name for f in fields(config)}
     if known != data.keys():
-        raise ValueError(f"{config.__name__}: {', '.join(sorted(known ^ data.keys()))}")
+        strange, missing = sorted(data.keys() - known), sorted(known - data.keys())
+        wrong = [f"{word} {', '.join(names)}" for word, names in (("unknown", strange), ("without", missing)) if names]
+        raise ValueError(f"{config.__name__}: {'; '.join(wrong)}")
     values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in data.items()}
     return config(**values)
 
 
-def _difference(ours: FrontEndConfig, theirs: FrontEndConfig) -> str:
-    a, b = asdict(ours), asdict(theirs)
-    return ", ".join(f"{name} {a[name]} there, {b[name]} here" for name in a if a[name] != b[name])
+def _difference(model: FrontEndConfig, features: FrontEndConfig) -> str:
+    a, b = asdict(model), asdict(features)
+    return ", ".join(f"{name} {a[name]}, not {b[name]}" for name in a if a[name] != b[name])
 
 
 def to_device(name: str) -> torch.device:
