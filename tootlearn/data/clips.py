@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,12 +14,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from tootlearn.controls import Controls, Kind, hz_to_midi
+from tootlearn import measures
+from tootlearn.audio import InputError
+from tootlearn.controls import LOUDNESS_RANGE, ONSET_SAMPLES, Controls, Kind, hz_to_midi
 from tootlearn.data import synthesis
 from tootlearn.data.recipes import KINDS
-from tootlearn.front_end import FrontEnd
+from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd
 
-HOLD_OUT_EVERY = 6  # of the semitones of a kind, one in so many is held out
+HOLD_OUT_EVERY = 6  # of the semitones or sources of a kind, one in so many is held out
+PITCH_SEARCH = (30.0, 4200.0)  # Hz: where the pitch of an unknown kind is looked for
+_TRACKED = 0.8  # s: the pitch is tracked over the middle of a clip, no longer than this
+_FADE = 0.01  # s: the end of a sound that does not fit the window
+_NARROWEST = {"pitch": 2 / 12, "octaves": 0.25}  # octaves: the least width of a new kind's ranges
+_AT_ONCE = 64  # waves
 
 
 @dataclass(frozen=True)
@@ -27,26 +37,83 @@ class Clips:
         log_mel: (B, M, T), natural logarithm, float16 to save memory (steps of .008 at most, .07 dB).
         controls: of the clips.
         kinds: what ``controls.kind`` counts.
+        source: B names of what the clips came from, such as a file: clips of one source are not independent.
     """
 
     log_mel: Tensor
     controls: Controls
     kinds: tuple[Kind, ...]
+    source: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.log_mel) == len(self.controls) == len(self.source):
+            raise ValueError(
+                f"{len(self.log_mel)} log-mels, {len(self.controls)} controls, {len(self.source)} sources: not one set"
+            )
 
     def __len__(self) -> int:
         return len(self.log_mel)
 
     def __getitem__(self, rows: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Clips:
         index = rows if isinstance(rows, slice) else torch.from_numpy(rows)
-        return Clips(self.log_mel[index], self.controls[rows], self.kinds)
+        source = tuple(np.array(self.source, dtype=object)[rows])
+        return Clips(self.log_mel[index], self.controls[rows], self.kinds, source)
 
-    def split(self) -> tuple[Clips, Clips]:
-        """Training clips and held-out clips. Whole (kind, semitone) groups are held out: no note has a twin.
+    def split(self, by: Literal["pitch", "source"] = "pitch") -> tuple[Clips, Clips]:
+        """Training clips and held-out clips; the same clips give the same split, in any order.
 
-        Each of six kinds holds out other semitones, so that every note of the keyboard is learned by most of them.
+        Args:
+            by: "pitch" holds out whole (kind, semitone) groups, so that no note has a twin; "source" holds out about
+                one in six whole sources by a hash of their names, at least one of every kind that has two or more and
+                never all of them.
         """
-        held_out = (np.round(hz_to_midi(self.controls.pitch)) + 5 * self.controls.kind) % HOLD_OUT_EVERY == 0
+        if by == "pitch":
+            held_out = (np.round(hz_to_midi(self.controls.pitch)) + 5 * self.controls.kind) % HOLD_OUT_EVERY == 0
+        elif by == "source":
+            held_out = self._held_out_sources()
+        else:
+            raise ValueError(f'clips are split by "pitch" or by "source", not by {by!r}')
         return self[~held_out], self[held_out]
+
+    def _held_out_sources(self) -> NDArray[np.bool_]:
+        chosen: set[str] = set()
+        of_kind = [
+            sorted({s for s, k in zip(self.source, self.controls.kind, strict=True) if k == kind}, key=_hash)
+            for kind in range(len(self.kinds))
+        ]
+        for sources in of_kind:
+            chosen.update(source for source in sources if _hash(source) % HOLD_OUT_EVERY == 0)
+        for sources in of_kind:  # few sources may all fall on one side
+            if len(sources) > 1 and chosen.isdisjoint(sources):
+                chosen.add(sources[0])
+        for sources in of_kind:
+            if sources and chosen.issuperset(sources):
+                chosen.discard(sources[-1])
+        return np.array([source in chosen for source in self.source], dtype=bool)
+
+    @staticmethod
+    def concatenate(parts: Sequence[Clips]) -> Clips:
+        """One set from several made by one front end; kinds of one name must be the same.
+
+        Raises:
+            ValueError: if they are not.
+        """
+        kinds: dict[str, Kind] = {}
+        controls = []
+        for part in parts:
+            for kind in part.kinds:
+                if kinds.setdefault(kind.name, kind) != kind:
+                    raise ValueError(f"two sets measure {kind.name} on different scales: pass one's kinds to the other")
+            place = np.array([list(kinds).index(kind.name) for kind in part.kinds], dtype=np.int64)
+            controls.append(replace(part.controls, kind=place[part.controls.kind]))
+        log_mel = torch.cat([part.log_mel for part in parts])
+        source = tuple(source for part in parts for source in part.source)
+        return Clips(log_mel, Controls.concatenate(controls), tuple(kinds.values()), source)
+
+
+def _hash(name: str) -> int:
+    """The same for a name in every process (Python's own hash is not)."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
 
 def synthesise(kinds: Sequence[str], count: int, seed: int, front_end: FrontEnd, progress: bool = True) -> Clips:
@@ -58,12 +125,7 @@ def synthesise(kinds: Sequence[str], count: int, seed: int, front_end: FrontEnd,
         seed: of the set; clip i is the same whatever ``count``.
         front_end: makes the log-mels; its sample rate must be the synthesiser's.
         progress: show a bar on stderr.
-
-    Raises:
-        ValueError: if there is nothing to make, or the sample rates differ.
     """
-    if count < 1 or not kinds:
-        raise ValueError(f"give at least one kind and one clip, not {count} clips of {len(kinds)} kinds")
     if front_end.config.sample_rate != synthesis.SAMPLE_RATE:
         raise ValueError(
             f"the synthesiser works at {synthesis.SAMPLE_RATE} Hz, the front end at {front_end.config.sample_rate}"
@@ -76,4 +138,152 @@ def synthesise(kinds: Sequence[str], count: int, seed: int, front_end: FrontEnd,
             parts.append(front_end(waves).half())
             controls.append(measured)
             bar.update(len(waves))
-    return Clips(torch.cat(parts), Controls.concatenate(controls), tuple(KINDS[name] for name in kinds))
+    all_controls = Controls.concatenate(controls)
+    semitones = np.round(hz_to_midi(all_controls.pitch)).astype(int)
+    source = tuple(f"{kinds[k]}-{semitone}" for k, semitone in zip(all_controls.kind, semitones, strict=True))
+    return Clips(torch.cat(parts), all_controls, tuple(KINDS[name] for name in kinds), source)
+
+
+def from_waves(
+    waves: Sequence[Tensor],
+    kinds: Sequence[str],
+    pitch: Sequence[float],
+    sources: Sequence[str],
+    front_end: FrontEnd,
+    known: Sequence[Kind] = (),
+    problems: list[str] | None = None,
+    progress: bool = False,
+) -> Clips:
+    """Clips of recorded or rendered toots, one in each wave.
+
+    Each wave is moved so that its measured onset stands at ``ONSET_SAMPLES`` of a window of ``WINDOW_SAMPLES``; what
+    does not fit is cut off. A wave whose loudness is outside `controls.LOUDNESS_RANGE`, or that clips, is brought to
+    the nearest end of it: how high a microphone was turned up is no part of a sound. Duration, brightness and loudness
+    are measured on what is then in the window.
+
+    Args:
+        waves: B waves, each (N_i,), at the front end's rate; from one sample on.
+        kinds: the B names of their kinds.
+        pitch: B numbers in Hz; nan where it shall be estimated (`estimate_pitch`, some .2 s a wave).
+        sources: B names of where they came from.
+        front_end: makes the log-mels.
+        known: kinds that keep their scales; a name that is not among them becomes a new kind, whose ranges come from
+            its clips: the 5th and 95th percentile of the brightness, and all pitches and durations with a margin.
+        problems: where a line goes for each wave that is left out since it is silent or has no pitch; None makes
+            warnings of them.
+        progress: show a bar on stderr.
+
+    Returns:
+        Clips of the waves that were not left out, in their order. ``kinds`` are those that occur: the known first, in
+        their order, then the new by name.
+
+    Raises:
+        InputError: if none is left.
+    """
+    rate = front_end.config.sample_rate
+    by_name = {kind.name: kind for kind in known}
+    parts: list[Tensor] = []
+    rows: list[tuple[int, float, float, float, float]] = []  # wave, pitch, duration, octaves to the centroid, loudness
+    bar = tqdm(total=len(waves), desc="clips", unit="", disable=not progress, leave=False)
+    for start in range(0, len(waves), _AT_ONCE):
+        these = range(start, min(start + _AT_ONCE, len(waves)))
+        windows = torch.stack([_in_window(waves[i], rate) for i in these])
+        windows *= _gain(windows, rate)[:, None]
+        found = measures.measure(windows, rate)
+        kept = []
+        for row, i in enumerate(these):
+            hertz, duration = float(pitch[i]), float(found.duration[row])
+            if duration > 0 and not hertz > 0:
+                hertz = estimate_pitch(windows[row], rate, by_name.get(kinds[i]))
+            bar.update()
+            if not duration > 0 or not hertz > 0:
+                _tell(problems, f"{sources[i]}: left out: {'no pitch was found' if duration > 0 else 'it is silent'}")
+                continue
+            octaves = float(measures.brightness_octaves(found.centroid[row], hertz))
+            rows.append((i, hertz, duration, octaves, float(found.loudness[row])))
+            kept.append(row)
+        parts.append(front_end(windows[kept]).half() if kept else torch.empty(0))
+    bar.close()
+    if not rows:
+        raise InputError(f"none of {len(waves)} sounds has a pitch: give it in a manifest, or other recordings")
+    index, hertz_, duration_, octaves_, loudness = np.array(rows).T
+    names = np.array(kinds, dtype=object)[index.astype(int)]
+    for name in sorted(set(names) - set(by_name)):
+        mine = names == name
+        by_name[name] = _new_kind(name, hertz_[mine], duration_[mine], octaves_[mine], rate)
+    used = tuple(kind for kind in by_name.values() if kind.name in set(names))
+    place = {kind.name: i for i, kind in enumerate(used)}
+    kind_ = np.array([place[name] for name in names], dtype=np.int64)
+    low, high = np.array([used[k].octaves for k in kind_]).T
+    controls = Controls(kind_, hertz_, duration_, (octaves_ - low) / (high - low), loudness)
+    return Clips(torch.cat([p for p in parts if len(p)]), controls, used, tuple(sources[int(i)] for i in index))
+
+
+def estimate_pitch(wave: Tensor, sample_rate: int, kind: Kind | None = None) -> float:
+    """The pitch of one toot (N,) in Hz; nan where none is found.
+
+    Of a chord of known intervals, where its comb fits best within the kind's range; else the median of a pitch track
+    over the middle of the sound. The search reaches an octave beyond the range of a known kind.
+    """
+    if kind and len(kind.intervals) > 1:
+        low, high = kind.pitch
+        span = 600 * np.log2(high / low)  # cents from the middle to an end
+        return float(measures.chord_f0(wave, sample_rate, kind.intervals, float(np.sqrt(low * high)), span))
+    found = measures.measure(wave, sample_rate)
+    if not found.duration > 0:
+        return float("nan")
+    first, length = int(found.onset * sample_rate), int(found.duration * sample_rate)
+    spare = max(length - int(_TRACKED * sample_rate), 0)
+    middle = wave[first + spare // 2 : first + length - spare // 2]
+    low, high = PITCH_SEARCH if kind is None else (kind.pitch[0] / 2, kind.pitch[1] * 2)
+    return float(measures.median_f0(middle, sample_rate, max(low, 30.0), min(high, sample_rate / 4)))
+
+
+def _tell(problems: list[str] | None, message: str) -> None:
+    if problems is None:
+        warnings.warn(message, stacklevel=3)  # the caller of from_waves
+    else:
+        problems.append(message)
+
+
+def _in_window(wave: Tensor, sample_rate: int) -> Tensor:
+    """The wave with its onset at ONSET_SAMPLES of (WINDOW_SAMPLES,); a full-scale float file may have been louder."""
+    wave = wave.float() / wave.abs().max().clamp_min(1)
+    onset = float(measures.onset(wave, sample_rate))
+    start = (round(onset * sample_rate) if np.isfinite(onset) else 0) - ONSET_SAMPLES  # of the window, in the wave
+    taken = wave[max(start, 0) : start + WINDOW_SAMPLES].clone()
+    if start + WINDOW_SAMPLES < len(wave):
+        fade = round(_FADE * sample_rate)
+        taken[-fade:] *= 0.5 + 0.5 * torch.cos(torch.pi * torch.arange(1, fade + 1) / fade)
+    window = torch.zeros(WINDOW_SAMPLES)
+    first = max(-start, 0)
+    window[first : first + len(taken)] = taken
+    return window
+
+
+def _gain(windows: Tensor, sample_rate: int) -> Tensor:
+    """What brings each of (B, N) into the range of loudness without clipping: (B,); 1 for silence."""
+    loudness = measures.loudness(windows, sample_rate)
+    gain = 10 ** ((loudness.clamp(*LOUDNESS_RANGE) - loudness) / 20)
+    return gain.where(loudness.isfinite(), 1.0).minimum(synthesis.PEAK / windows.abs().amax(-1).clamp_min(1e-9))
+
+
+def _new_kind(
+    name: str, pitch: NDArray[np.float64], duration: NDArray[np.float64], octaves: NDArray[np.float64], sample_rate: int
+) -> Kind:
+    """A kind with the ranges of its clips: a semitone, or a tenth of the duration, beyond the ends."""
+
+    def widened(low: float, high: float, least: float) -> tuple[float, float]:
+        short = max(least - (high - low), 0) / 2
+        return low - short, high + short
+
+    log_pitch = np.log2(pitch)
+    low, high = widened(log_pitch.min() - 1 / 12, log_pitch.max() + 1 / 12, _NARROWEST["pitch"])
+    longest = (WINDOW_SAMPLES - ONSET_SAMPLES) / sample_rate
+    dark, bright = np.percentile(octaves, (5, 95))
+    return Kind(
+        name,
+        pitch=(float(2**low), float(2**high)),
+        duration=(float(0.9 * duration.min()), float(min(1.1 * duration.max(), longest))),
+        octaves=widened(float(dark), float(bright), _NARROWEST["octaves"]),
+    )
