@@ -125,7 +125,12 @@ def synthesise(kinds: Sequence[str], count: int, seed: int, front_end: FrontEnd,
         seed: of the set; clip i is the same whatever ``count``.
         front_end: makes the log-mels; its sample rate must be the synthesiser's.
         progress: show a bar on stderr.
+
+    Raises:
+        ValueError: if there is nothing to make, or the sample rates differ.
     """
+    if count < 1 or not kinds:
+        raise ValueError(f"give at least one kind and one clip, not {count} clips of {len(kinds)} kinds")
     if front_end.config.sample_rate != synthesis.SAMPLE_RATE:
         raise ValueError(
             f"the synthesiser works at {synthesis.SAMPLE_RATE} Hz, the front end at {front_end.config.sample_rate}"
