@@ -5,9 +5,9 @@ the outside world comes in: an `InputError` says what is wrong, with which file,
 """
 
 import io
-import math
 import os
 import secrets
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,10 @@ from torch.nn import functional
 
 STEP_16_BIT = 1 / 32768
 _SAVE_FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
-_BLOCK = 65536  # samples handed to an encoder at a time: libsndfile's Vorbis encoder overflows its stack on long writes
+_BLOCK = 65536  # samples read or written at a time: libsndfile's Vorbis encoder overflows its stack on long writes
+LONGEST = 2**27  # samples of a file that is read: half a gigabyte, 50 minutes at 44,100 Hz
+RATES = (1000, 768_000)  # Hz: what a file of sound can have; resampling from what a broken header says takes all memory
+_LARGEST_RATIO = 16384  # of the numbers that sample rates are to each other; a filter has 128 taps for each
 
 
 class InputError(ValueError):
@@ -37,10 +40,9 @@ def load(path: str | os.PathLike[str], sample_rate: int | None = None) -> tuple[
         decoders that go beyond it: nothing is clipped.
 
     Raises:
-        InputError: the file is missing, no file, empty, no audio, has no samples, or has NaN or infinite ones.
+        InputError: the file is missing, no file, empty, no audio, has no samples, or has NaN or infinite ones; or it
+            has more than `LONGEST` samples, or a rate outside of `RATES`.
     """
-    import soundfile
-
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a directory: name one audio file in it")
@@ -49,18 +51,33 @@ def load(path: str | os.PathLike[str], sample_rate: int | None = None) -> tuple[
     try:
         if path.stat().st_size == 0:
             raise InputError(f"{path} is empty (0 bytes): record or copy it again")
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        mono, rate = _read_mono(path)
     except (OSError, RuntimeError, TypeError) as error:  # TypeError: soundfile's answer to headerless .raw files
         raise InputError(f"{path} cannot be read as audio ({error}): give a WAV, FLAC, Ogg or MP3 file") from error
-    if len(samples) == 0:
+    if len(mono) == 0:
         raise InputError(f"{path} has a header but no samples: record or copy it again")
-    mono = samples.mean(axis=1, dtype=np.float64).astype(np.float32)
     if not np.isfinite(mono).all():
         raise InputError(f"{path} has NaN or infinite samples: export it again from the program that made it")
     wave = torch.from_numpy(mono)
     if sample_rate is None:
-        return wave, int(rate)
-    return resample(wave, int(rate), sample_rate), sample_rate
+        return wave, rate
+    return resample(wave, rate, sample_rate), sample_rate
+
+
+def _read_mono(path: Path) -> tuple[NDArray[np.float32], int]:
+    """The mean of a file's channels, (N,), and its rate. Read in blocks: a header may promise any number of samples."""
+    import soundfile
+
+    with soundfile.SoundFile(path) as file, np.errstate(invalid="ignore"):  # infinities of two signs
+        if not RATES[0] <= file.samplerate <= RATES[1]:
+            raise InputError(f"{path} has a sample rate of {file.samplerate} Hz: give {RATES[0]} to {RATES[1]} Hz")
+        blocks, count = [np.zeros(0, dtype=np.float32)], 0
+        while len(block := file.read(max(_BLOCK // file.channels, 1), dtype="float32", always_2d=True)):
+            blocks.append(block.mean(axis=1, dtype=np.float64).astype(np.float32))
+            count += len(block)
+            if count > LONGEST:
+                raise InputError(f"{path} has more than {LONGEST} samples: cut it into shorter files")
+        return np.concatenate(blocks), int(file.samplerate)
 
 
 def save(path: str | os.PathLike[str], wave: Tensor | NDArray[np.float32], sample_rate: int) -> None:
@@ -149,13 +166,25 @@ def resample(wave: Tensor, from_rate: int, to_rate: int) -> Tensor:
         return wave
     from scipy import signal
 
-    common = math.gcd(from_rate, to_rate)
-    up, down = to_rate // common, from_rate // common
+    up, down = _ratio(from_rate, to_rate)
     longest = max(up, down)
     taps = signal.firwin(2 * 64 * longest + 1, 0.96 / longest, window=("kaiser", 8.0))
     samples = wave.detach().cpu().to(torch.float64).numpy()
     resampled = signal.resample_poly(samples, up, down, axis=-1, window=taps)
-    return torch.from_numpy(resampled.astype(np.float32)).to(wave.device)
+    length = -(-wave.shape[-1] * to_rate // from_rate)
+    return functional.pad(torch.from_numpy(resampled.astype(np.float32)), (0, length - resampled.shape[-1])).to(
+        wave.device
+    )
+
+
+def _ratio(from_rate: int, to_rate: int) -> tuple[int, int]:
+    """Two rates as the smallest whole numbers, to / from: exact, or to 1e-6 where those would be beyond reason."""
+    low, high = sorted((from_rate, to_rate))
+    ratio = Fraction(low, high)
+    if ratio.denominator > _LARGEST_RATIO:
+        ratio = ratio.limit_denominator(_LARGEST_RATIO) or ratio
+    small, large = ratio.numerator, ratio.denominator
+    return (large, small) if to_rate > from_rate else (small, large)
 
 
 def trim(wave: Tensor, sample_rate: int, threshold_db: float = -60.0) -> Tensor:
