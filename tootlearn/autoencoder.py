@@ -178,7 +178,7 @@ class Generator(nn.Module):
         return mean, log_scale.clamp(-6, 2)
 
     def decode(self, controls: Condition, z: Tensor) -> Drawing:
-        """Controls and residual (B, Z) -> log-mel and its spread, each (B, M, T)."""
+        """Controls and residual (B, Z) -> log-mel, and the share of the breath, each (B, M, T)."""
         drawing: Drawing = self.decoder(controls, z)
         return drawing
 

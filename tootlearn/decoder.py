@@ -105,10 +105,10 @@ class Condition(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """What the conditional decoder draws: the log-mel, and how far a real one strays from it."""
+    """What the conditional decoder draws: the log-mel, and how much of it is noise."""
 
     log_mel: Tensor  # (B, M, T), natural logarithm
-    log_spread: Tensor  # (B, M, T), log of the standard deviation about it
+    breath: Tensor  # (B, M, T), share of the breath in the magnitude, 0 to 1
 
 
 class ConditionalDecoder(nn.Module):
@@ -180,7 +180,7 @@ class ConditionalDecoder(nn.Module):
         modulation = 128 if conditioning == "film" else 0
         self.blocks = nn.ModuleList(ResidualBlock(width, modulation, 2 ** (i % 3)) for i in range(blocks))
         self.norm = nn.GroupNorm(8, width)
-        self.out = nn.Conv1d(width, (3 * mels + 1) * self.STRIDE + len(self.NUMBERS), 1)
+        self.out = nn.Conv1d(width, (2 * mels + 1) * self.STRIDE + len(self.NUMBERS), 1)
 
     def forward(self, controls: Condition, z: Tensor) -> Drawing:
         condition = self.condition(torch.cat([self.kind(controls.kind), controls.numbers, z], 1))  # (B, 128)
@@ -197,15 +197,19 @@ class ConditionalDecoder(nn.Module):
             h = block(h, condition)
         drawn = self.out(F.silu(self.norm(h)))
         source, fine = drawn.split([len(self.NUMBERS), drawn.shape[1] - len(self.NUMBERS)], 1)
-        fine = fine.unflatten(1, (-1, self.STRIDE)).transpose(2, 3).flatten(2)  # (B, 3 M + 1, T): sub-pixel in time
-        resonator, breath, spread, bend = fine.split([self.mels, self.mels, self.mels, 1], 1)
+        fine = fine.unflatten(1, (-1, self.STRIDE)).transpose(2, 3).flatten(2)  # (B, 2 M + 1, T): sub-pixel in time
+        resonator, breath, bend = fine.split([self.mels, self.mels, 1], 1)
 
+        # f0 and source change slowly: two frames share them
+        source = F.interpolate(source, scale_factor=2, mode="linear")  # (B, K, T / 2)
         slow = F.avg_pool1d(bend, self.STRIDE).tanh()  # (B, 1, T / 4): at most an octave
-        octave = (controls.octave[:, None] + slow[:, 0])[..., None]  # (B, T / 4, 1)
-        tone = self.log_comb(octave + ratios[:, None], level) + self.by_number(octave, source)  # (B, T / 4, M)
-        tone = F.interpolate(tone.transpose(1, 2), scale_factor=self.STRIDE, mode="linear")  # (B, M, T)
-        together = torch.logaddexp(2 * resonator + tone, 2 * breath - 6) + controls.gain[:, None, None]
-        return Drawing(self.log_floor + F.softplus(2 * (together - self.log_floor)) / 2, spread - 1)
+        slow = F.interpolate(slow, scale_factor=2, mode="linear")[:, 0]  # (B, T / 2)
+        octave = (controls.octave[:, None] + slow)[..., None]  # (B, T / 2, 1)
+        tone = self.log_comb(octave + ratios[:, None], level) + self.by_number(octave, source)  # (B, T / 2, M)
+        tone = F.interpolate(tone.transpose(1, 2), scale_factor=2, mode="linear")  # (B, M, T)
+        tone, breath = 2 * resonator + tone, 2 * breath - 6
+        together = torch.logaddexp(tone, breath) + controls.gain[:, None, None]
+        return Drawing(self.log_floor + F.softplus(2 * (together - self.log_floor)) / 2, torch.sigmoid(breath - tone))
 
     def by_number(self, octave: Tensor, source: Tensor) -> Tensor:
         """Level of the source in each band (B, T, M), linear in log frequency between harmonics.

@@ -8,6 +8,7 @@ asked for.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from importlib.resources import as_file, files
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tootlearn import model_file, rng
-from tootlearn.audio import InputError
+from tootlearn.audio import InputError, resample
 from tootlearn.autoencoder import Generator, TootModel
 from tootlearn.controls import LOUDNESS_RANGE, Controls, check_range, find_kind, parse_pitch
 from tootlearn.decoder import Condition
@@ -29,6 +30,7 @@ from tootlearn.phase import ridge_integration
 PHASE_ITERATIONS = 4
 PEAK = 0.98  # a toot that would pass it is turned down: nothing is clipped
 USUAL_LOUDNESS = (-20.0, -12.0)  # dBFS, when none is asked for
+SAMPLE_RATES = (8000, 192000)  # Hz: what a toot can be resampled to
 _CONTROLS, _RESIDUAL, _TEXTURE = 11, 12, 13  # streams of random numbers
 _QUIET = 10 ** (-60 / 20)  # where a toot is cut: below its peak
 _FADE = 0.005  # s
@@ -47,6 +49,7 @@ class TootGenerator:
         self.model = model.eval().to(device)
         self.description = description
         self.device = torch.device(device)
+        self._restlessness = _restlessness(self.model.front_end.mel.bank)[:, None]
 
     @property
     def sample_rate(self) -> int:
@@ -57,6 +60,24 @@ class TootGenerator:
     def kinds(self) -> tuple[str, ...]:
         """The names of the kinds that it knows."""
         return tuple(kind.name for kind in self.model.kinds)
+
+    def kinds_with(self, pitch: float | str | None = None, duration: float | None = None) -> tuple[str, ...]:
+        """The kinds that have this pitch and this duration within their ranges; None asks for nothing.
+
+        Raises:
+            InputError: if there is none, or the pitch cannot be read.
+        """
+        kinds = self.model.kinds
+        wanted = {"pitch": None if pitch is None else parse_pitch(pitch), "duration": duration}
+        for control, unit in (("pitch", " Hz"), ("duration", " s")):
+            value, ranges = wanted[control], [getattr(kind, control) for kind in kinds]
+            if value is not None:
+                check_range(control, value, min(low for low, _ in ranges), max(high for _, high in ranges), unit)
+                kinds = tuple(k for k in kinds if getattr(k, control)[0] <= value <= getattr(k, control)[1])
+        if not kinds:
+            asked = " and ".join(f"{control} {value:g}" for control, value in wanted.items() if value is not None)
+            raise InputError(f"no kind has {asked}: `tootlearn info` shows the ranges of each")
+        return tuple(kind.name for kind in kinds)
 
     def controls(
         self,
@@ -81,18 +102,16 @@ class TootGenerator:
             InputError: for a control that is unknown, unreadable or out of range.
         """
         share = rng.uniform(checked_seed(seed), _CONTROLS, 5)
-        known = self.model.kinds
-        hz = None if pitch is None else parse_pitch(pitch)
-        if kind is not None:
-            index = find_kind(kind, known)
-        else:  # a kind that has this pitch, if any has
-            able = [i for i, k in enumerate(known) if hz is None or k.pitch[0] <= hz <= k.pitch[1]] or list(
-                range(len(known))
-            )
-            index = able[int(share[0] * len(able))]
-        about = known[index]
+        if kind is None:
+            able = self.kinds_with(pitch, duration)
+            kind = able[int(share[0] * len(able))]
+        index = find_kind(kind, self.model.kinds)
+        about = self.model.kinds[index]
         low, high = about.pitch
-        hz = low * (high / low) ** share[1] if hz is None else check_range(f"{about.name}: pitch", hz, low, high, " Hz")
+        if pitch is None:
+            hz = low * (high / low) ** share[1]
+        else:
+            hz = check_range(f"{about.name}: pitch", parse_pitch(pitch), low, high, " Hz")
         low, high = about.duration
         if duration is None:
             duration = low * (high / low) ** share[2]
@@ -100,11 +119,10 @@ class TootGenerator:
             check_range(f"{about.name}: duration", duration, low, high, " s")
         brightness = share[3] if brightness is None else check_range("brightness", brightness, 0, 1, "")
         low, high = USUAL_LOUDNESS
-        loudness = (
-            low + (high - low) * share[4]
-            if loudness is None
-            else check_range("loudness", loudness, *LOUDNESS_RANGE, " dB")
-        )
+        if loudness is None:
+            loudness = low + (high - low) * share[4]
+        else:
+            check_range("loudness", loudness, *LOUDNESS_RANGE, " dB")
         return Controls(np.array([index]), *(np.array([float(v)]) for v in (hz, duration, brightness, loudness)))
 
     def generate(
@@ -116,42 +134,55 @@ class TootGenerator:
         loudness: float | None = None,
         seed: int = 0,
         texture: float = 1.0,
+        sample_rate: int | None = None,
     ) -> NDArray[np.float32]:
-        """One toot.
+        """One toot. The same arguments give the same samples, whatever was made before.
 
         Args:
             kind, pitch, duration, brightness, loudness, seed: as in :meth:`controls`; the seed also decides what all
                 controls leave open.
-            texture: how much of the spread that the model has seen about its drawing is put back, 0 to 1.
+            texture: how much of the restlessness of noise is given to the breath, 0 to 1.
+            sample_rate: Hz, 8,000 to 192,000; None for :attr:`sample_rate`.
 
         Returns:
-            Wave, shape (N,), float32 in [-1, 1], at :attr:`sample_rate`, from its onset to 60 dB below its peak.
+            Wave, shape (N,), float32, from the first to the last sample within 60 dB of its peak. The peak is .98 at
+            most: a toot that would pass it is turned down.
 
         Raises:
             InputError: for bad controls, or a model without a generator.
         """
         controls = self.controls(kind, pitch, duration, brightness, loudness, seed)
-        return self.render(controls, self.residual(controls, seed), seed, texture)
+        return self.render(controls, self.residual(controls, seed), seed, texture, sample_rate)
 
     def residual(self, controls: Controls, seed: int) -> Tensor:
-        """A residual latent from the prior, shape (1, Z)."""
+        """What the controls (of one toot) leave open, drawn from the prior: shape (1, Z)."""
         generator = self._generator()
-        noise = rng.normal(seed, _RESIDUAL, generator.config.residual)
+        noise = rng.normal(checked_seed(seed), _RESIDUAL, generator.config.residual)
         return generator.sample_prior(
             torch.as_tensor(controls.kind, device=self.device),
             torch.as_tensor(noise, dtype=torch.float32, device=self.device)[None],
         )
 
     @torch.inference_mode()
-    def render(self, controls: Controls, residual: Tensor, seed: int = 0, texture: float = 1.0) -> NDArray[np.float32]:
+    def render(
+        self,
+        controls: Controls,
+        residual: Tensor,
+        seed: int = 0,
+        texture: float = 1.0,
+        sample_rate: int | None = None,
+    ) -> NDArray[np.float32]:
         """One toot from its controls and residual latent (1, Z); otherwise as :meth:`generate`."""
+        rate = (
+            self.sample_rate
+            if sample_rate is None
+            else int(check_range("sample rate", sample_rate, *SAMPLE_RATES, " Hz"))
+        )
+        strength = check_range("texture", texture, 0, 1, "")
         drawing = self._generator().decode(Condition.of(controls, self.device), residual)
-        log_mel = drawing.log_mel[0]
-        if texture:
-            noise = _texture(seed, *log_mel.shape).to(self.device)
-            log_mel = log_mel + texture * drawing.log_spread[0].clamp(-4, 0).exp() * noise
-        wave = self.to_wave(log_mel)
-        return _cut(wave, self.sample_rate)
+        noise = _texture(checked_seed(seed), *drawing.log_mel.shape[1:]).to(self.device)
+        log_mel = drawing.log_mel[0] + strength * drawing.breath[0] * self._restlessness * noise
+        return _cut(resample(self.to_wave(log_mel), self.sample_rate, rate), rate)
 
     @torch.inference_mode()
     def reconstruct(self, wave: Tensor) -> Tensor:
@@ -161,7 +192,7 @@ class TootGenerator:
             wave: (N,) at :attr:`sample_rate`. What is longer than the model's window is done window by window.
 
         Returns:
-            (N,). Silence comes back as silence.
+            (N,), turned down where its peak would pass .98. Silence comes back as silence.
 
         Raises:
             InputError: for a model without an autoencoder.
@@ -184,10 +215,8 @@ class TootGenerator:
         """Log-mel (M, T) of a window to a wave (WINDOW_SAMPLES,): magnitude, then phase."""
         front_end = self.model.front_end
         magnitude = front_end.magnitude(log_mel[None])
-        wave: Tensor = ridge_integration(magnitude, front_end.stft, iterations=PHASE_ITERATIONS, length=WINDOW_SAMPLES)[
-            0
-        ]
-        return wave
+        waves = ridge_integration(magnitude, front_end.stft, iterations=PHASE_ITERATIONS, length=WINDOW_SAMPLES)
+        return waves[0]
 
     @property
     def latent(self) -> int:
@@ -219,24 +248,21 @@ def load(path: str | os.PathLike[str] | None = None, device: str = "cpu") -> Too
 
 
 def summary(generator: TootGenerator) -> str:
-    """What a model file holds, for people: kinds and their ranges, sizes, front end, training."""
-    model, provenance = generator.model, generator.description["provenance"]
+    """What a model file holds, for people: kinds and their ranges, sizes, front end, training data, licence."""
+    model, description = generator.model, generator.description
     parts = [p for p in ("generator", "autoencoder") if getattr(model, p) is not None]
     sizes = [f"{p} {sum(t.numel() for t in getattr(model, p).parameters()) / 1e6:.2f} M parameters" for p in parts]
-    lines = [
-        f"schema {generator.description['schema']}; {'; '.join(sizes)}",
-        "",
-        "kind            pitch (Hz)      duration (s)   notes",
-    ]
+    lines = [f"schema {description['schema']}; {'; '.join(sizes)}", ""]
+    lines += [f"{'kind':16}{'pitch (Hz)':16}{'duration (s)':15}notes"]
     for kind in model.kinds:
-        notes = " ".join(f"{ratio:.4g}" for ratio in kind.intervals)
-        lines.append(
-            f"{kind.name:15} {kind.pitch[0]:g} to {kind.pitch[1]:g}".ljust(32)
-            + f"{kind.duration[0]:g} to {kind.duration[1]:g}".ljust(15)
-            + notes
-        )
-    lines += ["", "front end    " + ", ".join(f"{k} {v:g}" for k, v in generator.description["front_end"].items())]
-    lines += [f"{name:12} {value}" for name, value in provenance.items() if name != "config"]
+        pitch, duration = (f"{low:g} to {high:g}" for low, high in (kind.pitch, kind.duration))
+        lines.append(f"{kind.name:16}{pitch:16}{duration:15}{' '.join(f'{ratio:.4g}' for ratio in kind.intervals)}")
+    facts = {"front end": description["front_end"]} | dict(description.get("provenance", {}))
+    facts.pop("config", None)  # all that `tootlearn train` takes: for programs
+    lines.append("")
+    for name, fact in facts.items():
+        text = ", ".join(f"{k} {v}" for k, v in fact.items()) if isinstance(fact, dict) else str(fact)
+        lines.append(f"{name:12} {text}")
     return "\n".join(lines)
 
 
@@ -248,17 +274,33 @@ def checked_seed(seed: int) -> int:
 
 
 def _texture(seed: int, mels: int, frames: int) -> Tensor:
-    """Unit normal noise (M, T) with the correlation that overlapping Hann frames give to the magnitudes of noise."""
+    """Unit normal noise (M, T), correlated as the log-mels of noise are over neighbouring frames and bands."""
     white = torch.as_tensor(rng.normal(seed, _TEXTURE, mels * frames), dtype=torch.float32).view(1, 1, mels, frames)
-    along_time = torch.tensor([0.35, 0.86, 0.35])  # neighbouring frames (hop n_fft / 4) correlate by about .6
-    return torch.nn.functional.conv2d(white, along_time.view(1, 1, 1, 3), padding=(0, 1))[0, 0]
+    taps = torch.tensor([0.35, 0.86, 0.35])  # unit energy; neighbours correlate by about .6, as at hop = n_fft / 4
+    along_time = torch.nn.functional.conv2d(white, taps.view(1, 1, 1, 3), padding=(0, 1))
+    return torch.nn.functional.conv2d(along_time, taps.view(1, 1, 3, 1), padding=(1, 0))[0, 0]
+
+
+def _restlessness(bank: Tensor) -> Tensor:
+    """How much the log-mel of stationary noise fluctuates: standard deviation in each band (M,), natural log.
+
+    Magnitudes of noise are Rayleigh distributed: a variance of 4 / pi - 1 times the squared mean. Hann frames correlate
+    neighbouring bins by .44 and the next by .03. Wide bands average many bins, and are calmer.
+    """
+    covariance = sum(
+        share * (bank[:, lag:] * bank[:, : bank.shape[1] - lag]).sum(1) for lag, share in ((0, 1), (1, 0.88), (2, 0.06))
+    )
+    return torch.sqrt((4 / math.pi - 1) * torch.as_tensor(covariance)) / bank.sum(1)
 
 
 def _cut(wave: Tensor, sample_rate: int) -> NDArray[np.float32]:
-    """From the first to the last sample within 60 dB of the peak, with short fades; turned down if it would clip."""
+    """From the first to the last sample within 60 dB of the peak, with short fades; turned down if it would clip.
+
+    Silence becomes one silent sample.
+    """
     peak = float(wave.abs().max())
     loud = (wave.abs() >= _QUIET * peak).nonzero()
-    if peak == 0 or len(loud) == 0:
+    if peak == 0:
         return np.zeros(1, dtype=np.float32)
     toot = wave[int(loud[0]) : int(loud[-1]) + 1] * min(1.0, PEAK / peak)
     fade = min(int(_FADE * sample_rate), len(toot) // 2)

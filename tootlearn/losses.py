@@ -1,8 +1,7 @@
 """What training minimises.
 
 The squared error of standardised log-mels is, up to constants, minus the log-likelihood of a Gaussian of fixed width
-about what the network draws; `spread_likelihood` lets the width vary. Frames long after the end count little, or
-silence would be most of what is learned.
+about what the network draws. Frames long after the end count little, or silence would be most of what is learned.
 """
 
 from __future__ import annotations
@@ -58,23 +57,6 @@ def mel_convergence(log_mel: Tensor, target: Tensor) -> Tensor:
     norm = magnitude.square().sum((1, 2)).sqrt().clamp_min(1e-6)
     drawn = log_mel.clamp_max(6).exp()  # far above full scale (2.3): an untrained network cannot overflow
     return ((drawn - magnitude).square().sum((1, 2)) + 1e-12).sqrt().div(norm).mean()
-
-
-def spread_likelihood(error: Tensor, log_spread: Tensor, weight: Tensor) -> Tensor:
-    """Negative log-likelihood, less a constant, of errors under a Gaussian of this log standard deviation.
-
-    Args:
-        error, log_spread: shape (B, M, T). The error is taken as given: a network that may buy likelihood by widening
-            the spread stops looking for the mean (Seitzer et al. 2022), so no gradient goes there. The spread is held
-            between exp(-4) and exp(2).
-        weight: of the frames, shape (B, T).
-
-    Returns:
-        A scalar.
-    """
-    log_spread = log_spread.clamp(-4, 2)
-    likelihood = log_spread + 0.5 * (error.detach() * torch.exp(-log_spread)).square()
-    return (likelihood.mean(1) * weight).mean()
 
 
 def divergence(mean: Tensor, log_scale: Tensor) -> Tensor:

@@ -51,7 +51,6 @@ class TrainConfig:
             and falls over the first half: what the controls can say is learned from the controls, and the residual
             gets the rest.
         convergence: weight of the spectral convergence of mel magnitudes.
-        spread: weight of the likelihood of the spread.
         seed: of data, initial weights, batches and noise.
         check_every: steps between looks at the held-out clips and checkpoints.
 
@@ -72,7 +71,6 @@ class TrainConfig:
     clip: float = 1.0
     divergence: float = 1e-4
     convergence: float = 0.2
-    spread: float = 0.1
     seed: int = 0
     check_every: int = 500
 
@@ -87,7 +85,7 @@ class TrainConfig:
         for name in ("learning_rate", "clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} is a positive number, not {getattr(self, name)}")
-        for name in ("weight_decay", "divergence", "convergence", "spread"):
+        for name in ("weight_decay", "divergence", "convergence"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} is 0 or more, not {getattr(self, name)}")
         if not 0 <= self.seed <= rng.MAX_SEED:
@@ -283,7 +281,6 @@ def model_losses(model: TootModel, batch: Batch, config: TrainConfig, step: int)
         standardised = strayed / model.normalizer.std
         terms["generation"] = losses.squared_error(standardised, torch.zeros_like(standardised), batch.weight)
         terms["convergence"] = losses.mel_convergence(drawing.log_mel, batch.log_mel)
-        terms["spread"] = losses.spread_likelihood(strayed, drawing.log_spread, batch.weight)
         terms["divergence"] = losses.divergence(mean, log_scale)
     if model.autoencoder:
         x = model.normalizer(batch.log_mel)
@@ -296,7 +293,6 @@ def total(terms: dict[str, Tensor], config: TrainConfig, step: int) -> Tensor:
     weights = {
         "generation": 1.0,
         "convergence": config.convergence,
-        "spread": config.spread,
         "divergence": config.divergence * 200 ** max(0.0, 1 - 2 * step / config.steps),
         "reconstruction": 1.0,
     }
