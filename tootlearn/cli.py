@@ -1,4 +1,5 @@
 """The command `tootlearn`: a thin caller of the package."""
+# ruff: noqa: E402 - the clock starts before the imports, whose time a user waits too
 
 from __future__ import annotations
 
@@ -6,238 +7,265 @@ import time
 
 _STARTED = time.perf_counter()
 
-import argparse  # noqa: E402
-import csv  # noqa: E402
-import difflib  # noqa: E402
-import io  # noqa: E402
-import json  # noqa: E402
-import re  # noqa: E402
-import sys  # noqa: E402
-from collections.abc import Sequence  # noqa: E402
-from dataclasses import asdict, fields  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import NoReturn  # noqa: E402
+import csv
+import difflib
+import io
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import NoReturn
 
-from jsonargparse import ArgumentParser, Namespace  # noqa: E402
+from jsonargparse import ArgumentParser
 
-from tootlearn import __version__  # noqa: E402
-from tootlearn.audio import InputError, load, resample, save, write_whole  # noqa: E402
+from tootlearn import __version__
 
-
-class _Parser(ArgumentParser):
-    """A parser whose errors are one line, and name the nearest flag to one that does not exist."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        unknown = (
-            re.findall(r"(?<![\w-])--[\w.-]+", message) if "nrecognized" in message or "not expected" in message else []
-        )
-        if unknown:
-            near = difflib.get_close_matches(unknown[0].split("=")[0], _flags(self), n=1, cutoff=0.4)
-            message = f"unknown flag {unknown[0]}" + (f": did you mean {near[0]}?" if near else "")
-        wrong = re.search(r'Parser key "([\w.]+)".*Given value: (.*)', message, re.DOTALL)
-        if wrong:
-            message = f"--{wrong[1]}: cannot use {wrong[2].strip()}: see tootlearn COMMAND --help for what it takes"
-        sys.stderr.write(f"tootlearn: error: {' '.join(message.split())}\n")
-        raise SystemExit(2)
-
-
-def _flags(parser: argparse.ArgumentParser) -> list[str]:
-    found: list[str] = []
-    for action in parser._actions:
-        found += action.option_strings
-        if isinstance(action, argparse._SubParsersAction):
-            found += [flag for sub in set(action.choices.values()) for flag in _flags(sub)]
-    return found
-
-
-def _parser(preset: str) -> ArgumentParser:
-    from tootlearn import training
-    from tootlearn.training import TrainConfig
-
-    parser = _Parser(
-        prog="tootlearn", description="Toots from a neural network: generate, train, evaluate.", version=__version__
-    )
-    commands = parser.add_subcommands(dest="command")
-
-    sub = _Parser(description="Make toots: WAV files, a list of them and a picture.")
-    sub.add_argument("--kind", type=str | None, help="which kind; without it, all in turn")
-    sub.add_argument("--pitch", type=str | None, help="Hz (440), note (A4, Bb3) or MIDI (midi:69); without it, drawn")
-    sub.add_argument("--duration", type=float | None, help="s")
-    sub.add_argument("--brightness", type=float | None, help="0 (dark) to 1 (bright)")
-    sub.add_argument("--loudness", type=float | None, help="dBFS, -36 to -6")
-    sub.add_argument("--count", type=int, default=8, help="how many")
-    sub.add_argument("--seed", type=int, default=0, help="the same seed gives the same toots")
-    sub.add_argument("--out", type=Path, default=Path("toots"), help="folder")
-    sub.add_argument("--sample_rate", "--sample-rate", type=int | None, help="Hz; the model's own without it")
-    sub.add_argument("--texture", type=float, default=1.0, help="how much of the learned randomness is put in, 0 to 1")
-    _model_and_device(sub)
-    commands.add_subcommand("generate", sub)
-
-    sub = _Parser(description="Train a model on toots of the synthesiser.")
-    sub.add_argument("--preset", type=str, default="default", help="what to start from: default or baseline")
-    sub.add_argument("--out", type=Path | None, help="folder of the run; runs/PRESET without it")
-    sub.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
-    sub.add_argument("--device", type=str, default="auto", help="cpu, cuda, mps or auto")
-    sub.add_class_arguments(TrainConfig)
-    sub.set_defaults(asdict(training.preset(preset)))
-    commands.add_subcommand("train", sub)
-
-    sub = _Parser(description="Encode a recording and decode it again.")
-    sub.add_argument("input", type=Path, help="WAV, FLAC, Ogg or MP3")
-    sub.add_argument("output", type=Path, help="what to write; the suffix is the format")
-    _model_and_device(sub)
-    commands.add_subcommand("reconstruct", sub)
-
-    sub = _Parser(description="Measure control and reconstruction, beside what can be had without a network.")
-    sub.add_argument("--count", type=int, default=120, help="toots for the control table")
-    sub.add_argument("--seed", type=int, default=1000, help="of their controls")
-    sub.add_argument("--json", type=Path | None, help="also write the figures there")
-    sub.add_argument("--only", type=str | None, help="control, swap or reconstruction")
-    _model_and_device(sub)
-    commands.add_subcommand("evaluate", sub)
-
-    sub = _Parser(description="What a model file holds.")
-    sub.add_argument("model", type=Path | None, nargs="?", help="a model file; the shipped one without it")
-    commands.add_subcommand("info", sub)
-
-    commands.add_subcommand("doctor", _Parser(description="Check this installation, and say how to mend it."))
-    return parser
-
-
-def _model_and_device(parser: ArgumentParser) -> None:
-    parser.add_argument("--model", type=Path | None, help="a model file; the shipped one without it")
-    parser.add_argument("--device", type=str, default="cpu", help="cpu, cuda, mps or auto")
+SHOWN = 24  # toots on the contact sheet: what a screen holds
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; exit status 0, 2 for what the user can mend, 130 for Ctrl-C."""
-    from tootlearn.training import Stopped
+    """Run the command line.
 
+    Args:
+        arguments: the words after `tootlearn`; None for those of this process.
+
+    Raises:
+        SystemExit: with status 2 and one line on stderr for what the user can mend, 130 for Ctrl-C, 1 if `doctor`
+            finds something broken, 0 after a help text.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        asked = re.search(r"--preset[ =](\S+)", " ".join(words))
-        parser = _parser(asked[1] if asked else "default")
-        parsed = parser.parse_args(words)
-        {
-            "generate": _generate,
-            "train": _train,
-            "reconstruct": _reconstruct,
-            "evaluate": _evaluate,
-            "info": _info,
-            "doctor": _doctor,
-        }[parsed.command](parsed[parsed.command])
-    except InputError as error:
-        sys.stderr.write(f"tootlearn: error: {error}\n")
-        raise SystemExit(2) from None
-    except OSError as error:
-        sys.stderr.write(f"tootlearn: error: {error.filename or ''}: {error.strerror or error}\n")
-        raise SystemExit(2) from None
-    except Stopped as stopped:
-        sys.stderr.write(f"tootlearn: {stopped}\n")
-        raise SystemExit(130) from None
+        _run(words)
     except KeyboardInterrupt:
-        sys.stderr.write("tootlearn: interrupted\n")
-        raise SystemExit(130) from None
+        _fail("interrupted", 130)
+    except ImportError as error:
+        _fail(f"a package is missing or broken ({error}): `tootlearn doctor` says which")
+    except OSError as error:
+        _fail(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
+    except ValueError as error:
+        from tootlearn.audio import InputError
+
+        if not isinstance(error, InputError):
+            raise
+        _fail(str(error))
 
 
-def _generate(a: Namespace) -> None:
-    import torch
+def _run(words: list[str]) -> None:
+    commands = {  # torch takes seconds to import: each command imports what it needs, and the help nothing
+        "generate": (_generate, "Make toots: WAV files, a list of them and a picture."),
+        "train": (_train, "Train a model on toots of the synthesiser."),
+        "reconstruct": (_reconstruct, "Encode a recording and decode it again: mono, at the model's sample rate."),
+        "evaluate": (_evaluate, "Measure control and reconstruction, beside what can be had without a network."),
+        "info": (_info, "Show what a model file holds."),
+        "doctor": (_doctor, "Check this installation, and say how to mend it."),
+    }
+    names = ", ".join(commands)
+    if not words:
+        _fail(f"give a command: {names}")
+    if words[0] in ("-h", "--help"):
+        print("usage: tootlearn COMMAND [options]\n\nToots from a neural network: generate, train, evaluate.\n")
+        print("\n".join(f"  {name:12} {what}" for name, (_, what) in commands.items()))
+        print("\ntootlearn COMMAND --help shows its options, tootlearn --version the version.")
+    elif words[0] == "--version":
+        print(f"tootlearn {__version__}")
+    elif words[0] in commands:
+        function, what = commands[words[0]]
+        function(_Parser(prog=f"tootlearn {words[0]}", description=what), words[1:])
+    else:
+        _fail(f"there is no command {words[0]!r}: {_nearest(words[0], commands)}there are {names}")
+
+
+class _Parser(ArgumentParser):
+    """A parser whose errors are one line that says what to do: jsonargparse's own speak of keys and classes."""
+
+    TAKES = {"int": "a whole number", "float": "a number", "tuple": "a list such as [a,b]"}
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        strange = re.search(r"unrecognized arguments: (\S+)", message)
+        option = re.search(r"Option '([\w.]+)' is not accepted", message)
+        value = re.search(r'Parser key "([\w.]+)".*(?:Given|Got) value: (.*)', message, re.DOTALL)
+        if strange:
+            flag = strange[1].split("=")[0]
+            known = [name for action in self._actions for name in action.option_strings]
+            what = f"unknown flag {flag}: {_nearest(flag, known)}" if flag[0] == "-" else f"{flag!r} is too much: "
+            message = f"{what}see {self.prog} --help"
+        elif option:  # of a part, such as --generator.width
+            known = [action.dest for action in self._actions]
+            message = f"unknown option {option[1]!r}: {_nearest(option[1], known)}see --help"
+        elif value:
+            kind = next((word for word in re.findall(r"<class '(\w+)'>", message) if word in self.TAKES), None)
+            takes = f"it takes {self.TAKES[kind]}" if kind else f"see {self.prog} --help"
+            message = f"--{value[1]}: cannot use {value[2].strip()!r}: {takes}"
+        _fail(message.removeprefix("argument "))
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"did you mean {near[0]}? " if near else ""
+
+
+def _fail(message: str, status: int = 2) -> NoReturn:
+    sys.stderr.write(f"tootlearn: error: {' '.join(message.split())}\n")
+    raise SystemExit(status) from None
+
+
+def _model_and_device(parser: ArgumentParser) -> None:
+    parser.add_argument("--model", type=str | None, help="a model file; the shipped one without it")
+    parser.add_argument("--device", type=str, default="cpu", help="cpu, cuda, mps or auto")
+
+
+def _generate(parser: ArgumentParser, words: list[str]) -> None:
+    parser.add_argument("--kind", type=str | None, help="which kind; without it, all in turn that can do the rest")
+    parser.add_argument("--pitch", type=str | None, help="Hz (440), note (A4, Bb3) or MIDI (midi:69); else drawn")
+    parser.add_argument("--duration", type=float | None, help="s; without it, drawn")
+    parser.add_argument("--brightness", type=float | None, help="0 (dark) to 1 (bright); without it, drawn")
+    parser.add_argument("--loudness", type=float | None, help="dBFS, -36 to -6; without it, drawn")
+    parser.add_argument("--count", type=int, default=8, help="how many")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same toots, whatever the count")
+    parser.add_argument("--out", type=str, default="toots", help="folder")
+    parser.add_argument("--sample_rate", "--sample-rate", type=int | None, help="Hz; without it, the model's own")
+    parser.add_argument(
+        "--texture", type=float, default=1.0, help="how much of the learned randomness is put in, 0 to 1"
+    )
+    _model_and_device(parser)
+    a = parser.parse_args(words)
+
     from tqdm import tqdm
 
     from tootlearn import generation, rng
+    from tootlearn.audio import InputError, save, write_whole
+    from tootlearn.controls import check_range
     from tootlearn.figures import contact_sheet
 
+    out = Path(a.out)
     if a.count < 1:
         raise InputError(f"--count is 1 or more, not {a.count}")
-    if not 0 <= a.texture <= 1:
-        raise InputError(f"--texture is 0 to 1, not {a.texture:g}")
-    if a.sample_rate is not None and not 8000 <= a.sample_rate <= 192000:
-        raise InputError(f"--sample-rate is 8000 to 192000 Hz, not {a.sample_rate}")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file: give a folder")
+    check_range("--texture", a.texture, 0, 1, "")
     generator = generation.load(a.model, a.device)
-    rate = a.sample_rate or generator.sample_rate
+    rate = generator.sample_rate if a.sample_rate is None else a.sample_rate
+    check_range("--sample-rate", rate, *generation.SAMPLE_RATES, " Hz")
+    kinds = [a.kind] if a.kind else generator.kinds_with(a.pitch, a.duration)
     asked = []
     for i in range(a.count):  # everything is checked before anything is written
         seed = rng.child(generation.checked_seed(a.seed), i)
-        kind = a.kind or (generator.kinds[i % len(generator.kinds)] if a.pitch is None else None)
-        asked.append((seed, generator.controls(kind, a.pitch, a.duration, a.brightness, a.loudness, seed)))
-    a.out.mkdir(parents=True, exist_ok=True)
+        kind = kinds[i % len(kinds)]
+        controls = generator.controls(kind, a.pitch, a.duration, a.brightness, a.loudness, seed)
+        asked.append((seed, controls, generator.residual(controls, seed)))
     rows, waves, titles = [], [], []
-    for i, (seed, controls) in enumerate(tqdm(asked, desc="toots", unit="", leave=False)):
-        wave = generator.render(controls, generator.residual(controls, seed), seed, a.texture)
-        wave = resample(torch.from_numpy(wave), generator.sample_rate, rate).numpy()
-        name = generator.kinds[int(controls.kind[0])]
-        path = a.out / f"{i:03d}_{name}.wav"
-        save(path, wave, rate)
-        values = [
-            float(column[0]) for column in (controls.pitch, controls.duration, controls.brightness, controls.loudness)
-        ]
-        rows.append([path.name, name, *(f"{v:.4g}" for v in values), seed])
-        waves.append(wave)
-        titles.append(f"{name}  {values[0]:.0f} Hz  {values[1]:.2f} s")
-    table = io.StringIO()
-    csv.writer(table, lineterminator="\n").writerows(
-        [["file", "kind", "pitch_hz", "duration_s", "brightness", "loudness_dbfs", "seed"], *rows]
-    )
-    write_whole(a.out / "toots.csv", table.getvalue().encode())
-    shown = min(len(waves), 24)
-    contact_sheet(a.out / "contact_sheet.png", waves[:shown], titles[:shown], rate)
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out, prefix=".unfinished-") as unfinished:  # all toots appear, or none
+        folder = Path(unfinished)
+        for i, (seed, controls, residual) in enumerate(tqdm(asked, desc="toots", unit="", leave=False, disable=None)):
+            wave = generator.render(controls, residual, seed, a.texture, rate)
+            name = generator.kinds[int(controls.kind[0])]
+            path = folder / f"{i:03d}_{name}.wav"
+            save(path, wave, rate)
+            columns = (controls.pitch, controls.duration, controls.brightness, controls.loudness)
+            values = [float(column[0]) for column in columns]
+            rows.append([path.name, name, *(f"{v:.4g}" for v in values), seed])
+            if i < SHOWN:
+                waves.append(wave)
+                titles.append(f"{name}  {values[0]:.0f} Hz  {values[1]:.2f} s")
+        table = io.StringIO()
+        head = ["file", "kind", "pitch_hz", "duration_s", "brightness", "loudness_dbfs", "seed"]
+        csv.writer(table, lineterminator="\n").writerows([head, *rows])
+        write_whole(folder / "toots.csv", table.getvalue().encode())
+        contact_sheet(folder / "contact_sheet.png", waves, titles, rate)
+        for path in folder.iterdir():
+            os.replace(path, out / path.name)
     took = time.perf_counter() - _STARTED
-    print(f"{len(waves)} toots, toots.csv and contact_sheet.png are in {a.out}, {took:.1f} s after the start")
+    print(f"{a.count} toots, toots.csv and contact_sheet.png are in {out}, {took:.1f} s after the start")
 
 
-def _train(a: Namespace) -> None:
+def _train(parser: ArgumentParser, words: list[str]) -> None:
     from tootlearn import training
+    from tootlearn.audio import InputError
     from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
     from tootlearn.data.clips import synthesise
     from tootlearn.data.recipes import KINDS
     from tootlearn.front_end import FrontEnd, FrontEndConfig
 
+    parser.add_argument(
+        "--preset", type=str, default="default", help=f"what to start from: {', '.join(training.PRESETS)}"
+    )
+    parser.add_argument("--out", type=str | None, help="folder of the run; runs/PRESET without it")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
+    parser.add_argument("--device", type=str, default="auto", help="cpu, cuda, mps or auto")
+    parser.add_class_arguments(training.TrainConfig)
+    # the preset is where the flags' defaults come from, so it is looked for before they are read
+    asked = re.search(r"--preset[ =](\S+)", " ".join(words))
+    parser.set_defaults(asdict(training.preset(asked[1] if asked else "default")))
+    a = parser.parse_args(words)
+
     values = {f.name: a[f.name] for f in fields(training.TrainConfig)}
-    for name, part in (
-        ("generator", GeneratorConfig),
-        ("autoencoder", AutoencoderConfig),
-        ("front_end", FrontEndConfig),
-    ):
+    parts = {"generator": GeneratorConfig, "autoencoder": AutoencoderConfig, "front_end": FrontEndConfig}
+    for name, part in parts.items():
         values[name] = None if values[name] is None else part(**vars(values[name]))
     config = training.TrainConfig(**values)
     unknown = [kind for kind in config.kinds if kind not in KINDS]
     if unknown:
-        raise InputError(f"there is no recipe for {unknown[0]!r}: there are {', '.join(KINDS)}")
-    out = a.out or Path("runs") / a.preset
+        hint = _nearest(unknown[0], KINDS)
+        raise InputError(f"there is no recipe for {unknown[0]!r}: {hint}there are {', '.join(KINDS)}")
+    out = Path(a.out or Path("runs") / a.preset)
     training.check_run(out, a.resume)
     clips = synthesise(config.kinds, config.clips, config.seed, FrontEnd(config.front_end))
-    training.train(config, clips, out, a.resume, a.device)
+    try:
+        training.train(config, clips, out, a.resume, a.device)
+    except training.Stopped as stopped:
+        _fail(str(stopped), 130)
     print(f"the model is {out / 'model.safetensors'}: tootlearn generate --model {out / 'model.safetensors'}")
 
 
-def _reconstruct(a: Namespace) -> None:
+def _reconstruct(parser: ArgumentParser, words: list[str]) -> None:
+    parser.add_argument("input", type=str, help="WAV, FLAC, Ogg or MP3")
+    parser.add_argument("output", type=str, help="what to write; the suffix is the format")
+    _model_and_device(parser)
+    a = parser.parse_args(words)
+
     from tootlearn import generation
+    from tootlearn.audio import load, save
 
     generator = generation.load(a.model, a.device)
-    wave, _ = load(a.input, generator.sample_rate)
-    save(a.output, generator.reconstruct(wave), generator.sample_rate)
-    print(
-        f"{a.output}: {len(wave) / generator.sample_rate:.2f} s through {generator.latent} numbers a window of 2.04 s"
-    )
+    wave, rate = load(a.input, generator.sample_rate)
+    save(a.output, generator.reconstruct(wave), rate)
+    print(f"{a.output}: {len(wave) / rate:.2f} s through {generator.latent} numbers a window of 2.04 s")
 
 
-def _evaluate(a: Namespace) -> None:
+def _evaluate(parser: ArgumentParser, words: list[str]) -> None:
+    parser.add_argument("--count", type=int, default=120, help="toots for the control table")
+    parser.add_argument("--seed", type=int, default=1000, help="of their controls")
+    parser.add_argument("--json", type=str | None, help="also write the figures there")
+    parser.add_argument("--only", type=str | None, help="control, swap or reconstruction")
+    _model_and_device(parser)
+    a = parser.parse_args(words)
+
     from tootlearn import evaluation, generation
+    from tootlearn.audio import write_whole
 
-    generator = generation.load(a.model, a.device)
-    report = evaluation.report(generator, a.count, a.seed, a.only)
+    report = evaluation.report(generation.load(a.model, a.device), a.count, a.seed, a.only)
     print(evaluation.as_text(report))
     if a.json:
-        write_whole(a.json, (json.dumps(report, indent=1) + "\n").encode())
+        write_whole(Path(a.json), (json.dumps(report, indent=1) + "\n").encode())
 
 
-def _info(a: Namespace) -> None:
+def _info(parser: ArgumentParser, words: list[str]) -> None:
+    parser.add_argument("model", type=str | None, nargs="?", help="a model file; the shipped one without it")
+    a = parser.parse_args(words)
+
     from tootlearn import generation
 
     print(generation.summary(generation.load(a.model)))
 
 
-def _doctor(a: Namespace) -> None:
+def _doctor(parser: ArgumentParser, words: list[str]) -> None:
+    parser.parse_args(words)
+
     from tootlearn.doctor import examine
 
     healthy = True
