@@ -1,4 +1,7 @@
-"""What can be wrong with an installation, looked for."""
+"""What can be wrong with an installation, looked for.
+
+Nothing is imported up here that may be broken: a doctor must not be ill.
+"""
 
 from __future__ import annotations
 
@@ -12,72 +15,77 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-import torch
+from tootlearn import __version__
 
-from tootlearn import __version__, generation
-from tootlearn.audio import InputError, load, save
-
-_OPTIONAL = {"torchaudio", "librosa"}  # imported where they are used: generation works without
+PACKAGES = ("torch", "numpy", "scipy", "soundfile", "safetensors", "matplotlib", "jsonargparse", "tqdm")
+OPTIONAL_PACKAGES = ("torchaudio", "librosa")  # imported where they are used: generation works without
 
 
 class Finding(NamedTuple):
     """One thing that was looked at."""
 
     fine: bool
-    what: str
+    what: str  # for people; with its cure, if it is not fine
     optional: bool = False  # generation works all the same
 
 
 def examine() -> Iterator[Finding]:
     """Look at Python, packages, devices, the shipped model and the disk; what is broken comes with its cure."""
-    yield Finding(
-        sys.version_info >= (3, 11), f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
-    )
+    python = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    modern = sys.version_info >= (3, 11)
+    yield Finding(modern, python if modern else f"{python} is too old: install 3.11 or newer")
     yield Finding(True, f"tootlearn {__version__} in {Path(__file__).parent}")
-    for name in (
-        "torch",
-        "numpy",
-        "scipy",
-        "soundfile",
-        "safetensors",
-        "matplotlib",
-        "jsonargparse",
-        "torchaudio",
-        "librosa",
-    ):
+    for name in PACKAGES + OPTIONAL_PACKAGES:
         try:
             version = getattr(importlib.import_module(name), "__version__", "")
-            yield Finding(True, f"{name} {version}")
+            yield Finding(True, f"{name} {version}".strip())
         except Exception as error:  # a broken binary raises anything
-            yield Finding(
-                False, f"{name} does not import ({error}): pip install --force-reinstall {name}", name in _OPTIONAL
-            )
+            cure = f"pip install --force-reinstall {name}"
+            yield Finding(False, f"{name} does not import ({_line(error)}): {cure}", name in OPTIONAL_PACKAGES)
+    for look, trouble in (
+        (_devices, "threads and devices cannot be looked at: mend torch first"),
+        (_first_toot, "the shipped model makes no toot: reinstall tootlearn, once the packages above are fine"),
+        (_disk, "sound files cannot be written and read back: look at the disk, and reinstall soundfile"),
+    ):
+        try:
+            yield look()
+        except Exception as error:
+            yield Finding(False, f"{trouble} ({_line(error)})")
+
+
+def _devices() -> Finding:
+    import torch
+
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none; everything works on the CPU"
-    yield Finding(True, f"{torch.get_num_threads()} threads of {os.cpu_count()} cores; GPU: {gpu}")
-    yield _first_toot()
-    yield _disk()
+    return Finding(True, f"{torch.get_num_threads()} threads of {os.cpu_count()} cores; GPU: {gpu}")
 
 
 def _first_toot() -> Finding:
+    from tootlearn import generation
+
     started = time.perf_counter()
-    try:
-        wave = generation.load().generate(seed=1)
-    except (InputError, OSError) as error:
-        return Finding(False, f"the shipped model does not load ({error}): reinstall tootlearn")
-    heard = bool(np.isfinite(wave).all()) and float(np.abs(wave).max()) > 0.001
-    return Finding(
-        heard, f"the shipped model makes a toot of {len(wave)} samples in {time.perf_counter() - started:.2f} s"
-    )
+    wave = generation.load().generate(seed=1)
+    took = time.perf_counter() - started
+    if not 0.001 < abs(wave).max() <= 1:  # NaN fails it too
+        return Finding(
+            False, f"the shipped model makes a toot that peaks at {abs(wave).max():.3g}: reinstall tootlearn"
+        )
+    return Finding(True, f"the shipped model makes a toot of {len(wave)} samples in {took:.2f} s")
 
 
 def _disk() -> Finding:
+    import torch
+
+    from tootlearn.audio import load, save
+
     wave = torch.sin(torch.arange(2205) / 8.0) / 2
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            for suffix in (".wav", ".flac", ".ogg", ".mp3"):
-                save(Path(folder) / f"a{suffix}", wave, 22050)
-                load(Path(folder) / f"a{suffix}")
-    except (InputError, OSError) as error:
-        return Finding(False, f"sound files cannot be written and read back ({error})")
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix in (".wav", ".flac", ".ogg", ".mp3"):
+            save(Path(folder) / f"a{suffix}", wave, 22050)
+            load(Path(folder) / f"a{suffix}")
     return Finding(True, "WAV, FLAC, Ogg and MP3 files are written and read back")
+
+
+def _line(error: Exception) -> str:
+    """The first line of an error's message, or its name if it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
