@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from tootlearn.audio import write_whole
 from tootlearn.stft import Stft
 
-COLOURS = "magma"  # perceptually uniform
-RANGE_DB = 80.0
+COLOURS = "magma"  # perceptually uniform, from black
+RANGE_DB = 80.0  # from black to the brightest colour
+SILENCE_DB = -120.0  # what is drawn of a magnitude of zero
 
 
 def contact_sheet(
@@ -27,13 +28,21 @@ def contact_sheet(
 ) -> None:
     """Draw waveforms over spectrograms, all on one time axis, one level axis and one colour scale.
 
+    The brightest colour is the loudest bin of all sounds: a quiet sound is drawn darker than a loud one.
+
     Args:
         path: of the PNG.
-        waves: each (N,), in [-1, 1].
+        waves: one or more, each (N,), in [-1, 1].
         titles: one for each.
         sample_rate: Hz.
         columns: sounds in a row.
+
+    Raises:
+        InputError: if the file cannot be written; nothing is left of it then.
+        ValueError: if there is nothing to draw, or not one title for each wave.
     """
+    if not waves or len(waves) != len(titles):
+        raise ValueError(f"give one wave or more and a title for each, not {len(waves)} and {len(titles)}")
     from matplotlib.figure import Figure
 
     columns = min(columns, len(waves))
@@ -44,11 +53,9 @@ def contact_sheet(
     grid = figure.subplots(
         2 * rows, columns, squeeze=False, sharex=True, gridspec_kw={"height_ratios": [1, 2.4] * rows}
     )
-    levels = [
-        20 * stft.magnitude(torch.from_numpy(np.ascontiguousarray(wave))).clamp_min(1e-6).log10().numpy()
-        for wave in waves
-    ]
-    top = max(float(level.max()) for level in levels)
+    magnitudes = [stft.magnitude(torch.from_numpy(np.ascontiguousarray(wave))) for wave in waves]
+    levels = [(20 * magnitude.log10()).clamp_min(SILENCE_DB).numpy() for magnitude in magnitudes]
+    top = max(SILENCE_DB + RANGE_DB, *(float(level.max()) for level in levels))  # silence alone is black
     for i in range(rows * columns):
         above, below = grid[2 * (i // columns), i % columns], grid[2 * (i // columns) + 1, i % columns]
         if i >= len(waves):
