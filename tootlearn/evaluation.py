@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm import tqdm
 
 from tootlearn import measures, rng
 from tootlearn.audio import InputError
@@ -103,18 +104,26 @@ def control_table(
 
     Returns:
         {kind, or "all": {"generated" and "synthesiser": their obedience}}.
+
+    Raises:
+        InputError: if there is no generator, or less than a toot of each kind.
     """
     kinds = generator.model.kinds
+    if count < len(kinds):
+        raise InputError(f"count is {len(kinds)} or more, a toot of each kind, not {count}")
     asked = natural_controls(kinds, count, seed)
-    waves = {who: torch.zeros(count, _ROOM) for who in ("generated", "synthesiser")}
-    for i in range(count):
+    measured = []
+    for i in tqdm(range(count), desc="control", unit="toot", leave=False, disable=None):
         own, row = rng.child(seed, i), asked[i : i + 1]
-        _place(waves["generated"][i], generator.render(row, generator.residual(row, own), own))
+        waves = torch.zeros(2, _ROOM)
+        _place(waves[0], generator.render(row, generator.residual(row, own), own))
         pitch, duration, brightness, loudness = (float(getattr(row, name)[0]) for name in _SWAPPED)
         name = kinds[int(row.kind[0])].name
         rendered = synthesis.render(name, pitch, duration, brightness, loudness, own)
-        waves["synthesiser"][i, :WINDOW_SAMPLES] = torch.from_numpy(rendered)
-    found = {who: measured_controls(w, asked, kinds, pyin) for who, w in waves.items()}
+        waves[1, :WINDOW_SAMPLES] = torch.from_numpy(rendered)
+        measured.append(measured_controls(waves, Controls.concatenate([row, row]), kinds, pyin))
+    both = Controls.concatenate(measured)
+    found = {"generated": both[0::2], "synthesiser": both[1::2]}
     groups = {kind.name: asked.kind == k for k, kind in enumerate(kinds)} | {"all": asked.kind >= 0}
     return {
         name: {who: Obedience.of(asked[rows], f[rows]) for who, f in found.items()} for name, rows in groups.items()
@@ -131,6 +140,10 @@ def natural_controls(kinds: Sequence[Kind], count: int, seed: int) -> Controls:
 def swap_test(generator: TootGenerator, seeds: Sequence[int] = range(8)) -> dict[str, dict[str, float]]:
     """Change one control from 30 % to 70 % of its range, keep the rest and the residual: what moves?
 
+    Args:
+        generator: the model.
+        seeds: of the residuals; each is used for every kind.
+
     Returns:
         For each control that was changed: the median absolute change of every control as measured (pitch in cents,
         duration in s, loudness in dB), and as "obeyed" the share of toots in which its own measure went up.
@@ -138,7 +151,8 @@ def swap_test(generator: TootGenerator, seeds: Sequence[int] = range(8)) -> dict
     table = {}
     for changed, name in enumerate(_SWAPPED):
         moves = []
-        for index, kind in enumerate(generator.model.kinds):
+        kinds = tqdm(generator.model.kinds, desc=f"swap {name}", unit="kind", leave=False, disable=None)
+        for index, kind in enumerate(kinds):
             pair = Controls.concatenate([_within(index, kind, name, share) for share in (0.3, 0.7)])
             for seed in seeds:
                 residual = generator.residual(pair[:1], seed)
@@ -183,6 +197,9 @@ def reconstruction_table(generator: TootGenerator, clips: Clips) -> dict[str, di
     Returns:
         For each row: "error", the weighted mean squared error of standardised log-mels; "lsd", the log-spectral
         distance of the mels in dB; "count", N.
+
+    Raises:
+        InputError: if there is no autoencoder.
     """
     model = generator.model
     if model.autoencoder is None:
@@ -209,11 +226,17 @@ def reconstruction_table(generator: TootGenerator, clips: Clips) -> dict[str, di
 
 
 def pca(train: Tensor, test: Tensor, size: int) -> Tensor:
-    """Test clips (B, M, T) through the first ``size`` principal components of the training clips (A, M, T)."""
+    """Test clips (B, M, T) through the first ``size`` principal components of the training clips (A, M, T).
+
+    Fewer than ``size`` if there are not that many clips or numbers. The randomised SVD (Halko et al. 2011) finds them
+    to within what its oversampling leaves; torch's global random state stays as it was.
+    """
     mean = train.flatten(1).mean(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # the randomised SVD draws from the global generator
-        basis = torch.svd_lowrank(train.flatten(1) - mean, q=size + 16, niter=4)[2][:, :size]
+        basis = torch.svd_lowrank(train.flatten(1) - mean, q=min(size + 16, len(train), train[0].numel()), niter=4)[2][
+            :, :size
+        ]
     return ((test.flatten(1) - mean) @ basis @ basis.T + mean).view_as(test)
 
 
@@ -223,22 +246,45 @@ def nearest(train: Tensor, test: Tensor) -> Tensor:
 
 
 def report(generator: TootGenerator, count: int = 120, seed: int = 1000, only: str | None = None) -> dict[str, Any]:
-    """All tables of a model as plain data; ``only`` one of :data:`PARTS`."""
+    """All tables that a model can have, as plain data.
+
+    Args:
+        generator: the model.
+        count, seed: see `control_table`.
+        only: one of :data:`PARTS`; None for all.
+
+    Returns:
+        {part: its table, as `control_table`, `swap_test` or `reconstruction_table` has it}.
+
+    Raises:
+        InputError: if there is no such table, or the model lacks the half that ``only`` asks for, or its file does not
+            say what it was trained on.
+    """
     if only is not None and only not in PARTS:
         raise InputError(f"there is no table {only!r}: there are {', '.join(PARTS)}")
-    wanted = [part for part in PARTS if only in (None, part)]
-    found: dict[str, Any] = {}
-    if generator.model.generator is not None:
-        if "control" in wanted:
-            table = control_table(generator, count, seed)
-            found["control"] = {kind: {who: asdict(o) for who, o in row.items()} for kind, row in table.items()}
-        if "swap" in wanted:
-            found["swap"] = swap_test(generator)
-    if generator.model.autoencoder is not None and "reconstruction" in wanted:
-        training = generator.description["provenance"]["config"]
-        clips = synthesise(training["kinds"], training["clips"], training["seed"], generator.model.front_end)
-        found["reconstruction"] = reconstruction_table(generator, clips)
+    model, found = generator.model, dict[str, Any]()
+    if only == "control" or (only is None and model.generator):
+        table = control_table(generator, count, seed)
+        found["control"] = {kind: {who: asdict(o) for who, o in row.items()} for kind, row in table.items()}
+    if only == "swap" or (only is None and model.generator):
+        found["swap"] = swap_test(generator)
+    if only == "reconstruction" or (only is None and model.autoencoder):
+        found["reconstruction"] = reconstruction_table(generator, training_clips(generator))
     return found
+
+
+def training_clips(generator: TootGenerator) -> Clips:
+    """The clips that a model was trained with, held-out ones included, made again.
+
+    Raises:
+        InputError: if its file does not say which they were.
+    """
+    try:
+        config = generator.description["provenance"]["config"]
+        kinds, count, seed = config["kinds"], config["clips"], config["seed"]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"this model file does not say what it was trained on (no {error})") from error
+    return synthesise(kinds, count, seed, generator.model.front_end)
 
 
 def as_text(found: dict[str, Any]) -> str:
