@@ -109,7 +109,8 @@ def load(path: str | os.PathLike[str], front_end: FrontEndConfig | None = None) 
             f"its statistics have {statistics[0].shape[0]}"
         )
     try:
-        model = TootModel(config, Normalizer(*statistics), kinds, generator, autoencoder)
+        with torch.random.fork_rng(devices=[]):  # initial weights, soon replaced: the caller's random numbers stay
+            model = TootModel(config, Normalizer(*statistics), kinds, generator, autoencoder)
     except _DAMAGE as error:
         raise _damaged(path, error) from error
     wanted = model.state_dict()
@@ -190,6 +191,11 @@ def to_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        return torch.zeros(0, device=name).device
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"there is no device {name!r}: give cpu, cuda, mps or auto") from error
+    try:
+        torch.zeros(1, device=device).tolist()  # a device that cannot give numbers back, such as meta, is none
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device {name!r} is not to be had here ({str(error).splitlines()[0]}): try cpu") from error
+    return device
