@@ -1,0 +1,294 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from tootlearn import losses
+from tootlearn.audio import InputError
+from tootlearn.autoencoder import Autoencoder, AutoencoderConfig, Generator, GeneratorConfig, TootModel
+from tootlearn.controls import Controls
+from tootlearn.data.recipes import KINDS
+from tootlearn.decoder import Condition
+from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd, FrontEndConfig
+from tootlearn.normalization import Normalizer
+
+SMALL = FrontEndConfig(hop=512, mels=24)  # 88 frames
+TINY = GeneratorConfig(residual=3, width=16, blocks=1, encoder_widths=(8, 8))
+FOUR = list(KINDS.values())[:4]
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def stirred(module: nn.Module, scale: float = 0.1) -> nn.Module:
+    """The module with noise on all its parameters, also those that start at zero."""
+    with torch.no_grad():
+        for i, parameter in enumerate(module.parameters()):
+            parameter += scale * noise(*parameter.shape, seed=i)
+    return module
+
+
+def condition(batch: int = 4, loudness: float = -12.0) -> Condition:
+    share = np.linspace(0.1, 0.9, batch)
+    kind = np.arange(batch) % len(FOUR)
+    return Condition.of(Controls(kind, 300 + 200 * share, 0.3 + share, share, np.full(batch, loudness)))
+
+
+def tiny(config: GeneratorConfig = TINY, kinds=FOUR) -> Generator:
+    torch.manual_seed(0)
+    return Generator(config, SMALL, 88, kinds)
+
+
+# The baseline
+
+
+def test_the_baseline_is_the_one_of_the_book_layer_by_layer():
+    model = Autoencoder(AutoencoderConfig(), mels=128, frames=176)
+    leaves = [module for module in model.modules() if not list(module.children())]
+    conv, up = nn.Conv1d, nn.ConvTranspose1d
+    assert [type(leaf) for leaf in leaves] == [
+        *(3 * [conv, nn.ReLU, nn.BatchNorm1d]),
+        nn.Identity,  # the pooled vector is the latent
+        nn.Linear,  # expands it over time
+        *(2 * [up, nn.ReLU, nn.BatchNorm1d]),
+        conv,
+    ]
+    assert [leaf.out_channels for leaf in leaves if isinstance(leaf, (conv, up))] == [32, 64, 128, 64, 32, 128]
+    assert [leaf.kernel_size for leaf in leaves if isinstance(leaf, conv)] == [(3,), (3,), (3,), (1,)]
+    x = noise(2, 128, 176)
+    assert model.encode(x).shape == (2, 128) and model(x).shape == (2, 128, 176)
+
+
+def test_the_baselines_latent_is_the_mean_over_time_of_its_last_layer():
+    model, x = Autoencoder(AutoencoderConfig(), 16, 32).eval(), noise(2, 16, 32)
+    torch.testing.assert_close(model.encode(x), model.encoder.layers(x).mean(2))
+
+
+def test_the_decoder_sees_the_latent_alone():
+    model, x = Autoencoder(AutoencoderConfig(latent=5), 16, 32).eval(), noise(2, 16, 32)
+    assert torch.equal(model(x), model.decode(model.encode(x).clone()))
+    assert model.encode(x).shape == (2, 5)
+
+
+@pytest.mark.parametrize("config", [AutoencoderConfig(), AutoencoderConfig(64, (8, 16), 2, "flatten", 8, (8, 8), 1)])
+def test_every_parameter_of_an_autoencoder_gets_a_gradient(config):
+    model, x = stirred(Autoencoder(config, 16, 32)).train(), noise(4, 16, 32)
+    losses.squared_error(model(x), x, torch.ones(4, 32)).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.any(), name
+
+
+@given(
+    latent=st.integers(1, 9),
+    encoder_widths=st.lists(st.sampled_from([8, 16]), min_size=1, max_size=3),
+    decoder_widths=st.lists(st.sampled_from([8, 16]), min_size=1, max_size=3),
+    stride=st.integers(1, 2),
+    pooling=st.sampled_from(["mean", "flatten"]),
+    residual=st.integers(0, 1),
+)
+def test_any_autoencoder_gives_back_the_shape(latent, encoder_widths, decoder_widths, stride, pooling, residual):
+    config = AutoencoderConfig(latent, tuple(encoder_widths), stride, pooling, 8, tuple(decoder_widths), residual)
+    model, x = Autoencoder(config, 6, 16).eval(), noise(2, 6, 16)
+    assert model.encode(x).shape == (2, latent) and model(x).shape == x.shape
+
+
+@pytest.mark.parametrize(
+    ("wrong", "allowed"),
+    [
+        ({"pooling": "max"}, '"mean" or "flatten", not \'max\''),
+        ({"latent": 0}, "1 or more"),
+        ({"stride": 0}, "1 or more"),
+        ({"decoder_start": 0}, "1 or more"),
+        ({"encoder_widths": (32, 0)}, "1 or more"),
+        ({"decoder_widths": (-1,)}, "1 or more"),
+        ({"encoder_widths": ()}, "one number or more"),
+        ({"decoder_widths": ()}, "one number or more"),
+        ({"residual": -1}, "residual 0 or more"),
+        ({"residual": 1, "encoder_widths": (12,)}, r"multiples of 8, not \(12,\)"),
+        ({"residual": 1, "decoder_widths": (12,)}, r"multiples of 8, not .* and \(12,\)"),
+    ],
+)
+def test_autoencoder_configs_that_cannot_be_are_refused_with_what_can(wrong, allowed):
+    with pytest.raises(InputError, match=allowed):
+        AutoencoderConfig(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "allowed"),
+    [
+        ({"conditioning": "add"}, '"film" or "concat", not \'add\''),
+        ({"residual": 0}, "1 to 16 numbers, not 0"),
+        ({"residual": 17}, "1 to 16 numbers, not 17"),
+        ({"width": 0}, "multiple of 8"),
+        ({"width": 20}, "multiple of 8 .* not 20"),
+        ({"blocks": 0}, "blocks 1 or more"),
+        ({"encoder_widths": ()}, "one or more multiples of 8"),
+        ({"encoder_widths": (16, 12)}, r"multiples of 8, not \(16, 12\)"),
+    ],
+)
+def test_generator_configs_that_cannot_be_are_refused_with_what_can(wrong, allowed):
+    with pytest.raises(InputError, match=allowed):
+        GeneratorConfig(**wrong)
+
+
+# The generator
+
+
+def everything(generator: Generator, log_mel: torch.Tensor, controls: Condition) -> torch.Tensor:
+    """A loss in which all that a generator learns takes part."""
+    mean, log_scale = generator.encode(log_mel, controls)
+    drawing = generator.decode(controls, mean + log_scale.exp() * noise(*mean.shape))
+    weight = torch.ones(len(log_mel), log_mel.shape[2])
+    return (
+        losses.squared_error(drawing.log_mel, log_mel, weight)
+        + losses.mel_convergence(drawing.log_mel, log_mel)
+        + losses.divergence(mean, log_scale)
+    )
+
+
+@pytest.mark.parametrize("conditioning", ["film", "concat"])
+def test_every_parameter_of_the_default_generator_gets_a_gradient(conditioning):
+    torch.manual_seed(0)
+    front_end = FrontEndConfig()
+    generator = stirred(Generator(replace(GeneratorConfig(), conditioning=conditioning), front_end, 176, FOUR), 0.02)
+    everything(generator.train(), -5 + noise(4, 128, 176), condition()).backward()
+    for name, parameter in generator.named_parameters():
+        assert parameter.grad is not None and parameter.grad.any(), name
+        assert parameter.grad.isfinite().all(), name
+
+
+@settings(max_examples=6)
+@given(
+    residual=st.integers(1, 16),
+    width=st.sampled_from([8, 16]),
+    blocks=st.integers(1, 3),
+    conditioning=st.sampled_from(["film", "concat"]),
+    encoder_widths=st.lists(st.sampled_from([8, 16]), min_size=1, max_size=3),
+    kinds=st.integers(1, 4),
+)
+def test_any_generator_has_the_sizes_of_its_config(residual, width, blocks, conditioning, encoder_widths, kinds):
+    config = GeneratorConfig(residual, width, blocks, conditioning, tuple(encoder_widths))
+    generator, controls, log_mel = tiny(config, FOUR[:kinds]).eval(), condition(kinds), -5 + noise(kinds, 24, 88)
+    mean, log_scale = generator.encode(log_mel, controls)
+    assert mean.shape == log_scale.shape == (kinds, residual)
+    assert generator.decode(controls, mean).log_mel.shape == (kinds, 24, 88)
+    assert generator.sample_prior(controls.kind, noise(kinds, residual)).shape == (kinds, residual)
+
+
+def test_the_encoder_hears_the_same_in_a_loud_toot_and_a_quiet_one():
+    """Of the same wave at two gains, with the floor in both, and told of the gain, the log-mel that it sees is one."""
+    generator, front_end = stirred(tiny()).eval(), FrontEnd(SMALL)
+    fade = torch.linspace(0, -14, WINDOW_SAMPLES).exp()  # down into the floor
+    tone = torch.sin(0.1 * torch.arange(WINDOW_SAMPLES)) * fade
+    loud, quiet = condition(1, -6.0), condition(1, -36.0)
+    quiet = quiet._replace(numbers=loud.numbers)  # the controls stand beside the spectrogram, loudness among them
+    results = []
+    for controls in (loud, quiet):
+        log_mel = front_end(tone * controls.gain.exp())[None]
+        assert (log_mel == math.log(SMALL.floor)).any()
+        results.append(generator.encode(log_mel, controls))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+    other = generator.encode(front_end(tone.flip(0) * loud.gain.exp())[None], loud)
+    assert (other[0] - results[0][0]).abs().max() > 1e-2  # it is not deaf
+
+
+def test_the_log_scale_of_the_residual_is_held():
+    generator = tiny().eval()
+    with torch.no_grad():
+        generator.encoder.project.weight.zero_()
+        generator.encoder.project.bias.copy_(torch.tensor([0.0, 1.0, 2.0, -100.0, 100.0, 0.5]))
+        mean, log_scale = generator.encode(noise(4, 24, 88), condition())
+    torch.testing.assert_close(mean[0], torch.tensor([0.0, 1.0, 2.0]))
+    torch.testing.assert_close(log_scale[0], torch.tensor([-6.0, 2.0, 0.5]))
+
+
+def test_the_controls_and_the_residual_reach_the_encoder_and_the_decoder():
+    generator = stirred(tiny()).eval()
+    log_mel, controls = -5 + noise(4, 24, 88), condition()
+    mean = generator.encode(log_mel, controls)[0]
+    other = controls._replace(kind=controls.kind.roll(1))
+    assert (generator.encode(log_mel, other)[0] - mean).abs().max() > 1e-3
+    assert (generator.encode(log_mel + noise(4, 24, 88, seed=1), controls)[0] - mean).abs().max() > 1e-3
+    drawn = generator.decode(controls, mean).log_mel
+    assert (generator.decode(other, mean).log_mel - drawn).abs().max() > 1e-2
+    assert (generator.decode(controls, mean + 1).log_mel - drawn).abs().max() > 1e-2
+
+
+# The prior
+
+
+def test_the_prior_starts_as_the_standard_normal():
+    z = noise(4, 3)
+    torch.testing.assert_close(tiny().sample_prior(torch.arange(4), z), z)
+
+
+def test_fit_prior_recovers_the_gaussian_of_each_kind():
+    generator = tiny()
+    mixing = [torch.tensor([[1.0, 0, 0], [0.5, 0.2, 0], [-0.3, 0.1, 2.0]]), torch.eye(3) * 0.1]
+    centre = [torch.tensor([1.0, -2.0, 0.5]), torch.tensor([0.0, 3.0, 0.0])]
+    kind = torch.arange(40000) % 2
+    z = torch.empty(40000, 3)
+    for k in range(2):
+        z[kind == k] = centre[k] + noise(20000, 3, seed=k) @ mixing[k].T
+    generator.fit_prior(z, kind)
+    drawn = generator.sample_prior(kind, noise(40000, 3, seed=9))
+    for k in range(2):
+        torch.testing.assert_close(generator.prior_mean[k], centre[k], atol=0.05, rtol=0)
+        covariance = mixing[k] @ mixing[k].T
+        torch.testing.assert_close(generator.prior_scale[k] @ generator.prior_scale[k].T, covariance, atol=0.1, rtol=0)
+        torch.testing.assert_close(drawn[kind == k].T.cov(), covariance, atol=0.1, rtol=0)
+    assert torch.equal(generator.prior_scale[2], torch.eye(3))  # kinds without sounds keep theirs
+    assert not generator.prior_mean[2].any()
+
+
+def test_fit_prior_copes_with_one_number_and_with_residuals_that_are_all_the_same():
+    generator = tiny(replace(TINY, residual=1), FOUR[:1])
+    generator.fit_prior(3 + 2 * noise(5000, 1), torch.zeros(5000, dtype=torch.int64))
+    assert float(generator.prior_mean) == pytest.approx(3, abs=0.1)
+    assert float(generator.prior_scale) == pytest.approx(2, abs=0.1)
+    generator = tiny(kinds=FOUR[:1])
+    generator.fit_prior(torch.ones(50, 3), torch.zeros(50, dtype=torch.int64))
+    torch.testing.assert_close(
+        generator.sample_prior(torch.tensor([0]), noise(1, 3)), torch.ones(1, 3), atol=0.01, rtol=0
+    )
+
+
+def test_fit_prior_leaves_a_kind_with_too_few_sounds_as_it_is():
+    generator = tiny()
+    generator.fit_prior(noise(3, 3), torch.zeros(3, dtype=torch.int64))
+    assert torch.equal(generator.prior_scale[0], torch.eye(3)) and not generator.prior_mean.any()
+
+
+# The model that holds both
+
+
+@pytest.mark.parametrize("parts", [{"generator"}, {"autoencoder"}, {"generator", "autoencoder"}])
+def test_a_model_holds_a_generator_an_autoencoder_or_both(parts):
+    normalizer = Normalizer(torch.zeros(24, 1), torch.ones(24, 1))
+    model = TootModel(
+        SMALL,
+        normalizer,
+        FOUR,
+        TINY if "generator" in parts else None,
+        AutoencoderConfig() if "autoencoder" in parts else None,
+    )
+    assert model.frames == 88 and model.kinds == tuple(FOUR)
+    assert {p for p in ("generator", "autoencoder") if getattr(model, p) is not None} == parts
+    assert {name.split(".")[0] for name in model.state_dict()} == parts | {
+        "normalizer"
+    }  # no table, window or filterbank
+
+
+def test_a_front_end_whose_frames_do_not_fit_is_named():
+    front_end = FrontEndConfig(n_fft=1000, hop=250, mels=24)
+    normalizer = Normalizer(torch.zeros(24, 1), torch.ones(24, 1))
+    for parts in ({"generator": GeneratorConfig()}, {"autoencoder": AutoencoderConfig()}):
+        with pytest.raises(InputError, match="multiple of [48] frames, not 181"):
+            TootModel(front_end, normalizer, FOUR, **parts)
