@@ -105,10 +105,12 @@ class Condition(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """What the conditional decoder draws: the log-mel, and how much of it is noise."""
+    """What the conditional decoder draws: the log-mel, and what it is made of."""
 
     log_mel: Tensor  # (B, M, T), natural logarithm
-    breath: Tensor  # (B, M, T), share of the breath in the magnitude, 0 to 1
+    breath: Tensor  # (B, M, T), share of the breath in the magnitude, 0 to 1; the rest is tone
+    notes: Tensor  # (B, T / 2, notes), log2 of their f0 in Hz
+    level: Tensor  # (B, notes), their shares of the tone
 
 
 class ConditionalDecoder(nn.Module):
@@ -205,11 +207,13 @@ class ConditionalDecoder(nn.Module):
         slow = F.avg_pool1d(bend, self.STRIDE).tanh()  # (B, 1, T / 4): at most an octave
         slow = F.interpolate(slow, scale_factor=2, mode="linear")[:, 0]  # (B, T / 2)
         octave = (controls.octave[:, None] + slow)[..., None]  # (B, T / 2, 1)
-        tone = self.log_comb(octave + ratios[:, None], level) + self.by_number(octave, source)  # (B, T / 2, M)
+        sounding = octave + ratios[:, None]  # (B, T / 2, notes)
+        tone = self.log_comb(sounding, level) + self.by_number(octave, source)  # (B, T / 2, M)
         tone = F.interpolate(tone.transpose(1, 2), scale_factor=2, mode="linear")  # (B, M, T)
         tone, breath = 2 * resonator + tone, 2 * breath - 6
         together = torch.logaddexp(tone, breath) + controls.gain[:, None, None]
-        return Drawing(self.log_floor + F.softplus(2 * (together - self.log_floor)) / 2, torch.sigmoid(breath - tone))
+        log_mel = self.log_floor + F.softplus(2 * (together - self.log_floor)) / 2
+        return Drawing(log_mel, torch.sigmoid(breath - tone), sounding, level)
 
     def by_number(self, octave: Tensor, source: Tensor) -> Tensor:
         """Level of the source in each band (B, T, M), linear in log frequency between harmonics.

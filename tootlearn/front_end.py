@@ -80,10 +80,10 @@ class FrontEnd(nn.Module):
         magnitude = self.stft.magnitude(wave)[..., : self.frames(wave.shape[-1])]
         return log_mel(self.mel(magnitude), self.config.floor)
 
-    def magnitude(self, log_mel: Tensor, updates: int = 10) -> Tensor:
+    def magnitude(self, log_mel: Tensor, updates: int = 10, start: Tensor | None = None) -> Tensor:
         """Log-mel (..., M, T) -> a magnitude (..., F, T) that has it (`Mel.inverse`); bands at the floor are silent."""
         audible = log_mel > math.log(self.config.floor) + _AT_FLOOR
-        return self.mel.inverse(log_mel.exp() * audible, updates)
+        return self.mel.inverse(log_mel.exp() * audible, updates, start)
 
     @torch.no_grad()
     def _fast(self, wave: Tensor) -> Tensor:

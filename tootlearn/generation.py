@@ -23,8 +23,9 @@ from tootlearn import model_file, rng
 from tootlearn.audio import InputError, resample
 from tootlearn.autoencoder import Generator, TootModel
 from tootlearn.controls import LOUDNESS_RANGE, Controls, check_range, find_kind, parse_pitch
-from tootlearn.decoder import Condition
+from tootlearn.decoder import Condition, Drawing
 from tootlearn.front_end import WINDOW_SAMPLES
+from tootlearn.layers import harmonic_magnitude
 from tootlearn.phase import ridge_integration
 
 PHASE_ITERATIONS = 4
@@ -182,7 +183,7 @@ class TootGenerator:
         drawing = self._generator().decode(Condition.of(controls, self.device), residual)
         noise = _texture(checked_seed(seed), *drawing.log_mel.shape[1:]).to(self.device)
         log_mel = drawing.log_mel[0] + strength * drawing.breath[0] * self._restlessness * noise
-        return _cut(resample(self.to_wave(log_mel), self.sample_rate, rate), rate)
+        return _cut(resample(self.to_wave(log_mel, self._lines(drawing)), self.sample_rate, rate), rate)
 
     @torch.inference_mode()
     def reconstruct(self, wave: Tensor) -> Tensor:
@@ -211,10 +212,30 @@ class TootGenerator:
         together = torch.cat(parts)[:count].cpu()
         return together * min(1.0, PEAK / max(float(together.abs().max()), 1e-9))
 
-    def to_wave(self, log_mel: Tensor) -> Tensor:
-        """Log-mel (M, T) of a window to a wave (WINDOW_SAMPLES,): magnitude, then phase."""
-        front_end = self.model.front_end
-        magnitude = front_end.magnitude(log_mel[None])
+    def _lines(self, drawing: Drawing) -> tuple[Tensor, Tensor]:
+        """The harmonics of a drawing of one toot as a magnitude (F, T), and the share of the breath (M, T)."""
+        notes = drawing.notes[0]  # (T / 2, notes)
+        each = harmonic_magnitude(2 ** notes.flatten(), self.model.front_end.config).unflatten(0, notes.shape)
+        lines = torch.einsum("tnf,n->ft", each, drawing.level[0])
+        return lines.repeat_interleave(2, dim=1), drawing.breath[0]
+
+    def to_wave(self, log_mel: Tensor, lines: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Log-mel of a window to a wave: magnitude, then phase.
+
+        Args:
+            log_mel: (M, T).
+            lines: a magnitude (F, T) that has harmonics where this sound has, and the share of the breath (M, T). Wide
+                bands cannot tell where in them a harmonic lies; the decoder that drew them can.
+
+        Returns:
+            (WINDOW_SAMPLES,).
+        """
+        front_end, start = self.model.front_end, None
+        if lines is not None:
+            (comb, breath), mel, bands = lines, log_mel.exp(), front_end.mel
+            tone = bands.smooth(mel * (1 - breath)) * comb / bands.smooth(bands(comb))
+            start = (tone + bands.smooth(mel * breath))[None]
+        magnitude = front_end.magnitude(log_mel[None], start=start)
         waves = ridge_integration(magnitude, front_end.stft, iterations=PHASE_ITERATIONS, length=WINDOW_SAMPLES)
         return waves[0]
 

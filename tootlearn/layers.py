@@ -126,7 +126,7 @@ class HarmonicComb(nn.Module):
         rows = int((math.log2(high) - self.low) * self.STEPS) + 2
         f0 = 2 ** (self.low + torch.arange(rows, dtype=torch.float64) / self.STEPS)
         bank = mel_filterbank(front_end.sample_rate, front_end.n_fft, front_end.mels, front_end.fmin, front_end.fmax)
-        table = _harmonic_magnitude(f0, front_end).float() @ bank.T  # (rows, M)
+        table = harmonic_magnitude(f0, front_end) @ bank.T  # (rows, M)
         self.register_buffer("table", table, persistent=False)
 
     def forward(self, octave: Tensor) -> Tensor:
@@ -136,22 +136,29 @@ class HarmonicComb(nn.Module):
         return torch.lerp(self.table[row], self.table[row + 1], part)
 
 
-def _harmonic_magnitude(f0: Tensor, front_end: FrontEndConfig) -> Tensor:
-    """Magnitude spectra (P, F) of unit harmonics of f0 (P,) in Hz: what a Hann frame shows where they are resolved."""
-    n_fft, rate = front_end.n_fft, front_end.sample_rate
-    spectrum = torch.zeros(len(f0), n_fft // 2 + 1 + 8, dtype=torch.float64)  # four bins of margin at both ends
-    for number in range(1, int(rate / 2 / float(f0.min())) + 1):
-        there = (number * f0 < rate / 2).nonzero()[:, 0]  # the pitches that have this harmonic below Nyquist
-        place = number * f0[there] * n_fft / rate
-        nearest = place.round().long()
-        for offset in range(-3, 4):
-            lobe = _hann_transform(nearest + offset - place) * (n_fft / 4)
-            spectrum[there, nearest + offset + 4] += lobe
-    return spectrum[:, 4:-4]
+def harmonic_magnitude(f0: Tensor, front_end: FrontEndConfig) -> Tensor:
+    """What a Hann frame shows of harmonics of amplitude 1, where they are resolved.
 
+    Args:
+        f0: Hz, shape (P,).
+        front_end: its sample rate and n_fft.
 
-def _hann_transform(bins: Tensor) -> Tensor:
-    """Magnitude of the Hann window's transform this many bins off its centre, 1 at the centre: sinc(x) / (1 - x^2)."""
-    near = (bins.abs() - 1).abs() < 1e-6
-    safe = torch.where(near, torch.zeros_like(bins), bins)
-    return torch.where(near, torch.full_like(bins, 0.5), torch.sinc(safe) / (1 - safe**2)).abs()
+    Returns:
+        Magnitudes, shape (P, F), float32.
+    """
+    bins = front_end.n_fft // 2 + 1
+    number = torch.arange(1, int(front_end.sample_rate / 2 / float(f0.min())) + 1, device=f0.device)
+    place = f0.double()[:, None] * number * (front_end.n_fft / front_end.sample_rate)  # (P, K), in bins
+    nearest = place.round().long()
+    amplitude = (place < bins - 1) * (front_end.n_fft / 4)  # none at or above the Nyquist frequency
+    spectrum = place.new_zeros(len(f0), bins + 8)  # four bins of margin at both ends
+    off = nearest - place  # (P, K), in [-1/2, 1/2]
+    sine = amplitude * (math.pi * off).sin().abs() / math.pi
+    for offset in range(-3, 4):  # the Hann window's transform is sinc(x) / (1 - x^2)
+        x = off + offset
+        poles = (x * (1 - x * x)).abs()
+        limit = amplitude * (1.0 if offset == 0 else 0.5)  # at x = 0, and at x = -1 and 1
+        spectrum.scatter_add_(
+            1, (nearest + offset + 4).clamp(0, bins + 7), torch.where(poles > 1e-7, sine / poles, limit)
+        )
+    return spectrum[:, 4:-4].float()

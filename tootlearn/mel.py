@@ -110,16 +110,22 @@ class Mel(nn.Module):
         for bands, bins in self._groups:
             torch.mm(self.bank[bands, bins], magnitude[:, bins].T, out=out[bands])
 
-    def inverse(self, mel: Tensor, updates: int = 10) -> Tensor:
+    def smooth(self, mel: Tensor) -> Tensor:
+        """Each band's mean magnitude, interpolated over frequency in the log: (..., M, T) -> (..., F, T), positive."""
+        means = mel.transpose(-1, -2) / self.bank.sum(1)  # (..., T, M)
+        return (means.clamp_min(_TINY).log() @ self.interpolation).exp().transpose(-1, -2)
+
+    def inverse(self, mel: Tensor, updates: int = 10, start: Tensor | None = None) -> Tensor:
         """A magnitude that has these mel bands.
 
-        The start: each band's mean magnitude, interpolated over frequency in the log. Then multiplicative updates, each
-        of which lowers the Kullback-Leibler divergence between the given bands and the magnitude's (Lee and Seung
-        2001), and keeps it positive. Bins outside of every band become zero.
+        Multiplicative updates, each of which lowers the Kullback-Leibler divergence between the given bands and the
+        magnitude's (Lee and Seung 2001), and keeps it positive. They change a band as a whole: the detail within it is
+        that of the start. Bins outside of every band become zero.
 
         Args:
             mel: (..., M, T), non-negative.
             updates: at least 1; 5 to 10 are enough.
+            start: (..., F, T), positive where there is sound; by default `smooth`.
 
         Returns:
             (..., F, T), non-negative; exactly zero in frames whose bands are zero. Differentiable.
@@ -130,7 +136,7 @@ class Mel(nn.Module):
         if updates < 1:
             raise ValueError(f"the inverse of the mel bands needs 1 update or more, not {updates}")
         target = mel.transpose(-1, -2)  # (..., T, M)
-        magnitude = ((target / self.bank.sum(1)).clamp_min(_TINY).log() @ self.interpolation).exp()  # (..., T, F)
+        magnitude = (self.smooth(mel) if start is None else start).transpose(-1, -2)  # (..., T, F)
         step = self.bank / self.bank.sum(0).clamp_min(_TINY)
         for _ in range(updates):
             magnitude = magnitude * ((target / (magnitude @ self.bank.T + _TINY)) @ step)
