@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -150,7 +150,7 @@ def synthesise(kinds: Sequence[str], count: int, seed: int, front_end: FrontEnd,
 
 
 def from_waves(
-    waves: Sequence[Tensor],
+    waves: Iterable[Tensor],
     kinds: Sequence[str],
     pitch: Sequence[float],
     sources: Sequence[str],
@@ -167,7 +167,7 @@ def from_waves(
     are measured on what is then in the window.
 
     Args:
-        waves: B waves, each (N_i,), at the front end's rate; from one sample on.
+        waves: B waves, each (N_i,), N_i >= 1, at the front end's rate; a generator's are held a few at a time.
         kinds: the B names of their kinds.
         pitch: B numbers in Hz; nan where it shall be estimated (`estimate_pitch`, some .2 s a wave).
         sources: B names of where they came from.
@@ -189,10 +189,11 @@ def from_waves(
     by_name = {kind.name: kind for kind in known}
     parts: list[Tensor] = []
     rows: list[tuple[int, float, float, float, float]] = []  # wave, pitch, duration, octaves to the centroid, loudness
-    bar = tqdm(total=len(waves), desc="clips", unit="", disable=not progress, leave=False)
-    for start in range(0, len(waves), _AT_ONCE):
-        these = range(start, min(start + _AT_ONCE, len(waves)))
-        windows = torch.stack([_in_window(waves[i], rate) for i in these])
+    queue = iter(waves)
+    bar = tqdm(total=len(kinds), desc="clips", unit="", disable=not progress, leave=False)
+    for start in range(0, len(kinds), _AT_ONCE):
+        these = range(start, min(start + _AT_ONCE, len(kinds)))
+        windows = torch.stack([_in_window(next(queue), rate) for _ in these])
         windows *= _gain(windows, rate)[:, None]
         found = measures.measure(windows, rate)
         kept = []
@@ -210,7 +211,7 @@ def from_waves(
         parts.append(front_end(windows[kept]).half() if kept else torch.empty(0))
     bar.close()
     if not rows:
-        raise InputError(f"none of {len(waves)} sounds has a pitch: give it in a manifest, or other recordings")
+        raise InputError(f"none of {len(kinds)} sounds has a pitch: give it in a manifest, or other recordings")
     index, hertz_, duration_, octaves_, loudness = np.array(rows).T
     names = np.array(kinds, dtype=object)[index.astype(int)]
     for name in sorted(set(names) - set(by_name)):

@@ -1,0 +1,198 @@
+"""Notes of recorded instruments, from any General MIDI sound font: as many as one likes, with exact labels.
+
+FluidR3 (Frank Wen and others; MIT licence) is a font that may be trained on and shipped; Debian and Ubuntu have its
+mono version as the package `fluidr3mono-gm-soundfont`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tootlearn import measures, rng
+from tootlearn.audio import InputError, write_whole
+from tootlearn.controls import LOUDNESS_RANGE, Kind, hz_to_midi, midi_to_hz
+from tootlearn.data.clips import Clips, from_waves
+from tootlearn.data.recipes import KINDS
+from tootlearn.data.sound_font import PROGRAMS, find_font, open_font, play, program_of, render, renderer
+from tootlearn.data.synthesis import PEAK
+from tootlearn.front_end import FrontEnd
+
+__all__ = ["Note", "cache_folder", "clips", "find_font", "notes", "render"]
+
+_RANGE, _DURATION, _VELOCITY = (40.0, 76.0), (0.12, 1.8), (24, 127)  # MIDI and s, for kinds without a recipe
+_NOTE = 1  # stream of random numbers
+_IN_A_FILE = 256  # notes of one cache entry
+_FORMAT = 1  # of cache entries: another one makes all older ones miss
+
+
+@dataclass(frozen=True)
+class Note:
+    """One note to be played: a kind out of `PROGRAMS`, MIDI number (fractions are cents), velocity (1 to 127), how
+    long the key is held (s), and the loudness that it is brought to (dBFS)."""
+
+    kind: str
+    midi: float
+    velocity: int
+    duration: float
+    loudness: float
+
+
+def notes(
+    kinds: Sequence[str], count: int, seed: int, ranges: Mapping[str, tuple[float, float]] | None = None
+) -> list[Note]:
+    """What is to be played: the kinds in turn, everything else drawn.
+
+    Pitch is even over the semitones (and between them), duration in its logarithm, velocity from 24 to 127, loudness
+    over `controls.LOUDNESS_RANGE`: it is not the velocity's, which changes the timbre.
+
+    Args:
+        kinds: names out of `PROGRAMS`.
+        count: how many notes.
+        seed: of the set; note i is the same whatever ``count``.
+        ranges: lowest and highest MIDI number of a kind; without it, those of its recipe, or else 40 to 76.
+    """
+    drawn = []
+    for i in range(count):
+        kind = kinds[i % len(kinds)]
+        program_of(kind)
+        recipe = KINDS.get(kind)
+        natural = (*hz_to_midi(np.array(recipe.pitch)),) if recipe else _RANGE
+        low, high = (ranges or {}).get(kind, natural)
+        short, long = recipe.duration if recipe else _DURATION
+        u = rng.uniform(rng.child(seed, i), _NOTE, 4)
+        drawn.append(
+            Note(
+                kind,
+                midi=float(low + (high - low) * u[0]),
+                velocity=int(_VELOCITY[0] + (_VELOCITY[1] - _VELOCITY[0] + 1) * u[1]),
+                duration=float(short * (long / short) ** u[2]),
+                loudness=float(LOUDNESS_RANGE[0] + (LOUDNESS_RANGE[1] - LOUDNESS_RANGE[0]) * u[3]),
+            )
+        )
+    return drawn
+
+
+def clips(
+    font: str | os.PathLike[str],
+    kinds: Sequence[str],
+    count: int,
+    seed: int,
+    front_end: FrontEnd,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    cache_dir: Path | None = None,
+    known: Sequence[Kind] = tuple(KINDS.values()),
+    problems: list[str] | None = None,
+    progress: bool = False,
+) -> Clips:
+    """Natural notes of a sound font with exact pitch, everything else as measured.
+
+    What was rendered once is kept on disk, at 16 bits below full scale: some 25 MB for a thousand notes.
+
+    Args:
+        font: an .sf2 or .sf3 file.
+        kinds, count, seed, ranges: see `notes`.
+        front_end: makes the log-mels.
+        cache_dir: where rendered notes are kept; None: `cache_folder`. It can be deleted at any time.
+        known, problems, progress: see `clips.from_waves`. Sources are named font-kind-semitone.
+
+    Raises:
+        InputError: no renderer, or a font that cannot be read or lacks a program.
+    """
+    font = Path(font)
+    asked = notes(kinds, count, seed, ranges)
+    pitch = [midi_to_hz(note.midi) for note in asked]
+    sources = [f"{font.stem}-{note.kind}-{round(note.midi)}" for note in asked]
+    waves = _waves(font, asked, front_end.config.sample_rate, cache_dir)
+    return from_waves(waves, [note.kind for note in asked], pitch, sources, front_end, known, problems, progress)
+
+
+def cache_folder() -> Path:
+    """Where this system's users keep what can be made again."""
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local"))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library/Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "tootlearn" / "notes"
+
+
+def _waves(font: Path, asked: Sequence[Note], sample_rate: int, cache_dir: Path | None) -> Iterator[Tensor]:
+    """The notes at the loudness they ask for, or as near to it as full scale lets them; from the cache where it can."""
+    folder = cache_folder() if cache_dir is None else cache_dir
+    about = {"format": _FORMAT, "renderer": renderer(), "rate": sample_rate, "font": _digest(font)}
+    player = None
+    for start in range(0, len(asked), _IN_A_FILE):
+        block = asked[start : start + _IN_A_FILE]
+        request = json.dumps([about, [(PROGRAMS[n.kind], n.midi, n.velocity, n.duration) for n in block]])
+        path = folder / f"{hashlib.sha256(request.encode()).hexdigest()[:40]}.safetensors"
+        kept = _read(path, len(block))
+        if kept is None:
+            player = player or open_font(font, sample_rate)
+            played = (play(player, PROGRAMS[n.kind], n.midi, n.velocity, n.duration, sample_rate) for n in block)
+            kept = [_in_16_bits(wave) for wave in played]
+            _write(path, kept, must=cache_dir is not None)
+        for note, samples in zip(block, kept, strict=True):
+            wave = torch.from_numpy(samples / np.float32(32767))
+            gain = 10 ** ((note.loudness - float(measures.loudness(wave, sample_rate))) / 20)
+            yield wave * min(gain, PEAK)
+
+
+def _digest(font: Path) -> str:
+    try:
+        with open(font, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{font} cannot be read ({error.strerror}): give a sound font (.sf2 or .sf3)") from error
+
+
+def _in_16_bits(wave: Tensor) -> NDArray[np.int16]:
+    """The wave with its peak at full scale, as a file of the cache holds it; silence stays silence."""
+    samples = wave.numpy() / max(float(wave.abs().max()), 1e-9)
+    return np.round(32767 * samples).astype(np.int16)
+
+
+def _checksum(samples: NDArray[np.int16], lengths: NDArray[np.int64]) -> NDArray[np.uint8]:
+    digest = hashlib.sha256(samples.tobytes() + lengths.tobytes()).digest()
+    return np.frombuffer(digest, dtype=np.uint8)
+
+
+def _write(path: Path, waves: Sequence[NDArray[np.int16]], must: bool) -> None:
+    """Keep these waves; a default folder that cannot be written to is no reason to stop."""
+    from safetensors.numpy import save
+
+    lengths = np.array([len(wave) for wave in waves], dtype=np.int64)
+    samples = np.concatenate(waves)
+    content = save({"samples": samples, "lengths": lengths, "checksum": _checksum(samples, lengths)})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
+    except (OSError, InputError) as error:
+        if must:
+            raise InputError(f"{path.parent} cannot keep rendered notes ({error}): name another folder") from error
+
+
+def _read(path: Path, count: int) -> list[NDArray[np.int16]] | None:
+    """The waves of a cache entry; None where there is none or it is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        held = load(path.read_bytes())
+        samples, lengths = held["samples"], held["lengths"]
+        if len(lengths) != count or not np.array_equal(held["checksum"], _checksum(samples, lengths)):
+            return None
+    except (OSError, SafetensorError, KeyError):
+        return None
+    return np.split(samples, np.cumsum(lengths)[:-1])
