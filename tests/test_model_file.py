@@ -1,0 +1,345 @@
+"""The model file: what comes back is what was saved, and whatever else a file may hold is refused and never run."""
+
+import json
+import os
+import pickle
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from tootlearn import model_file
+from tootlearn.audio import InputError
+from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig, TootModel
+from tootlearn.controls import Controls
+from tootlearn.data.recipes import KINDS
+from tootlearn.decoder import Condition
+from tootlearn.front_end import FrontEndConfig
+from tootlearn.normalization import Normalizer
+
+FRONT_END = FrontEndConfig(hop=512, mels=16)
+GENERATOR = GeneratorConfig(residual=2, width=8, blocks=1, encoder_widths=(8, 8))
+AUTOENCODER = AutoencoderConfig(latent=4, encoder_widths=(8, 8), decoder_start=8, decoder_widths=(8, 8))
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def built(generator=GENERATOR, autoencoder=AUTOENCODER) -> TootModel:
+    """A model in which every number differs from what a new one has."""
+    normalizer = Normalizer(-6 + noise(16, 1), 1 + noise(16, 1, seed=1).abs())
+    model = TootModel(FRONT_END, normalizer, list(KINDS.values())[:2], generator, autoencoder)
+    with torch.no_grad():
+        for i, (name, tensor) in enumerate(model.state_dict().items()):
+            if tensor.is_floating_point() and not name.startswith("normalizer"):
+                tensor.copy_(0.1 * noise(*tensor.shape, seed=i).abs() + 0.1)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "m.safetensors"
+    model_file.save(path, built(), {"seed": 3, "data": "toots of horns"})
+    return path
+
+
+def contents(path):
+    """Tensors and description of a model file, by safetensors alone."""
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return tensors, json.loads(file.metadata()["tootlearn"])
+
+
+def condition() -> Condition:
+    columns = [torch.tensor([v]).double().numpy() for v in (300.0, 0.5, 0.5, -12.0)]
+    return Condition.of(Controls(torch.tensor([1]).numpy(), *columns))
+
+
+# There and back
+
+
+@pytest.mark.parametrize(
+    ("generator", "autoencoder"), [(GENERATOR, AUTOENCODER), (GENERATOR, None), (None, AUTOENCODER)]
+)
+def test_a_model_comes_back_to_the_bit(tmp_path, generator, autoencoder):
+    model = built(generator, autoencoder)
+    model_file.save(tmp_path / "m", model, {"seed": 3, "note": "ä"})
+    loaded, description = model_file.load(tmp_path / "m", FRONT_END)
+    ours, theirs = model.state_dict(), loaded.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) and ours[name].dtype == theirs[name].dtype for name in ours)
+    assert not loaded.training and loaded.front_end.config == FRONT_END and loaded.kinds == model.kinds
+    assert description["provenance"] == {"seed": 3, "note": "ä"}
+    with torch.no_grad():
+        if generator:
+            assert loaded.generator.config == generator
+            drawn = (m.generator.decode(condition(), noise(1, 2)).log_mel for m in (model, loaded))
+            assert torch.equal(*drawn)
+        if autoencoder:
+            assert loaded.autoencoder.config == autoencoder
+            assert torch.equal(*(m.autoencoder(noise(1, 16, 88)) for m in (model, loaded)))
+
+
+def test_halved_weights_are_rounded_and_statistics_are_not(tmp_path):
+    model = built()
+    model_file.save(tmp_path / "m", model, {}, half=True)
+    stored, _ = contents(tmp_path / "m")
+    loaded = model_file.load(tmp_path / "m")[0].state_dict()
+    for name, tensor in model.state_dict().items():
+        exact = name.startswith(("normalizer.", "generator.prior")) or not tensor.is_floating_point()
+        assert stored[name].dtype == (tensor.dtype if exact else torch.float16), name
+        assert loaded[name].dtype == tensor.dtype, name
+        assert torch.equal(loaded[name], tensor if exact else tensor.half().float()), name
+    model_file.save(tmp_path / "whole", model, {})
+    assert (tmp_path / "m").stat().st_size < 0.75 * (tmp_path / "whole").stat().st_size
+
+
+def test_a_file_is_as_the_format_says(saved):
+    tensors, description = contents(saved)
+    assert description.keys() == {"schema", "front_end", "normalizer", "model", "controls", "provenance"}
+    assert description["schema"] == 1 and description["front_end"] == asdict(FRONT_END)
+    assert set(description["normalizer"].values()) <= tensors.keys()
+    assert description["model"].keys() == {"generator", "autoencoder"}
+    assert [kind["name"] for kind in description["controls"]["kinds"]] == list(KINDS)[:2]
+    assert description["controls"]["loudness"] == [-36, -6]
+    assert model_file.describe(saved) == description
+
+
+def test_loading_does_not_touch_the_random_numbers_of_the_caller(saved):
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    model_file.load(saved)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_disk_that_is_full_leaves_the_file_that_was_there(tmp_path, monkeypatch):
+    (tmp_path / "m").write_bytes(b"before")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(InputError, match="No space left"):
+            model_file.save(tmp_path / "m", built(), {})
+    assert (tmp_path / "m").read_bytes() == b"before" and len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(InputError, match="could not be written"):
+        model_file.save(tmp_path / "none" / "m", built(), {})
+
+
+# What is no model file
+
+
+def refused(path, message: str, **options) -> None:
+    """The file is refused with its name and this reason."""
+    with pytest.raises(InputError, match=message) as error:
+        model_file.load(path, **options)
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_file_and_a_directory_are_named(tmp_path):
+    refused(tmp_path / "none", "there is no model file")
+    refused(tmp_path, "is a directory")
+    with pytest.raises(InputError, match="there is no model file"):
+        model_file.describe(tmp_path / "none")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/null"), reason="no devices in the file system")
+def test_a_device_is_named():
+    refused("/dev/null", "is a device, not a model file")
+
+
+def test_a_truncated_file_is_called_so_at_any_length(saved, tmp_path):
+    content = saved.read_bytes()
+    header = 8 + int.from_bytes(content[:8], "little")
+    cut = tmp_path / "cut"
+    for length in {0, 1, 7, 8, 9, 100, header - 1, header, header + 1, len(content) // 2, len(content) - 1}:
+        cut.write_bytes(content[:length])
+        refused(cut, "no whole .safetensors file: truncated")
+    cut.write_bytes(content + b"\0")
+    refused(cut, "no whole .safetensors file")
+
+
+def test_a_damaged_header_is_never_more_than_an_error(saved, tmp_path):
+    content, path = bytearray(saved.read_bytes()), tmp_path / "m"
+    header = int.from_bytes(content[:8], "little")
+    for position in [*range(12), *range(12, header, header // 60)]:
+        for value in (0, 0xFF, ord('"')):
+            changed = content.copy()
+            changed[position] = value
+            path.write_bytes(changed)
+            try:
+                model_file.load(path)
+            except InputError as error:
+                assert str(path) in str(error)
+
+
+def test_a_header_whose_length_begins_like_a_pickle_is_no_pickle(tmp_path):
+    """80 02 are the first bytes of a pickle, and of the length 640."""
+    for padding in range(700):
+        save_file({"x": torch.zeros(1)}, tmp_path / "m", metadata={"y": "z" * padding})
+        if (tmp_path / "m").read_bytes()[:2] == b"\x80\x02":
+            break
+    else:
+        pytest.fail("no padding gave that length")
+    refused(tmp_path / "m", "not of tootlearn")
+
+
+def test_weights_of_something_else_are_refused(tmp_path):
+    save_file({"layer.weight": torch.zeros(3)}, tmp_path / "m")
+    refused(tmp_path / "m", "holds weights, but not of tootlearn")
+    (tmp_path / "m").write_text("RIFF, so to say")
+    refused(tmp_path / "m", "no whole .safetensors file")
+
+
+class Bomb:
+    """What runs code when it is read as a pickle."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 3, 4, 5, "zip", "legacy"])
+def test_no_pickle_is_ever_run(tmp_path, protocol):
+    path, side_effect = tmp_path / "m.safetensors", tmp_path / "exploded"
+    if isinstance(protocol, int):
+        path.write_bytes(pickle.dumps(Bomb(side_effect), protocol))
+    else:
+        torch.save(
+            {"w": torch.zeros(3), "x": Bomb(side_effect)}, path, _use_new_zipfile_serialization=protocol == "zip"
+        )
+    message = "is a pickle, which can run any code" if protocol != 0 else "something else"  # 0 is text
+    refused(path, message)
+    with pytest.raises(InputError, match=message):
+        model_file.describe(path)
+    assert not side_effect.exists()
+    if isinstance(protocol, int):
+        pickle.loads(path.read_bytes())  # the bomb is a live one
+        assert side_effect.exists()
+
+
+# Files that contradict themselves
+
+
+def forged(saved, path, change, tensors=None):
+    """A copy of a model file with another description or other tensors."""
+    own, description = contents(saved)
+    described = change(description) if change else description
+    kept = {name: t for name, t in (own | (tensors or {})).items() if t is not None}
+    text = described if isinstance(described, str) else json.dumps(described)
+    save_file(kept, path, metadata={"tootlearn": text})
+    return path
+
+
+def at(*keys, value):
+    """A change of a description: the entry under these keys; ... removes it."""
+
+    def change(description):
+        inner = description
+        for key in keys[:-1]:
+            inner = inner[key]
+        if value is ...:
+            del inner[keys[-1]]
+        else:
+            inner[keys[-1]] = value
+        return description
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (at("schema", value=2), "schema 2; this version of tootlearn knows 1: install a newer one"),
+        (at("schema", value="old"), "schema 'old'"),
+        (at("schema", value=...), "damaged .*no 'schema'"),
+        (lambda d: json.dumps(d)[:-5], "damaged"),
+        (lambda d: "3", "damaged"),
+        (lambda d: "[]", "damaged"),
+        (lambda d: "null", "damaged"),
+        (at("front_end", value=...), "damaged .*no 'front_end'"),
+        (at("front_end", value=[1]), "damaged"),
+        (at("front_end", "hop", value=...), "FrontEndConfig: without hop"),
+        (at("front_end", "window", value="hann"), "FrontEndConfig: unknown window"),
+        (at("front_end", "hop", value=300), "hop must divide n_fft"),
+        (at("front_end", "mels", value="many"), "damaged"),
+        (at("model", value=...), "no 'model'"),
+        (at("model", value=3), "damaged"),
+        (at("model", "generator", value=...), "no 'generator'"),
+        (at("model", "generator", value=[1]), "damaged"),
+        (at("model", "generator", "attention", value=True), "GeneratorConfig: unknown attention"),
+        (at("model", "generator", "conditioning", value="add"), "film"),
+        (at("model", "autoencoder", "latent", value=-1), "1 or more"),
+        (at("model", "autoencoder", "latent", value=4.5), "damaged"),
+        (at("model", "autoencoder", "latent", value=10**15), "damaged"),
+        (at("model", "autoencoder", "encoder_widths", value=8), "damaged"),
+        (at("controls", value=...), "no 'controls'"),
+        (at("controls", "kinds", value=[]), "damaged"),
+        (at("controls", "kinds", value=["trumpet"]), "damaged"),
+        (at("controls", "kinds", 0, "pitch", value=[400, 300]), "pitch needs a positive range"),
+        (at("controls", "kinds", 0, "colour", value="red"), "colour"),
+        (at("normalizer", value=...), "no 'normalizer'"),
+        (at("normalizer", "mean", value="nowhere"), "no 'nowhere'"),
+    ],
+)
+def test_a_description_that_makes_no_sense_is_named(saved, tmp_path, change, message):
+    refused(forged(saved, tmp_path / "m", change), message)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ({"generator.prior_mean": None}, "1 tensors are missing, the first is generator.prior_mean"),
+        ({"autoencoder.decoder.out.weight": None, "generator.decoder.out.bias": None}, "2 tensors are missing"),
+        ({"normalizer.mean": None}, "no 'normalizer.mean'"),
+        ({"generator.prior_mean": torch.zeros(2, 3)}, r"prior_mean has shape \(2, 3\) where .* need \(2, 2\)"),
+        ({"normalizer.std": torch.zeros(16, 1)}, "finite and positive"),
+        ({"normalizer.std": torch.ones(8, 1)}, "damaged"),
+        ({"normalizer.mean": torch.full((16, 1), torch.nan)}, "finite"),
+    ],
+)
+def test_tensors_that_are_missing_or_wrong_are_named(saved, tmp_path, tensors, message):
+    refused(forged(saved, tmp_path / "m", None, tensors), message)
+
+
+# Another front end
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "shown"),
+    [("floor", 1e-4, "floor 1e-05, not 0.0001"), ("hop", 256, "hop 512, not 256"), ("mels", 24, "mels 16, not 24")],
+)
+def test_features_of_another_front_end_are_refused_by_what_differs(saved, field, value, shown):
+    refused(saved, f"another front end .{shown}.: make", front_end=replace(FRONT_END, **{field: value}))
+
+
+def test_a_description_of_another_front_end_than_the_weights_is_refused(saved, tmp_path):
+    refused(
+        forged(saved, tmp_path / "mels", at("front_end", "mels", value=24)),
+        "belong to another front end: its description says 24 mel bands, its statistics have 16",
+    )
+    refused(forged(saved, tmp_path / "hop", at("front_end", "hop", value=256)), "where this front end and model need")
+    both = {"normalizer.mean": torch.zeros(24, 1), "normalizer.std": torch.ones(24, 1)}
+    forged(saved, tmp_path / "both", at("front_end", "mels", value=24), both)
+    refused(tmp_path / "both", "where this front end and model need")
+
+
+# Devices
+
+
+def test_a_device_is_found_or_named():
+    assert model_file.to_device("cpu") == torch.device("cpu")
+    assert model_file.to_device("auto").type in ("cpu", "cuda", "mps")
+    for name in ("toaster", "meta"):
+        with pytest.raises(InputError, match=f"'{name}'"):
+            model_file.to_device(name)
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match="'cuda' is not to be had here .* try cpu"):
+            model_file.to_device("cuda")

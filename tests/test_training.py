@@ -1,0 +1,387 @@
+"""Training on a handful of toots with a small front end: what is learned, and that an interruption leaves no trace."""
+
+import json
+import math
+import os
+import signal
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from tootlearn import checkpoint, losses, model_file, training
+from tootlearn.audio import InputError
+from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
+from tootlearn.data.clips import synthesise
+from tootlearn.front_end import FrontEnd, FrontEndConfig
+from tootlearn.training import TrainConfig, train
+
+# With all that has a state: batch statistics, noise in the latent, a prior.
+CONFIG = TrainConfig(
+    generator=GeneratorConfig(residual=2, width=8, blocks=1, encoder_widths=(8, 8)),
+    autoencoder=AutoencoderConfig(latent=4, encoder_widths=(8, 8), decoder_start=8, decoder_widths=(8, 8)),
+    front_end=FrontEndConfig(hop=512, mels=16),
+    kinds=("trumpet", "car_horn"),
+    clips=40,
+    steps=12,
+    batch=8,
+    warmup=3,
+    check_every=5,
+)
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return synthesise(CONFIG.kinds, CONFIG.clips, CONFIG.seed, FrontEnd(CONFIG.front_end), progress=False)
+
+
+def run(config, clips, out, **options):
+    return train(config, clips, out, progress=False, **options)
+
+
+@pytest.fixture(scope="module")
+def whole_run(clips, tmp_path_factory):
+    """The folder of a run that nothing interrupts."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    run(CONFIG, clips, out)
+    return out
+
+
+def log(out):
+    return [json.loads(line) for line in (out / "log.jsonl").read_text("utf8").splitlines()]
+
+
+def assert_same_run(out, whole):
+    """Weights, statistics, prior, the optimiser's moments and the log are those of the other run, to the bit."""
+    for name in ("model.safetensors", "checkpoint.safetensors"):
+        ours, theirs = load_file(out / name), load_file(whole / name)
+        assert ours.keys() == theirs.keys()
+        assert [key for key in ours if not torch.equal(ours[key], theirs[key])] == []
+    assert log(out) == log(whole)
+
+
+# What is learned
+
+
+def test_the_losses_fall_on_the_clips_and_on_those_held_out(clips, tmp_path):
+    config = replace(CONFIG, steps=80, learning_rate=1e-2, check_every=10, divergence=1e-3)
+    model = run(config, clips, tmp_path / "run")
+    rows = log(tmp_path / "run")
+    assert [row["step"] for row in rows] == list(range(10, 81, 10))
+    for name in ("generation", "reconstruction"):
+        assert rows[-1][name] < 0.6 * rows[0][name], name
+        assert rows[-1]["held_out"][name] < 0.8 * rows[0]["held_out"][name], name
+    assert rows[-1]["convergence"] < rows[0]["convergence"] and rows[-1]["divergence"] >= 0
+    learn, held_out = clips.split()
+    final = model_file.describe(tmp_path / "run" / "model.safetensors")["provenance"]["held_out"]
+    assert final == rows[-1]["held_out"]
+    assert training.evaluate(model, held_out, config) == pytest.approx(final, rel=0.01)  # it is stored in 16 bits
+    assert model.generator.prior_mean.any()  # fitted at the end
+    residual = model.generator.encode(*_seen(learn, config))[0]
+    for kind in range(2):
+        own = residual[torch.from_numpy(learn.controls.kind == kind)]
+        torch.testing.assert_close(model.generator.prior_mean[kind], own.mean(0), atol=0.02, rtol=0.05)
+
+
+def _seen(clips, config):
+    everything = training.Batch.of(clips, config, torch.device("cpu"))
+    return everything.log_mel.float(), everything.controls
+
+
+@pytest.mark.parametrize("part", ["generator", "autoencoder"])
+def test_each_part_can_be_trained_alone(clips, tmp_path, part):
+    other = {"generator": "autoencoder", "autoencoder": "generator"}[part]
+    model = run(replace(CONFIG, steps=2, **{other: None}), clips, tmp_path / "run")
+    assert getattr(model, part) is not None and getattr(model, other) is None
+    name = {"generator": "generation", "autoencoder": "reconstruction"}[part]
+    assert log(tmp_path / "run")[-1]["held_out"].keys() == {name}
+
+
+def test_statistics_come_from_the_training_clips_alone(clips):
+    learn, held_out = clips.split()
+    assert len(learn) and len(held_out)
+    model = training.build(CONFIG, learn)
+    x = model.normalizer(learn.log_mel.float())
+    weight = training.Batch.of(learn, CONFIG, torch.device("cpu")).weight
+    mean = (x * weight[:, None]).sum((0, 2)) / weight.sum()
+    torch.testing.assert_close(mean, torch.zeros(16), atol=1e-3, rtol=0)
+    assert not torch.allclose(training.build(CONFIG, held_out).normalizer.mean, model.normalizer.mean)
+
+
+def test_a_batch_has_the_weights_and_controls_of_its_clips(clips):
+    everything = training.Batch.of(clips, CONFIG, torch.device("cpu"))
+    batch = everything[torch.tensor([7, 3])]
+    assert batch.log_mel.dtype == torch.float32 and torch.equal(batch.log_mel[0], clips.log_mel[7].float())
+    assert batch.controls.kind.tolist() == clips.controls.kind[[7, 3]].tolist()
+    np.testing.assert_allclose(batch.controls.octave.exp2(), clips.controls.pitch[[7, 3]], rtol=1e-5)
+    duration = torch.tensor(clips.controls.duration, dtype=torch.float32)
+    assert torch.equal(batch.weight, losses.frame_weights(duration, 88, 512, 22050)[[7, 3]])
+
+
+def test_evaluation_is_the_squared_error_and_leaves_the_model_alone(clips):
+    held_out = clips.split()[1]
+    model = training.build(CONFIG, held_out).train()
+    before = {name: t.clone() for name, t in model.state_dict().items()}
+    found = training.evaluate(model, held_out, CONFIG)
+    assert model.training and all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
+    model.eval()
+    log_mel, controls = _seen(held_out, CONFIG)
+    weight = training.Batch.of(held_out, CONFIG, torch.device("cpu")).weight.numpy()[:, None]
+    with torch.no_grad():
+        x = model.normalizer(log_mel)
+        drawn = model.generator.decode(controls, model.generator.encode(log_mel, controls)[0]).log_mel
+        expected = {
+            "generation": np.mean(((model.normalizer(drawn) - x) ** 2).numpy() * weight),
+            "reconstruction": np.mean(((model.autoencoder(x) - x) ** 2).numpy() * weight),
+        }
+    assert found == pytest.approx(expected, abs=2e-5)
+
+
+# Steps
+
+
+@given(count=st.integers(1, 40), batch=st.integers(1, 50), seed=st.integers(0, 9))
+def test_every_clip_comes_once_in_each_epoch(count, batch, seed):
+    config = replace(CONFIG, batch=batch, seed=seed)
+    steps = -(-3 * count // batch)
+    rows = torch.cat([training.batch_rows(config, step, count) for step in range(steps)])[: 3 * count]
+    assert (rows.view(3, count).sort(1).values == torch.arange(count)).all()
+
+
+def test_batches_are_shuffled_anew_in_each_epoch_and_a_function_of_seed_and_step_alone():
+    config = replace(CONFIG, batch=32)
+    first, second = training.batch_rows(config, 0, 32), training.batch_rows(config, 1, 32)
+    assert not torch.equal(first, second) and not torch.equal(first, torch.arange(32))
+    torch.manual_seed(3)
+    assert torch.equal(training.batch_rows(config, 1, 32), second)
+    assert not torch.equal(training.batch_rows(replace(config, seed=1), 1, 32), second)
+
+
+def test_the_learning_rate_rises_linearly_and_falls_by_a_cosine():
+    config = replace(CONFIG, steps=1000, warmup=100, learning_rate=2.0)
+    rate = [training.learning_rate(config, step) for step in range(1000)]
+    assert rate[0] == pytest.approx(2 / 100) and rate[49] == pytest.approx(1.0, rel=0.01)
+    assert max(rate) == pytest.approx(2.0, rel=0.03) and abs(int(np.argmax(rate)) - 99) <= 1
+    for step in (200, 500, 750):
+        assert rate[step] == pytest.approx(1 + math.cos(math.pi * step / 1000))
+    assert 0 < rate[-1] < 1e-4 and (np.diff(rate[100:]) < 0).all()
+    assert training.learning_rate(replace(CONFIG, steps=1, warmup=1), 0) == CONFIG.learning_rate
+
+
+def test_the_divergence_weighs_200_times_as_much_at_the_start_and_its_own_weight_from_the_middle_on():
+    config = replace(CONFIG, steps=100, divergence=0.5, convergence=0.25)
+    terms = {"divergence": torch.tensor(2.0)}
+    assert [float(training.total(terms, config, step)) for step in (0, 50, 99)] == pytest.approx([200, 1, 1])
+    assert 1 < float(training.total(terms, config, 25)) < 200
+    terms = {name: torch.tensor(value) for name, value in (("generation", 3.0), ("convergence", 4.0))}
+    assert float(training.total(terms | {"reconstruction": torch.tensor(5.0)}, config, 0)) == pytest.approx(9)
+
+
+def test_the_noise_of_a_step_is_a_function_of_the_step(clips):
+    model = training.build(CONFIG, clips).eval()
+    batch = training.Batch.of(clips, CONFIG, torch.device("cpu"))[torch.arange(4)]
+    with torch.no_grad():
+        first, again, next_ = (training.model_losses(model, batch, CONFIG, step) for step in (3, 3, 4))
+    assert first == again
+    assert first["generation"] != next_["generation"] and first["reconstruction"] == next_["reconstruction"]
+
+
+def test_initial_weights_depend_on_the_seed_alone(clips):
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    models = [training.build(replace(CONFIG, seed=seed), clips) for seed in (0, 0, 1)]
+    assert torch.equal(torch.rand(3), expected)  # the caller's random numbers are not touched
+    a, b, c = (torch.cat([p.flatten() for p in model.parameters()]) for model in models)
+    assert torch.equal(a, b) and not torch.equal(a, c)
+
+
+def test_the_gradient_is_cut_to_the_norm_that_is_asked_for(clips, tmp_path, monkeypatch):
+    norms = []
+    step = torch.optim.AdamW.step
+
+    def measure(optimizer):
+        grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        norms.append(float(torch.stack([g.norm() for g in grads]).norm()))
+        return step(optimizer)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", measure)
+    run(replace(CONFIG, steps=3, clip=0.125), clips, tmp_path / "run")
+    assert norms == pytest.approx([0.125] * 3, rel=1e-3)
+
+
+# Interruptions
+
+
+def test_two_runs_are_the_same_to_the_bit(clips, whole_run, tmp_path):
+    torch.manual_seed(123)
+    run(CONFIG, clips, tmp_path / "run")
+    assert_same_run(tmp_path / "run", whole_run)
+
+
+def interrupt(monkeypatch, owner, name, call, stop):
+    """Call ``stop`` after the ``call``-th call of ``owner.name`` has done its work."""
+    original, calls = getattr(owner, name), []
+
+    def wrapped(*arguments, **options):
+        result = original(*arguments, **options)
+        calls.append(name)
+        if len(calls) == call:
+            stop()
+        return result
+
+    monkeypatch.setattr(owner, name, wrapped)
+
+
+def ctrl_c():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "call", "done"),
+    [
+        (training, "model_losses", 1, 0),  # in the first step: the batch statistics have moved
+        (training, "model_losses", 8, 7),
+        (torch.nn.utils, "clip_grad_norm_", 8, 7),
+        (torch.optim.AdamW, "step", 8, 7),  # the weights have moved, the count of steps has not
+        (training, "evaluate", 1, 4),  # after step 5, before its row in the log
+        (checkpoint, "save", 1, 4),
+    ],
+)
+def test_a_run_interrupted_anywhere_in_a_step_goes_on_as_if_nothing_had_happened(
+    clips, whole_run, tmp_path, monkeypatch, owner, name, call, done
+):
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        interrupt(patch, owner, name, call, ctrl_c)
+        with pytest.raises(training.Stopped, match=f"after step {done} of 12.*--resume"):
+            run(CONFIG, clips, out)
+    assert (out / "checkpoint.safetensors").exists() and not (out / "model.safetensors").exists()
+    run(CONFIG, clips, out, resume=True)
+    assert_same_run(out, whole_run)
+
+
+def test_ctrl_c_stops_a_run_and_it_can_be_stopped_twice(clips, whole_run, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    for resume in (False, True):
+        with monkeypatch.context() as patch:
+            interrupt(patch, training, "model_losses", 4, lambda: signal.raise_signal(signal.SIGINT))
+            with pytest.raises(training.Stopped):
+                run(CONFIG, clips, out, resume=resume)
+    run(CONFIG, clips, out, resume=True)
+    assert_same_run(out, whole_run)
+
+
+def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(clips, whole_run, tmp_path, monkeypatch):
+    def kill():
+        raise MemoryError
+
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        interrupt(patch, training, "model_losses", 8, kill)
+        with pytest.raises(MemoryError):
+            run(CONFIG, clips, out)
+    run(CONFIG, clips, out, resume=True)
+    assert_same_run(out, whole_run)
+
+
+def test_a_disk_that_fills_up_leaves_the_last_checkpoint_to_go_on_from(clips, whole_run, tmp_path, monkeypatch):
+    def full():
+        raise OSError(28, "No space left on device")
+
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        interrupt(patch, os, "fsync", 2, full)
+        with pytest.raises(InputError, match="No space left on device"):
+            run(CONFIG, clips, out)
+    assert sorted(path.name for path in out.iterdir()) == ["checkpoint.safetensors", "log.jsonl"]
+    assert [row["step"] for row in log(out)] == [5]
+    run(CONFIG, clips, out, resume=True)
+    assert_same_run(out, whole_run)
+
+
+def test_a_finished_run_that_is_resumed_is_left_as_it_is(clips, whole_run, tmp_path):
+    out = tmp_path / "run"
+    run(CONFIG, clips, out)
+    run(CONFIG, clips, out, resume=True)
+    assert_same_run(out, whole_run)
+
+
+@pytest.mark.parametrize("name", ["checkpoint.safetensors", "model.safetensors", "log.jsonl"])
+def test_a_folder_that_holds_a_run_is_never_overwritten(clips, tmp_path, name):
+    (tmp_path / name).write_bytes(b"precious")
+    with pytest.raises(InputError, match="holds a run already: give --resume"):
+        run(CONFIG, clips, tmp_path)
+    assert (tmp_path / name).read_bytes() == b"precious" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_there_is_nothing_to_resume_in_an_empty_folder(clips, tmp_path):
+    with pytest.raises(InputError, match="no checkpoint .* train without --resume"):
+        run(CONFIG, clips, tmp_path, resume=True)
+
+
+def test_resuming_with_another_config_names_the_fields_and_changes_nothing(clips, whole_run):
+    before = {path: path.read_bytes() for path in whole_run.iterdir()}
+    other = replace(CONFIG, steps=20, generator=replace(CONFIG.generator, conditioning="concat"))
+    with pytest.raises(InputError, match=r"another config \(generator, steps\)"):
+        run(other, clips, whole_run, resume=True)
+    assert {path: path.read_bytes() for path in whole_run.iterdir()} == before
+
+
+def test_a_model_file_says_what_it_was_trained_on(whole_run):
+    provenance = model_file.describe(whole_run / "model.safetensors")["provenance"]
+    assert provenance["steps"] == 12 and provenance["seed"] == 0 and "trumpet" in provenance["data"]
+    assert provenance["config"] == json.loads(json.dumps(asdict(CONFIG)))
+    assert provenance["versions"].keys() >= {"tootlearn", "torch", "python"}
+
+
+# Bad input
+
+
+def test_clips_that_do_not_go_with_the_config_are_refused_before_a_folder_is_made(clips, tmp_path):
+    out = tmp_path / "run"
+    for change, message in (
+        ({"front_end": FrontEndConfig(hop=512, mels=24)}, r"makes \(24, 88\) .* the clips have \(16, 88\)"),
+        ({"front_end": FrontEndConfig(hop=256, mels=16)}, r"makes \(16, 176\)"),
+        ({"kinds": ("car_horn", "trumpet")}, "asks for car_horn, trumpet, but the clips are of trumpet, car_horn"),
+    ):
+        with pytest.raises(InputError, match=message):
+            run(replace(CONFIG, **change), clips, out)
+    with pytest.raises(InputError, match="1 clips are too few"):
+        run(CONFIG, clips[:1], out)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "allowed"),
+    [
+        ({"generator": None, "autoencoder": None}, "a generator, an autoencoder or both"),
+        ({"kinds": ()}, "one name or more"),
+        ({"clips": 0}, "clips is 1 or more, not 0"),
+        ({"steps": 0}, "steps is 1 or more, not 0"),
+        ({"batch": -1}, "batch is 1 or more, not -1"),
+        ({"warmup": 0}, "warmup is 1 or more, not 0"),
+        ({"check_every": 0}, "check_every is 1 or more, not 0"),
+        ({"learning_rate": 0.0}, "learning_rate is a positive number, not 0.0"),
+        ({"learning_rate": math.nan}, "learning_rate is a positive number, not nan"),
+        ({"clip": math.inf}, "clip is a positive number, not inf"),
+        ({"weight_decay": -1.0}, "weight_decay is 0 or more, not -1.0"),
+        ({"divergence": math.nan}, "divergence is 0 or more, not nan"),
+        ({"seed": -1}, "seed is 0 to 9007199254740991, not -1"),
+    ],
+)
+def test_configs_that_cannot_be_are_refused_with_what_can(wrong, allowed):
+    with pytest.raises(InputError, match=allowed):
+        replace(CONFIG, **wrong)
+
+
+def test_presets_can_be_changed_by_field_and_unknown_ones_are_named():
+    assert training.preset("baseline").autoencoder == AutoencoderConfig()
+    assert training.preset("baseline").generator is None
+    assert training.preset("default", steps=7) == replace(training.PRESETS["default"], steps=7)
+    with pytest.raises(InputError, match="unknown preset 'best': there are default, baseline"):
+        training.preset("best")
