@@ -69,15 +69,15 @@ class TootGenerator:
             InputError: if there is none, or the pitch cannot be read.
         """
         kinds = self.model.kinds
-        wanted = {"pitch": None if pitch is None else parse_pitch(pitch), "duration": duration}
-        for control, unit in (("pitch", " Hz"), ("duration", " s")):
-            value, ranges = wanted[control], [getattr(kind, control) for kind in kinds]
-            if value is not None:
-                check_range(control, value, min(low for low, _ in ranges), max(high for _, high in ranges), unit)
-                kinds = tuple(k for k in kinds if getattr(k, control)[0] <= value <= getattr(k, control)[1])
-        if not kinds:
-            asked = " and ".join(f"{control} {value:g}" for control, value in wanted.items() if value is not None)
-            raise InputError(f"no kind has {asked}: `tootlearn info` shows the ranges of each")
+        hz = None if pitch is None else parse_pitch(pitch)
+        for control, value, unit in (("pitch", hz, " Hz"), ("duration", duration, " s")):
+            if value is None:
+                continue
+            ranges = [getattr(kind, control) for kind in kinds]
+            check_range(control, value, min(low for low, _ in ranges), max(high for _, high in ranges), unit)
+            kinds = tuple(kind for kind, (low, high) in zip(kinds, ranges, strict=True) if low <= value <= high)
+            if not kinds:
+                raise InputError(f"no kind has a {control} of {value:g}{unit}: `tootlearn info` shows what they have")
         return tuple(kind.name for kind in kinds)
 
     def controls(
