@@ -35,6 +35,7 @@ class Kind:
         duration: shortest and longest duration, s.
         octaves: what brightness 0 and 1 mean: spectral centroid in octaves above the pitch.
         intervals: the notes that sound together, as multiples of the pitch; (1,) for a single note.
+        trill: rate at which it is interrupted (by a pea, say), Hz; 0 for none.
         steady: whether it has one steady f0, so that a pitch tracker applies.
     """
 
@@ -43,6 +44,7 @@ class Kind:
     duration: tuple[float, float]
     octaves: tuple[float, float]
     intervals: tuple[float, ...] = (1.0,)
+    trill: float = 0.0
     steady: bool = True
 
     def __post_init__(self) -> None:

@@ -146,6 +146,7 @@ class ConditionalDecoder(nn.Module):
     STRIDE = 4  # the inside works at a quarter of the frame rate
     NUMBERS = (0.7, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)  # harmonics at which the source's level is drawn
     intervals: Tensor
+    trill: Tensor
     time: Tensor
     centres: Tensor
     knots: Tensor
@@ -170,6 +171,7 @@ class ConditionalDecoder(nn.Module):
         for row, kind in zip(octaves, kinds, strict=True):
             row[: len(kind.intervals)] = torch.tensor(kind.intervals).log2()
         self.register_buffer("intervals", octaves, persistent=False)
+        self.register_buffer("trill", torch.tensor([kind.trill for kind in kinds]), persistent=False)
         seconds = (torch.arange(frames) * front_end.hop - ONSET_SAMPLES) / front_end.sample_rate
         self.register_buffer("time", seconds, persistent=False)
         centres = mel_frequencies(mels + 2, front_end.fmin, front_end.fmax)[1:-1].float().log2()
@@ -178,7 +180,7 @@ class ConditionalDecoder(nn.Module):
         self.kind = nn.Embedding(len(kinds), 32)
         self.condition = nn.Sequential(nn.Linear(32 + 4 + residual, 128), nn.SiLU(), nn.Linear(128, 128), nn.SiLU())
         self.levels = zeroed(nn.Linear(128, notes))
-        self.enter = nn.Conv1d(TIME_FEATURES * self.STRIDE + mels + 128, width, 3, padding=1)
+        self.enter = nn.Conv1d((TIME_FEATURES + 2) * self.STRIDE + mels + 128, width, 3, padding=1)
         modulation = 128 if conditioning == "film" else 0
         self.blocks = nn.ModuleList(ResidualBlock(width, modulation, 2 ** (i % 3)) for i in range(blocks))
         self.norm = nn.GroupNorm(8, width)
@@ -191,8 +193,10 @@ class ConditionalDecoder(nn.Module):
         ratios = ratios.clamp_min(0)
         steady = self.log_comb(controls.octave[:, None, None] + ratios[:, None], level)  # (B, 1, M)
 
-        time = time_features(self.time, controls.duration).unflatten(2, (-1, self.STRIDE))  # (B, 20, T / 4, 4)
-        time = time.transpose(2, 3).flatten(1, 2)  # (B, 80, T / 4)
+        turns = self.trill[controls.kind, None] * self.time.clamp_min(0)  # (B, T)
+        trill = torch.stack([torch.sin(2 * math.pi * turns), torch.cos(2 * math.pi * turns)], 1)
+        time = torch.cat([time_features(self.time, controls.duration), trill], 1)  # (B, 22, T)
+        time = time.unflatten(2, (-1, self.STRIDE)).transpose(2, 3).flatten(1, 2)  # (B, 88, T / 4)
         constant = torch.cat([steady[:, 0], condition], 1)[..., None].expand(-1, -1, time.shape[2])
         h = self.enter(torch.cat([time, constant], 1))  # (B, C, T / 4)
         for block in self.blocks:

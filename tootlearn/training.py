@@ -23,7 +23,9 @@ from tqdm import tqdm
 from tootlearn import __version__, checkpoint, losses, model_file, rng
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig, TootModel
-from tootlearn.data.clips import Clips
+from tootlearn.controls import ONSET_SAMPLES
+from tootlearn.data.clips import BEND_FRAMES, Clips
+from tootlearn.data.recipes import KINDS
 from tootlearn.decoder import Condition
 from tootlearn.front_end import WINDOW_SAMPLES, FrontEndConfig
 from tootlearn.normalization import Normalizer
@@ -51,6 +53,7 @@ class TrainConfig:
             and falls over the first half: what the controls can say is learned from the controls, and the residual
             gets the rest.
         convergence: weight of the spectral convergence of mel magnitudes.
+        bend: weight of the squared error of f0, in octaves, where it is known.
         seed: of data, initial weights, batches and noise.
         check_every: steps between looks at the held-out clips and checkpoints.
 
@@ -61,8 +64,8 @@ class TrainConfig:
     generator: GeneratorConfig | None = field(default_factory=GeneratorConfig)
     autoencoder: AutoencoderConfig | None = None
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
-    kinds: tuple[str, ...] = ("car_horn", "train_horn", "steam_whistle", "trumpet")
-    clips: int = 8000
+    kinds: tuple[str, ...] = tuple(KINDS)
+    clips: int = 9600
     steps: int = 3000
     batch: int = 64
     learning_rate: float = 1e-3
@@ -71,6 +74,7 @@ class TrainConfig:
     clip: float = 1.0
     divergence: float = 1e-4
     convergence: float = 0.2
+    bend: float = 10.0
     seed: int = 0
     check_every: int = 500
 
@@ -85,7 +89,7 @@ class TrainConfig:
         for name in ("learning_rate", "clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} is a positive number, not {getattr(self, name)}")
-        for name in ("weight_decay", "divergence", "convergence"):
+        for name in ("weight_decay", "divergence", "convergence", "bend"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} is 0 or more, not {getattr(self, name)}")
         if not 0 <= self.seed <= rng.MAX_SEED:
@@ -227,21 +231,28 @@ def build(config: TrainConfig, learn: Clips) -> TootModel:
 
 @dataclass(frozen=True)
 class Batch:
-    """Clips as a step takes them: log-mels (B, M, T), controls, weights of frames (B, T)."""
+    """Clips as a step takes them: log-mels (B, M, T), controls, weights of frames (B, T), bend of f0 (B, T / 4)."""
 
     log_mel: Tensor
     controls: Condition
     weight: Tensor
+    bend: Tensor  # octaves above the pitch while the toot lasts; nan after it, and where it is not known
 
     @classmethod
     def of(cls, clips: Clips, config: TrainConfig, device: torch.device) -> Batch:
         """All clips, on the device."""
-        return cls(clips.log_mel.to(device), Condition.of(clips.controls, device), _weights(clips, config).to(device))
+        bend = clips.known_bend()
+        seconds = config.front_end.hop / config.front_end.sample_rate
+        start = torch.arange(bend.shape[1]) * BEND_FRAMES * seconds - ONSET_SAMPLES / config.front_end.sample_rate
+        duration = torch.as_tensor(clips.controls.duration, dtype=torch.float32)
+        bend = bend.masked_fill((start < 0) | (start > duration[:, None]), torch.nan)
+        controls, weight = Condition.of(clips.controls, device), _weights(clips, config).to(device)
+        return cls(clips.log_mel.to(device), controls, weight, bend.to(device))
 
     def __getitem__(self, rows: Tensor) -> Batch:
         rows = rows.to(self.log_mel.device)
         controls = Condition(*(column[rows] for column in self.controls))
-        return Batch(self.log_mel[rows].float(), controls, self.weight[rows])
+        return Batch(self.log_mel[rows].float(), controls, self.weight[rows], self.bend[rows])
 
 
 def _weights(clips: Clips, config: TrainConfig) -> Tensor:
@@ -281,6 +292,8 @@ def model_losses(model: TootModel, batch: Batch, config: TrainConfig, step: int)
         standardised = strayed / model.normalizer.std
         terms["generation"] = losses.squared_error(standardised, torch.zeros_like(standardised), batch.weight)
         terms["convergence"] = losses.mel_convergence(drawing.log_mel, batch.log_mel)
+        bend = drawing.notes[:, :, 0] - batch.controls.octave[:, None]  # (B, T / 2)
+        terms["bend"] = losses.bend_error(bend.unflatten(1, (-1, 2)).mean(2), batch.bend)
         terms["divergence"] = losses.divergence(mean, log_scale)
     if model.autoencoder:
         x = model.normalizer(batch.log_mel)
@@ -293,6 +306,7 @@ def total(terms: dict[str, Tensor], config: TrainConfig, step: int) -> Tensor:
     weights = {
         "generation": 1.0,
         "convergence": config.convergence,
+        "bend": config.bend,
         "divergence": config.divergence * 200 ** max(0.0, 1 - 2 * step / config.steps),
         "reconstruction": 1.0,
     }

@@ -21,6 +21,7 @@ from tootlearn.data import synthesis
 from tootlearn.data.recipes import KINDS
 from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd
 
+BEND_FRAMES = 4  # frames that share a value of the bend, as in `ConditionalDecoder`
 HOLD_OUT_EVERY = 6  # of the semitones or sources of a kind, one in so many is held out
 PITCH_SEARCH = (30.0, 4200.0)  # Hz: where the pitch of an unknown kind is looked for
 _TRACKED = 0.8  # s: the pitch is tracked over the middle of a clip, no longer than this
@@ -38,12 +39,15 @@ class Clips:
         controls: of the clips.
         kinds: what ``controls.kind`` counts.
         source: B names of what the clips came from, such as a file: clips of one source are not independent.
+        bend: f0 in octaves above the pitch, a value for every four frames, (B, T / 4), nan where it is not known; None:
+            nowhere.
     """
 
     log_mel: Tensor
     controls: Controls
     kinds: tuple[Kind, ...]
     source: tuple[str, ...]
+    bend: Tensor | None = None
 
     def __post_init__(self) -> None:
         if not len(self.log_mel) == len(self.controls) == len(self.source):
@@ -57,7 +61,8 @@ class Clips:
     def __getitem__(self, rows: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Clips:
         index = rows if isinstance(rows, slice) else torch.from_numpy(rows)
         source = tuple(np.array(self.source, dtype=object)[rows])
-        return Clips(self.log_mel[index], self.controls[rows], self.kinds, source)
+        bend = None if self.bend is None else self.bend[index]
+        return Clips(self.log_mel[index], self.controls[rows], self.kinds, source, bend)
 
     def split(self, by: Literal["pitch", "source"] = "pitch") -> tuple[Clips, Clips]:
         """Training clips and held-out clips; the same clips give the same split, in any order.
@@ -108,7 +113,14 @@ class Clips:
             controls.append(replace(part.controls, kind=place[part.controls.kind]))
         log_mel = torch.cat([part.log_mel for part in parts])
         source = tuple(source for part in parts for source in part.source)
-        return Clips(log_mel, Controls.concatenate(controls), tuple(kinds.values()), source)
+        bend = torch.cat([part.known_bend() for part in parts])
+        return Clips(log_mel, Controls.concatenate(controls), tuple(kinds.values()), source, bend)
+
+    def known_bend(self) -> Tensor:
+        """``bend``, (B, T / 4), with nan for None."""
+        if self.bend is not None:
+            return self.bend
+        return torch.full((len(self), self.log_mel.shape[2] // BEND_FRAMES), torch.nan)
 
 
 def _hash(name: str) -> int:
@@ -135,18 +147,23 @@ def synthesise(kinds: Sequence[str], count: int, seed: int, front_end: FrontEnd,
         raise ValueError(
             f"the synthesiser works at {synthesis.SAMPLE_RATE} Hz, the front end at {front_end.config.sample_rate}"
         )
-    parts, controls = [], []
+    parts, controls, bends = [], [], []
     step = 64 * len(kinds)
+    config, frames = front_end.config, front_end.frames(WINDOW_SAMPLES)
+    middles = (np.arange(frames // BEND_FRAMES) + 0.5) * BEND_FRAMES - 0.5
+    time = (middles * config.hop - ONSET_SAMPLES) / config.sample_rate
     with tqdm(total=count, desc="toots", unit="", disable=not progress, leave=False) as bar:
         for start in range(0, count, step):
             waves, measured = synthesis.toots(kinds, min(step, count - start), seed, start)
             parts.append(front_end(waves).half())
             controls.append(measured)
+            bends.append(synthesis.bends(kinds, len(waves), seed, start, time))
             bar.update(len(waves))
     all_controls = Controls.concatenate(controls)
     semitones = np.round(hz_to_midi(all_controls.pitch)).astype(int)
     source = tuple(f"{kinds[k]}-{semitone}" for k, semitone in zip(all_controls.kind, semitones, strict=True))
-    return Clips(torch.cat(parts), all_controls, tuple(KINDS[name] for name in kinds), source)
+    bend = torch.from_numpy(np.concatenate(bends)).float()
+    return Clips(torch.cat(parts), all_controls, tuple(KINDS[name] for name in kinds), source, bend)
 
 
 def from_waves(

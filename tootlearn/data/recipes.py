@@ -32,6 +32,12 @@ class Recipe:
         breath_lead: how much sooner than the tone the noise is there, as a fraction of the attack.
         breath_focus: share of the noise that is coloured by the pitch's own resonance.
         even: level of the even harmonics (a stopped pipe has few).
+        hold: how fast the pressure falls while the toot is held, dB/s: a squeezed bulb empties.
+        droop: how far f0 falls when the pressure halves, cents.
+        sweep: where a slide ends, semitones from its start, up or down; 0 for none.
+        drift: standard deviation of the slow wandering of f0, cents.
+        trill: depth of the interruptions, as a fraction.
+        chiff: level of the noise of the attack, on top of the breath, dB.
         formants: resonances (Hz, bandwidth in octaves, gain in dB), each moved by about a tenth of an octave for
             each toot (standard deviation).
     """
@@ -51,6 +57,12 @@ class Recipe:
     breath_lead: Range = (0.0, 0.3)
     breath_focus: Range = (0.0, 0.0)
     even: Range = (1.0, 1.0)
+    hold: Range = (0.0, 0.0)
+    droop: Range = (0.0, 0.0)
+    sweep: Range = (0.0, 0.0)
+    drift: Range = (0.5, 4.0)
+    trill: Range = (0.0, 0.0)
+    chiff: Range = (-80.0, -60.0)
     formants: tuple[tuple[float, float, float], ...] = ()
 
     def draw(self, seed: int) -> dict[str, float]:
@@ -67,10 +79,18 @@ _FIVE_CHIME = tuple(2.0 ** (s / 12) for s in (0, 3, 5, 8, 12))
 KINDS: dict[str, Kind] = {
     k.name: k
     for k in (
-        Kind("car_horn", (300, 520), (0.12, 1.8), (1.5, 2.6), (1.0, 1.25), steady=False),
-        Kind("train_horn", (200, 400), (0.35, 1.9), (1.45, 2.3), _FIVE_CHIME, steady=False),
-        Kind("steam_whistle", (400, 1600), (0.3, 1.9), (0.6, 1.6), steady=False),
-        Kind("trumpet", (165, 988), (0.12, 1.8), (0.9, 2.4)),
+        Kind("car_horn", (300, 520), (0.12, 1.8), (1.45, 2.55), (1.0, 1.25), steady=False),
+        Kind("bicycle_horn", (180, 420), (0.12, 0.7), (1.65, 3.05)),
+        Kind("air_horn", (240, 520), (0.2, 1.9), (1.45, 2.75), (1.0, 1.2), steady=False),
+        Kind("train_horn", (200, 400), (0.35, 1.9), (1.3, 2.2), _FIVE_CHIME, steady=False),
+        Kind("ship_horn", (40, 180), (0.6, 1.9), (1.5, 3.3)),
+        Kind("steam_whistle", (400, 1600), (0.3, 1.9), (0.7, 1.6), steady=False),
+        Kind("pea_whistle", (1800, 3200), (0.15, 1.5), (0.15, 0.6), trill=30.0, steady=False),
+        Kind("slide_whistle", (500, 1400), (0.3, 1.5), (0.2, 1.1), steady=False),
+        Kind("trumpet", (165, 988), (0.12, 1.8), (0.8, 2.4)),
+        Kind("trombone", (82, 588), (0.12, 1.8), (0.9, 3.0)),
+        Kind("tuba", (41, 350), (0.12, 1.8), (0.8, 3.2)),
+        Kind("french_horn", (87, 700), (0.12, 1.8), (0.6, 2.3)),
     )
 }
 
@@ -83,8 +103,35 @@ RECIPES: dict[str, Recipe] = {
         glide=(-20, 40),
         detune=(2, 10),
         stagger=(0.0, 0.006),
-        breath=(-55, -40),
+        breath=(-50, -34),
         formants=((2600, 0.7, 12), (900, 1.0, 4)),
+    ),
+    # A rubber bulb blows through a metal reed into a short bell: nasal, and sagging as the bulb empties.
+    "bicycle_horn": Recipe(
+        attack=(0.008, 0.03),
+        release=(0.01, 0.04),
+        swell=(0.01, 0.05),
+        glide=(0, 80),
+        glide_time=(0.01, 0.03),
+        flutter=(0.01, 0.05),
+        breath=(-48, -32),
+        hold=(4, 18),
+        droop=(0, 25),
+        chiff=(-45, -25),
+        formants=((1500, 0.8, 12), (3200, 0.6, 8)),
+    ),
+    # Compressed gas, a steel diaphragm and two trumpets a minor third apart: loud at once, bright, and hissing.
+    "air_horn": Recipe(
+        attack=(0.012, 0.05),
+        release=(0.012, 0.05),
+        swell=(0.0, 0.04),
+        glide=(0, 60),
+        glide_time=(0.02, 0.06),
+        detune=(2, 10),
+        stagger=(0.0, 0.03),
+        breath=(-44, -28),
+        breath_lead=(0.2, 0.7),
+        formants=((1800, 1.0, 9), (3500, 0.8, 6)),
     ),
     # Five air-blown diaphragms on exponential horns; each speaks when its chamber has filled.
     "train_horn": Recipe(
@@ -96,9 +143,21 @@ RECIPES: dict[str, Recipe] = {
         detune=(2, 8),
         stagger=(0.0, 0.06),
         flutter=(0.01, 0.04),
-        breath=(-50, -36),
+        breath=(-46, -32),
         breath_lead=(0.2, 0.7),
         formants=((1100, 1.0, 6), (2200, 0.8, 5)),
+    ),
+    # A diaphragm of a man's height: slow to speak and to fall silent, with dozens of harmonics below 2 kHz.
+    "ship_horn": Recipe(
+        attack=(0.08, 0.3),
+        release=(0.03, 0.08),
+        swell=(0.01, 0.03),
+        glide=(0, 60),
+        glide_time=(0.05, 0.15),
+        flutter=(0.01, 0.05),
+        breath=(-62, -46),
+        breath_lead=(0.2, 0.8),
+        formants=((240, 1.4, 8), (700, 1.2, 5)),
     ),
     # A jet of steam across the lip of a bell: mostly fundamental, much breath, sharpening as the pressure builds.
     "steam_whistle": Recipe(
@@ -114,7 +173,38 @@ RECIPES: dict[str, Recipe] = {
         breath=(-34, -18),
         breath_lead=(0.3, 0.9),
         breath_focus=(0.7, 0.95),
+        drift=(2, 10),
         even=(0.15, 0.7),
+    ),
+    # A pea that whirls in the chamber shuts the slot thirty times a second.
+    "pea_whistle": Recipe(
+        attack=(0.008, 0.03),
+        release=(0.01, 0.03),
+        swell=(0.05, 0.2),
+        glide=(20, 150),
+        glide_time=(0.01, 0.04),
+        flutter=(0.02, 0.06),
+        breath=(-32, -18),
+        breath_lead=(0.2, 0.8),
+        breath_focus=(0.7, 0.95),
+        trill=(0.5, 0.9),
+        drift=(2, 10),
+        even=(0.3, 0.9),
+    ),
+    # A stopped pipe with a plunger: odd harmonics, and a slide of up to an octave.
+    "slide_whistle": Recipe(
+        attack=(0.02, 0.06),
+        release=(0.015, 0.05),
+        swell=(0.1, 0.3),
+        glide=(0, 40),
+        vibrato=(0, 20),
+        flutter=(0.01, 0.05),
+        breath=(-46, -30),
+        breath_lead=(0.2, 0.8),
+        breath_focus=(0.6, 0.9),
+        sweep=(-11, 11),
+        drift=(2, 8),
+        even=(0.05, 0.3),
     ),
     # Lips on a tube with a bell: harmonics rise with blowing pressure, the note comes from below, vibrato sets in late.
     "trumpet": Recipe(
@@ -125,8 +215,48 @@ RECIPES: dict[str, Recipe] = {
         glide_time=(0.01, 0.03),
         vibrato=(0, 25),
         tremolo=(0.0, 0.12),
+        breath=(-58, -40),
+        breath_lead=(0.0, 0.5),
+        chiff=(-48, -28),
+        formants=((1300, 1.2, 8), (2600, 0.8, 4)),
+    ),
+    "trombone": Recipe(
+        attack=(0.02, 0.07),
+        release=(0.015, 0.05),
+        swell=(0.03, 0.1),
+        glide=(0, 60),
+        glide_time=(0.01, 0.04),
+        vibrato=(0, 20),
+        tremolo=(0.0, 0.1),
+        breath=(-60, -44),
+        breath_lead=(0.0, 0.5),
+        chiff=(-48, -28),
+        formants=((600, 1.2, 8), (1500, 1.0, 4)),
+    ),
+    "tuba": Recipe(
+        attack=(0.025, 0.09),
+        release=(0.02, 0.07),
+        swell=(0.03, 0.1),
+        glide=(0, 50),
+        glide_time=(0.02, 0.05),
+        vibrato=(0, 12),
+        tremolo=(0.0, 0.08),
+        breath=(-64, -46),
+        breath_lead=(0.0, 0.5),
+        chiff=(-46, -28),
+        formants=((250, 1.3, 9), (650, 1.0, 3)),
+    ),
+    "french_horn": Recipe(
+        attack=(0.025, 0.09),
+        release=(0.025, 0.08),
+        swell=(0.05, 0.16),
+        glide=(0, 60),
+        glide_time=(0.02, 0.05),
+        vibrato=(0, 12),
+        tremolo=(0.0, 0.08),
         breath=(-58, -42),
         breath_lead=(0.0, 0.5),
-        formants=((1300, 1.2, 8), (2600, 0.8, 4)),
+        chiff=(-50, -32),
+        formants=((420, 1.2, 9), (1100, 1.0, 2)),
     ),
 }

@@ -34,7 +34,7 @@ PEAK = 0.98  # full scale is never reached: a louder toot is turned down
 _TOP = 0.96 * SAMPLE_RATE / 2  # Hz: no harmonic above
 _GRID = np.maximum(np.linspace(0, SAMPLE_RATE / 2, 513), 1.0)  # Hz: where colours of noise are described
 
-_CONTROLS, _NOTES, _FLUTTER, _BREATH, _FORMANTS = range(2, 7)  # streams of random numbers
+_CONTROLS, _NOTES, _FLUTTER, _BREATH, _FORMANTS, _DRIFT = range(2, 8)  # streams of random numbers
 
 Array = NDArray[np.float64]
 
@@ -72,9 +72,9 @@ def render(
     """
     recipe, about = RECIPES[kind], KINDS[kind]
     drawn = recipe.draw(seed)
-    pressure = _pressure(duration, drawn["attack"], drawn, seed)
+    pressure = _pressure(duration, drawn, about.trill, seed)
     time = np.arange(len(pressure)) / SAMPLE_RATE
-    bend = _bend(time, drawn)
+    bend = 2 ** _bend(time, duration, drawn, seed)
     ratios, levels, starts = _notes(about.intervals, drawn, seed)
     top = int(_TOP / (pitch * bend.max() * ratios.min()))
     resonance = _resonator(recipe.formants, seed)
@@ -93,8 +93,9 @@ def render(
         late = np.interp(time - start, time, pressure, left=0.0)
         tone += _harmonics(pitch * ratio * bend, late, row, drawn["swell"], ratio)
     level = np.sqrt(np.mean(np.square(tone, dtype=np.float64)))
-    early = _pressure(duration, drawn["attack"] * (1 - drawn["breath_lead"]), drawn, seed)
-    tone += (noise * level * _breath(early, colour, seed)).astype(np.float32)
+    early = _pressure(duration, drawn, about.trill, seed, lead=drawn["breath_lead"])
+    blown = noise * early + 10 ** (drawn["chiff"] / 20) * np.minimum(early * 4, 1) * np.exp(-time / 0.04)
+    tone += (level * _breath(blown, colour, seed)).astype(np.float32)
     wave = np.zeros(WINDOW_SAMPLES, dtype=np.float32)
     length = min(len(tone), WINDOW_SAMPLES - ONSET_SAMPLES)
     wave[ONSET_SAMPLES : ONSET_SAMPLES + length] = tone[:length]
@@ -133,26 +134,49 @@ def measured(waves: Tensor, kind: NDArray[np.int64], pitch: Array, kinds: Sequen
     return Controls(kind, pitch, found.duration.double().numpy(), brightness, found.loudness.double().numpy())
 
 
-def _pressure(duration: float, attack: float, drawn: dict[str, float], seed: int) -> Array:
-    """Blowing pressure p(t), 0 to 1, at least to -80 dB after the release."""
-    fall = min(drawn["release"], 0.45 * duration / np.log(100))  # a short toot spends at most 45 % of its time fading
-    rise = min(attack, 0.4 * duration)
-    end = duration - fall * np.log(100)  # where the fall to -40 dB must begin
+def _pressure(duration: float, drawn: dict[str, float], trill: float, seed: int, lead: float = 0.0) -> Array:
+    """Blowing pressure p(t), 0 to 1, to -80 dB after the release; its rise is shorter by a share of ``lead``."""
+    forty = np.log(100) / (1 + drawn["swell"])  # time constants in which the fundamental falls by 40 dB
+    fall = min(drawn["release"], 0.45 * duration / forty)  # a short toot spends at most 45 % of its time fading
+    rise = min(drawn["attack"], 0.4 * duration)
+    audible = rise * (2 / np.pi) * np.arcsin(0.1 ** (1 / (1 + drawn["swell"])))  # when it rises through -40 dB
+    end = duration + audible - fall * forty  # where the fall to -40 dB must begin
     time = np.arange(int((end + fall * np.log(1e4)) * SAMPLE_RATE)) / SAMPLE_RATE
-    ramp = np.clip(time / rise, 0, 1)
+    ramp = np.clip(time / (rise * (1 - lead)), 0, 1)
     level = np.sin(0.5 * np.pi * ramp) ** 2 * np.exp(-np.clip(time - end, 0, None) / fall)
     level *= np.clip((time[-1] - time) / 0.003, 0, 1)  # the last 3 ms, below -70 dB, go to zero
     knots = rng.normal(seed, _FLUTTER, 64)
     slow = np.interp(time * 12, np.arange(64), knots)  # 12 random values a second, joined
     wobble = np.sin(2 * np.pi * drawn["vibrato_rate"] * time) * np.clip((time - 0.2) / 0.2, 0, 1)
-    return np.asarray(level * (1 + drawn["flutter"] * slow + drawn["tremolo"] * wobble).clip(0.3, 1.7))
+    level *= (1 + drawn["flutter"] * slow + drawn["tremolo"] * wobble).clip(0.3, 1.7)
+    if drawn["hold"]:
+        level *= 10 ** (-drawn["hold"] / 20 * time)
+    if trill:
+        level *= 1 - drawn["trill"] * (0.5 - 0.5 * np.cos(2 * np.pi * trill * time))
+    return np.asarray(level)
 
 
-def _bend(time: Array, drawn: dict[str, float]) -> Array:
-    """f0 as a multiple of the pitch, over time."""
-    onset = -drawn["glide"] * np.exp(-time / drawn["glide_time"])
-    vibrato = drawn["vibrato"] * np.clip((time - 0.2) / 0.2, 0, 1) * np.sin(2 * np.pi * drawn["vibrato_rate"] * time)
-    return np.asarray(2 ** ((onset + vibrato) / 1200))
+def _bend(time: Array, duration: float, drawn: dict[str, float], seed: int) -> Array:
+    """f0 over time, in octaves above the pitch."""
+    cents = -drawn["glide"] * np.exp(-time / drawn["glide_time"])
+    cents += drawn["drift"] * np.interp(time * 5, np.arange(32), rng.normal(seed, _DRIFT, 32))
+    late = np.clip((time - 0.2) / 0.2, 0, 1)
+    cents += drawn["vibrato"] * late * np.sin(2 * np.pi * drawn["vibrato_rate"] * time)
+    cents -= drawn["droop"] * drawn["hold"] / 6 * time
+    if drawn["sweep"]:
+        gone = np.clip((time / duration - 0.15) / 0.7, 0, 1)  # held, moved, held
+        cents += 100 * drawn["sweep"] * (0.5 - 0.5 * np.cos(np.pi * gone))
+    return np.asarray(cents / 1200)
+
+
+def bends(kinds: Sequence[str], count: int, seed: int, start: int, time: Array) -> Array:
+    """f0 of the toots of :func:`toots`, in octaves above their pitch, at times in s after the onset (T,): (B, T)."""
+    rows = []
+    for i in range(start, start + count):
+        own, name = rng.child(seed, i), kinds[i % len(kinds)]
+        duration = draw(KINDS[name], own)[1]
+        rows.append(_bend(np.clip(time, 0, None), duration, RECIPES[name].draw(own), own))
+    return np.stack(rows)
 
 
 def _notes(intervals: Sequence[float], drawn: dict[str, float], seed: int) -> tuple[Array, Array, Array]:
