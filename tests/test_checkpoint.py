@@ -1,15 +1,35 @@
-"""A checkpoint: what comes back is what went in, to the bit, and what does not fit is refused before anything moves."""
+"""A checkpoint: what comes back is what went in, to the bit, and a run that goes on shows no trace of its stop."""
 
 import json
 import os
+import signal
+from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
-from tootlearn import checkpoint
+from tootlearn import checkpoint, training
 from tootlearn.audio import InputError
+from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
+from tootlearn.data.clips import synthesise
+from tootlearn.front_end import FrontEnd, FrontEndConfig
+from tootlearn.training import TrainConfig, train
+
+# With all that has a state: batch statistics, noise in the latent, a prior.
+RUN = TrainConfig(
+    generator=GeneratorConfig(residual=2, width=8, blocks=1, encoder_widths=(8, 8)),
+    autoencoder=AutoencoderConfig(latent=4, encoder_widths=(8, 8), decoder_start=8, decoder_widths=(8, 8)),
+    front_end=FrontEndConfig(hop=512, mels=16),
+    kinds=("trumpet", "car_horn"),
+    clips=40,
+    steps=12,
+    batch=8,
+    warmup=3,
+    check_every=5,
+)
+
 
 CONFIG = {"steps": 10, "widths": (8, 16), "generator": {"width": 8}, "seed": 0}
 
@@ -133,3 +153,151 @@ def test_a_failing_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch, failing
     with pytest.raises(InputError, match="No space left"):
         checkpoint.save(path, CONFIG, 6, checkpoint.collect(model, optimizer))
     assert path.read_bytes() == old and list(tmp_path.iterdir()) == [path]
+
+
+# Runs that are interrupted
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return synthesise(RUN.kinds, RUN.clips, RUN.seed, FrontEnd(RUN.front_end), progress=False)
+
+
+def run(config, clips, out, **options):
+    return train(config, clips, out, progress=False, **options)
+
+
+@pytest.fixture(scope="module")
+def whole_run(clips, tmp_path_factory):
+    """The folder of a run that nothing interrupts."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    run(RUN, clips, out)
+    return out
+
+
+def log(out):
+    return [json.loads(line) for line in (out / "log.jsonl").read_text("utf8").splitlines()]
+
+
+def assert_same_run(out, whole):
+    """Weights, statistics, prior, the optimiser's moments and the log are those of the other run, to the bit."""
+    for name in ("model.safetensors", "checkpoint.safetensors"):
+        ours, theirs = load_file(out / name), load_file(whole / name)
+        assert ours.keys() == theirs.keys()
+        assert [key for key in ours if not torch.equal(ours[key], theirs[key])] == []
+    assert log(out) == log(whole)
+
+
+def test_two_runs_are_the_same_to_the_bit(clips, whole_run, tmp_path):
+    torch.manual_seed(123)
+    run(RUN, clips, tmp_path / "run")
+    assert_same_run(tmp_path / "run", whole_run)
+
+
+def interrupt(monkeypatch, owner, name, call, stop):
+    """Call ``stop`` after the ``call``-th call of ``owner.name`` has done its work."""
+    original, calls = getattr(owner, name), []
+
+    def wrapped(*arguments, **options):
+        result = original(*arguments, **options)
+        calls.append(name)
+        if len(calls) == call:
+            stop()
+        return result
+
+    monkeypatch.setattr(owner, name, wrapped)
+
+
+def ctrl_c():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "call", "done"),
+    [
+        (training, "model_losses", 1, 0),  # in the first step: the batch statistics have moved
+        (training, "model_losses", 8, 7),
+        (torch.nn.utils, "clip_grad_norm_", 8, 7),
+        (torch.optim.AdamW, "step", 8, 7),  # the weights have moved, the count of steps has not
+        (training, "evaluate", 1, 4),  # after step 5, before its row in the log
+        (checkpoint, "save", 1, 4),
+    ],
+)
+def test_a_run_interrupted_anywhere_in_a_step_goes_on_as_if_nothing_had_happened(
+    clips, whole_run, tmp_path, monkeypatch, owner, name, call, done
+):
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        interrupt(patch, owner, name, call, ctrl_c)
+        with pytest.raises(training.Stopped, match=f"after step {done} of 12.*--resume"):
+            run(RUN, clips, out)
+    assert (out / "checkpoint.safetensors").exists() and not (out / "model.safetensors").exists()
+    run(RUN, clips, out, resume=True)
+    assert_same_run(out, whole_run)
+
+
+def test_ctrl_c_stops_a_run_and_it_can_be_stopped_twice(clips, whole_run, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    for resume in (False, True):
+        with monkeypatch.context() as patch:
+            interrupt(patch, training, "model_losses", 4, lambda: signal.raise_signal(signal.SIGINT))
+            with pytest.raises(training.Stopped):
+                run(RUN, clips, out, resume=resume)
+    run(RUN, clips, out, resume=True)
+    assert_same_run(out, whole_run)
+
+
+def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(clips, whole_run, tmp_path, monkeypatch):
+    def kill():
+        raise MemoryError
+
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        interrupt(patch, training, "model_losses", 8, kill)
+        with pytest.raises(MemoryError):
+            run(RUN, clips, out)
+    run(RUN, clips, out, resume=True)
+    assert_same_run(out, whole_run)
+
+
+def test_a_disk_that_fills_up_leaves_the_last_checkpoint_to_go_on_from(clips, whole_run, tmp_path, monkeypatch):
+    def full():
+        raise OSError(28, "No space left on device")
+
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        interrupt(patch, os, "fsync", 2, full)
+        with pytest.raises(InputError, match="No space left on device"):
+            run(RUN, clips, out)
+    assert sorted(path.name for path in out.iterdir()) == ["checkpoint.safetensors", "log.jsonl"]
+    assert [row["step"] for row in log(out)] == [5]
+    run(RUN, clips, out, resume=True)
+    assert_same_run(out, whole_run)
+
+
+def test_a_finished_run_that_is_resumed_is_left_as_it_is(clips, whole_run, tmp_path):
+    out = tmp_path / "run"
+    run(RUN, clips, out)
+    run(RUN, clips, out, resume=True)
+    assert_same_run(out, whole_run)
+
+
+@pytest.mark.parametrize("name", ["checkpoint.safetensors", "model.safetensors", "log.jsonl"])
+def test_a_folder_that_holds_a_run_is_never_overwritten(clips, tmp_path, name):
+    (tmp_path / name).write_bytes(b"precious")
+    with pytest.raises(InputError, match="holds a run already: give --resume"):
+        run(RUN, clips, tmp_path)
+    assert (tmp_path / name).read_bytes() == b"precious" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_there_is_nothing_to_resume_in_an_empty_folder(clips, tmp_path):
+    with pytest.raises(InputError, match="no checkpoint .* train without --resume"):
+        run(RUN, clips, tmp_path, resume=True)
+
+
+def test_resuming_with_another_config_names_the_fields_and_changes_nothing(clips, whole_run):
+    before = {path: path.read_bytes() for path in whole_run.iterdir()}
+    other = replace(RUN, steps=20, generator=replace(RUN.generator, conditioning="concat"))
+    with pytest.raises(InputError, match=r"another config \(generator, steps\)"):
+        run(other, clips, whole_run, resume=True)
+    assert {path: path.read_bytes() for path in whole_run.iterdir()} == before

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from tootlearn.front_end import FrontEnd, FrontEndConfig
-from tootlearn.layers import TIME_FEATURES, FiLM, HarmonicComb, ResidualBlock, time_features, zeroed
+from tootlearn.layers import TIME_FEATURES, FiLM, HarmonicComb, ResidualBlock, harmonic_magnitude, time_features, zeroed
 from tootlearn.mel import mel_frequencies
+from tootlearn.stft import Stft
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -109,7 +110,7 @@ def test_time_features_are_bounded_and_continuous_in_time_and_duration(duration)
     assert features.diff(dim=0).abs().max() < steepest
 
 
-# The harmonic comb
+# Harmonics
 
 
 def tone(f0: float, samples: int = 8192, rate: int = 22050) -> torch.Tensor:
@@ -118,6 +119,17 @@ def tone(f0: float, samples: int = 8192, rate: int = 22050) -> torch.Tensor:
     phases = 2 * math.pi * torch.rand(len(numbers), 1, generator=torch.Generator().manual_seed(int(f0))).double()
     time = torch.arange(samples, dtype=torch.float64) / rate
     return torch.sin(2 * math.pi * numbers * f0 * time + phases).sum(0).float()
+
+
+def test_harmonic_magnitude_is_the_stft_of_the_harmonics():
+    f0 = torch.tensor([150.0, 333.3, 5000.0, 11025.0])
+    ours = harmonic_magnitude(f0, FrontEndConfig())
+    assert ours.shape == (4, 513) and ours.dtype == torch.float32
+    for row, pitch in zip(ours[:3], f0[:3].tolist(), strict=True):
+        shown = Stft().magnitude(tone(pitch))[:, 8:24].mean(1)
+        assert (row - shown)[:-3].abs().max() < 0.03 * row.max()  # the last bins mirror what is beyond them
+        assert float(row.max()) == pytest.approx(256, rel=0.16)  # a harmonic of amplitude 1, at most half a bin away
+    assert not ours[3].any()  # at the Nyquist frequency there is no sine
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from tootlearn import measures, rng
 from tootlearn.audio import InputError
+from tootlearn.autoencoder import Autoencoder
 from tootlearn.controls import ONSET_SAMPLES, Controls, Kind
 from tootlearn.data import synthesis
 from tootlearn.data.clips import Clips, synthesise
@@ -201,13 +202,11 @@ def reconstruction_table(generator: TootGenerator, clips: Clips) -> dict[str, di
     Raises:
         InputError: if there is no autoencoder.
     """
-    model = generator.model
-    if model.autoencoder is None:
-        raise InputError("this model has no autoencoder: it generates, but does not reconstruct")
+    model, autoencoder = generator.model, _autoencoder(generator)
     learn, held_out = clips.split()
     train, test = (model.normalizer(part.log_mel.float()) for part in (learn, held_out))
     with torch.inference_mode():
-        ours = torch.cat([model.autoencoder(x) for x in test.split(128)])
+        ours = torch.cat([autoencoder(x) for x in test.split(128)])
     size = generator.latent
     decoded = {
         f"autoencoder, {size} numbers": ours,
@@ -223,6 +222,12 @@ def reconstruction_table(generator: TootGenerator, clips: Clips) -> dict[str, di
         lsd = (decibel.square().mean(1).sqrt() * weight).mean()
         table[name] = {"error": float(squared_error(x, test, weight)), "lsd": float(lsd), "count": len(test)}
     return table
+
+
+def _autoencoder(generator: TootGenerator) -> Autoencoder:
+    if generator.model.autoencoder is None:
+        raise InputError("this model has no autoencoder: it generates, but does not reconstruct")
+    return generator.model.autoencoder
 
 
 def pca(train: Tensor, test: Tensor, size: int) -> Tensor:
@@ -269,6 +274,7 @@ def report(generator: TootGenerator, count: int = 120, seed: int = 1000, only: s
     if only == "swap" or (only is None and model.generator):
         found["swap"] = swap_test(generator)
     if only == "reconstruction" or (only is None and model.autoencoder):
+        _autoencoder(generator)  # before minutes go into the clips
         found["reconstruction"] = reconstruction_table(generator, training_clips(generator))
     return found
 
@@ -313,4 +319,4 @@ def as_text(found: dict[str, Any]) -> str:
         row("reconstruction, held-out groups", "sq. error", "LSD (dB)", "N")
         for name, r in found["reconstruction"].items():
             row(name, f"{r['error']:.4f}", f"{r['lsd']:.2f}", str(r["count"]))
-    return "\n".join(lines)
+    return "\n".join(lines).lstrip("\n")

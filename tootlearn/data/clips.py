@@ -27,6 +27,7 @@ PITCH_SEARCH = (30.0, 4200.0)  # Hz: where the pitch of an unknown kind is looke
 _TRACKED = 0.8  # s: the pitch is tracked over the middle of a clip, no longer than this
 _FADE = 0.01  # s: the end of a sound that does not fit the window
 _NARROWEST = {"pitch": 2 / 12, "octaves": 0.25}  # octaves: the least width of a new kind's ranges
+_SEMITONE = 2 ** (1 / 12)
 _AT_ONCE = 64  # waves
 
 
@@ -246,7 +247,8 @@ def estimate_pitch(wave: Tensor, sample_rate: int, kind: Kind | None = None) -> 
     """The pitch of one toot (N,) in Hz; nan where none is found.
 
     Of a chord of known intervals, where its comb fits best within the kind's range; else the median of a pitch track
-    over the middle of the sound. The search reaches an octave beyond the range of a known kind.
+    over the middle of the sound. The search reaches an octave beyond the range of a known kind; what is found within a
+    semitone of its ends may as well lie beyond them, and does not count.
     """
     if kind and len(kind.intervals) > 1:
         low, high = kind.pitch
@@ -259,7 +261,9 @@ def estimate_pitch(wave: Tensor, sample_rate: int, kind: Kind | None = None) -> 
     spare = max(length - int(_TRACKED * sample_rate), 0)
     middle = wave[first + spare // 2 : first + length - spare // 2]
     low, high = PITCH_SEARCH if kind is None else (kind.pitch[0] / 2, kind.pitch[1] * 2)
-    return float(measures.median_f0(middle, sample_rate, max(low, 30.0), min(high, sample_rate / 4)))
+    low, high = max(low, PITCH_SEARCH[0]), min(high, sample_rate / 4)
+    hertz = float(measures.median_f0(middle, sample_rate, low, high))
+    return hertz if low * _SEMITONE < hertz < high / _SEMITONE else float("nan")
 
 
 def _tell(problems: list[str] | None, message: str) -> None:

@@ -1,0 +1,103 @@
+"""The doctor: it finds nothing where nothing is wrong, and names what is broken with its cure."""
+
+import errno
+import importlib
+import os
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tootlearn import audio, cli, doctor, generation
+from tootlearn.audio import InputError
+from tootlearn.doctor import Finding
+
+
+@pytest.fixture
+def packages(monkeypatch):
+    """Packages that import at once, but those in this dict, which raise what it says."""
+    broken: dict[str, Exception] = {}
+
+    def stand_in(name: str) -> SimpleNamespace:
+        if name in broken:
+            raise broken[name]
+        return SimpleNamespace(__version__="1.2.3")
+
+    monkeypatch.setattr(doctor, "importlib", SimpleNamespace(import_module=stand_in))
+    return broken
+
+
+def trouble() -> list[Finding]:
+    return [finding for finding in doctor.examine() if not finding.fine]
+
+
+def test_nothing_is_wrong_here():
+    findings = list(doctor.examine())
+    assert all(finding.fine for finding in findings), [f.what for f in findings if not f.fine]
+    text = "\n".join(finding.what for finding in findings)
+    for name in (*doctor.PACKAGES, *doctor.OPTIONAL_PACKAGES):
+        assert f"{name} {getattr(importlib.import_module(name), '__version__', '')}" in text
+    assert "Python 3." in text and "MP3" in text and "makes a toot" in text
+
+
+@pytest.mark.parametrize(
+    "error", [ImportError("No module named 'x'"), OSError("libsndfile.so: cannot open\nmore"), KeyError()]
+)
+def test_a_broken_package_is_named_with_its_cure(packages, error):
+    packages["soundfile"] = error
+    (finding,) = trouble()
+    assert finding.what.startswith("soundfile does not import (") and "\n" not in finding.what
+    assert "pip install --force-reinstall soundfile" in finding.what and not finding.optional
+
+
+@pytest.mark.parametrize("name", doctor.OPTIONAL_PACKAGES)
+def test_generation_does_without_some_packages(packages, name, capsys):
+    packages[name] = ImportError("broken")
+    (finding,) = trouble()
+    assert finding.optional
+    cli.main(["doctor"])  # status 0
+    assert f"note  {name} does not import" in capsys.readouterr().out
+
+
+def examined(capsys) -> str:
+    with pytest.raises(SystemExit) as done:
+        cli.main(["doctor"])
+    assert done.value.code == 1
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("ok ")]
+    return line
+
+
+def test_a_missing_model_is_bad(packages, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(generation, "files", lambda package: tmp_path)
+    line = examined(capsys)
+    assert line.startswith("BAD   the shipped model makes no toot: reinstall tootlearn")
+    assert "default.safetensors" in line
+
+
+@pytest.mark.parametrize("wave", [np.zeros(9), np.full(9, np.nan), np.full(9, 3.0)])
+def test_a_model_that_makes_nonsense_is_bad(packages, capsys, monkeypatch, wave):
+    monkeypatch.setattr(generation.TootGenerator, "generate", lambda *_, **__: wave.astype(np.float32))
+    assert "makes a toot that peaks at" in examined(capsys)
+
+
+def test_a_disk_that_takes_nothing_is_bad(packages, capsys, monkeypatch):
+    def full(*_: object) -> None:
+        raise InputError("No space left on device")
+
+    monkeypatch.setattr(audio, "save", full)
+    line = examined(capsys)
+    assert line.startswith("BAD   sound files cannot be written and read back") and "No space left on device" in line
+
+
+def test_a_folder_for_nothing_is_bad(packages, capsys, monkeypatch):
+    def deny(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(doctor.tempfile, "mkdtemp", deny)
+    assert os.strerror(errno.EROFS) in examined(capsys)
+
+
+def test_an_old_python_is_too_old(monkeypatch):
+    monkeypatch.setattr(doctor.sys, "version_info", (3, 10, 0))
+    finding = next(iter(doctor.examine()))
+    assert not finding.fine and "install 3.11 or newer" in finding.what

@@ -1,0 +1,110 @@
+"""Figures: the contact sheet shows every sound, on one scale, and is written whole or not at all."""
+
+import errno
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage, imread
+
+from tootlearn import audio
+from tootlearn.audio import InputError
+from tootlearn.figures import RANGE_DB, contact_sheet
+
+RATE = 22050
+
+
+def tone(hertz: float, seconds: float = 0.5, amplitude: float = 0.5) -> np.ndarray:
+    return (amplitude * np.sin(2 * np.pi * hertz * np.arange(int(seconds * RATE)) / RATE)).astype(np.float32)
+
+
+@pytest.fixture
+def drawn(monkeypatch) -> list[Figure]:
+    """The figures that are saved in this test."""
+    figures: list[Figure] = []
+    save = Figure.savefig
+
+    def keep(self: Figure, *arguments: object, **options: object) -> None:
+        figures.append(self)
+        save(self, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return figures
+
+
+def images(figure: Figure) -> list[AxesImage]:
+    return [image for axes in figure.axes for image in axes.images]
+
+
+@pytest.mark.parametrize("count", [1, 3, 6])
+def test_every_sound_has_a_wave_a_spectrogram_and_its_title(drawn, tmp_path, count):
+    waves = [tone(300 + 100 * i) for i in range(count)]
+    contact_sheet(tmp_path / "sheet.png", waves, [f"toot {i}" for i in range(count)], RATE)
+    visible = [axes for axes in drawn[0].axes if axes.axison]
+    assert len(visible) == 2 * count and len(images(drawn[0])) == count
+    assert [axes.get_title() for axes in visible if axes.lines] == [f"toot {i}" for i in range(count)]
+    assert imread(tmp_path / "sheet.png").shape[1] == pytest.approx(3.1 * 110 * min(count, 4), abs=2)
+
+
+def test_a_tone_is_drawn_where_its_frequency_is(drawn, tmp_path):
+    contact_sheet(tmp_path / "sheet.png", [tone(3000)], ["3 kHz"], RATE)
+    (image,) = images(drawn[0])
+    left, right, bottom, top = image.get_extent()
+    assert (left, bottom) == (0, 0) and right == pytest.approx(0.5, abs=0.001) and top == RATE / 2000
+    row = np.asarray(image.get_array()).mean(1).argmax()
+    assert image.origin == "lower" and row / 512 * top == pytest.approx(3.0, abs=0.05)
+
+
+def test_one_colour_scale_and_one_axis_for_all(drawn, tmp_path):
+    loud, quiet = tone(500, amplitude=0.5), tone(500, 0.25, amplitude=0.005)
+    contact_sheet(tmp_path / "sheet.png", [loud, quiet], ["loud", "quiet"], RATE)
+    a, b = images(drawn[0])
+    assert a.get_clim() == b.get_clim() and np.ptp(a.get_clim()) == pytest.approx(RANGE_DB)
+    assert a.get_array().max() == pytest.approx(a.get_clim()[1]) and b.get_array().max() < a.get_array().max() - 35
+    assert len({axes.get_xlim() for axes in drawn[0].axes}) == 1
+    assert {axes.get_ylim() for axes in drawn[0].axes if axes.lines} == {(-1, 1)}
+    brightest = [image.to_rgba(image.get_array())[..., :3].sum(-1).max() for image in (a, b)]
+    assert brightest[1] < 0.7 * brightest[0]
+
+
+def test_silence_is_black_beside_a_sound_and_alone(drawn, tmp_path):
+    silence = np.zeros(5000, dtype=np.float32)
+    contact_sheet(tmp_path / "a.png", [tone(500), silence], ["", ""], RATE)
+    contact_sheet(tmp_path / "b.png", [silence], [""], RATE)
+    for image in (images(drawn[0])[1], images(drawn[1])[0]):
+        assert (image.norm(image.get_array()) <= 0).all()
+
+
+def test_one_sample_and_another_rate(tmp_path):
+    contact_sheet(
+        tmp_path / "sheet.png", [np.zeros(1, dtype=np.float32), tone(200)], ["none", "some"], 96000, columns=1
+    )
+    assert (tmp_path / "sheet.png").stat().st_size > 1000
+
+
+def test_the_same_sounds_give_the_same_picture_and_no_global_state_changes(tmp_path):
+    before = dict(matplotlib.rcParams)
+    for name in ("a", "b"):
+        contact_sheet(tmp_path / f"{name}.png", [tone(500)], ["toot"], RATE)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_a_full_disk_leaves_the_old_picture(tmp_path, monkeypatch):
+    path = tmp_path / "sheet.png"
+    path.write_bytes(b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(audio.os, "fsync", full)
+    with pytest.raises(InputError, match="No space left"):
+        contact_sheet(path, [tone(500)], ["toot"], RATE)
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("waves", "titles"), [([], []), ([tone(500)], []), ([tone(500)], ["a", "b"])])
+def test_no_sounds_or_other_titles_are_an_error(tmp_path, waves, titles):
+    with pytest.raises(ValueError, match="a title for each"):
+        contact_sheet(tmp_path / "sheet.png", waves, titles, RATE)
