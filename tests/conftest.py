@@ -1,6 +1,7 @@
 """What every test runs under: one thread, no display, and a numba cache that no other process writes to."""
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 from typing import IO
@@ -37,3 +38,4 @@ matplotlib.use("Agg")
 torch.set_num_threads(1)  # the same bits everywhere, and no contention between parallel workers
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, max_examples=25, database=None)
 hypothesis.settings.load_profile("suite")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs tests in the background has it ignored

@@ -27,7 +27,7 @@ from tootlearn.controls import Kind, parse_pitch
 from tootlearn.data.clips import Clips, from_waves
 from tootlearn.front_end import FrontEnd
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64")
+SUFFIXES = (".wav", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au")
 FOREIGN = (".m4a", ".aac", ".wma", ".mp4", ".webm", ".amr", ".3gp")  # sound that libsndfile does not read
 LONGEST, SHORTEST = 1.9, 0.06  # s: of a toot; what is longer is cut, what is shorter is a click
 GAP = 0.1  # s of quiet that part two toots
