@@ -156,7 +156,7 @@ class Generator(nn.Module):
     def __init__(self, config: GeneratorConfig, front_end: FrontEndConfig, frames: int, kinds: Sequence[Kind]) -> None:
         super().__init__()
         self.config = config
-        stacked = front_end.mels + len(kinds) + 4  # the controls lie on the bands as constant channels
+        stacked = front_end.mels + len(kinds) + 3  # the controls, but loudness, lie on the bands as constant channels
         self.encoder = Encoder(stacked, frames, config.encoder_widths, 2, 1, "flatten", 2 * config.residual)
         self.decoder = ConditionalDecoder(
             front_end, frames, kinds, config.residual, config.width, config.blocks, config.conditioning
@@ -167,13 +167,13 @@ class Generator(nn.Module):
     def encode(self, log_mel: Tensor, controls: Condition) -> tuple[Tensor, Tensor]:
         """Log-mel (B, M, T) -> mean and log standard deviation of the residual, each (B, Z).
 
-        The loudness is taken out first, and what the floor hides in the quietest toot is hidden in all: what is seen
-        of a toot does not tell how loud it was. (The controls, loudness among them, are seen beside it.)
+        The loudness is taken out first, and what the floor hides in the quietest toot is hidden in all: the residual
+        cannot tell how loud a toot was.
         """
         quietest = self.decoder.log_floor - LOUDNESS_RANGE[0] * (math.log(10) / 20)
         level = (log_mel - controls.gain[:, None, None]).clamp_min(quietest) / 4 + 1
         kinds = nn.functional.one_hot(controls.kind, len(self.prior_mean)).to(level.dtype)
-        constant = torch.cat([kinds, controls.numbers], 1)[..., None].expand(-1, -1, level.shape[2])
+        constant = torch.cat([kinds, controls.numbers[:, :3]], 1)[..., None].expand(-1, -1, level.shape[2])
         mean, log_scale = self.encoder(torch.cat([level, constant], 1)).chunk(2, 1)
         return mean, log_scale.clamp(-6, 2)
 

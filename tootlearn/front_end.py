@@ -16,7 +16,7 @@ from tootlearn.normalization import log_mel
 from tootlearn.stft import Stft
 
 WINDOW_SAMPLES = 45056  # what the models see: 2.04 s at 22,050 Hz, 176 frames at hop 256
-_AT_FLOOR = 1e-3  # log-mels so near to the floor (.009 dB) are at it: the normalizer's way there and back rounds
+AT_FLOOR = 1e-3  # log-mels so near to the floor (.009 dB) are at it: the normalizer's way there and back rounds
 _CHUNK_FRAMES = 448  # frames worked on at a time: their spectra stay in a core's cache
 
 
@@ -82,7 +82,7 @@ class FrontEnd(nn.Module):
 
     def magnitude(self, log_mel: Tensor, updates: int = 10, start: Tensor | None = None) -> Tensor:
         """Log-mel (..., M, T) -> a magnitude (..., F, T) that has it (`Mel.inverse`); bands at the floor are silent."""
-        audible = log_mel > math.log(self.config.floor) + _AT_FLOOR
+        audible = log_mel > math.log(self.config.floor) + AT_FLOOR
         return self.mel.inverse(log_mel.exp() * audible, updates, start)
 
     @torch.no_grad()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.resources import as_file, files
 from typing import Any
 
@@ -24,7 +25,7 @@ from tootlearn.audio import InputError, resample
 from tootlearn.autoencoder import Generator, TootModel
 from tootlearn.controls import LOUDNESS_RANGE, Controls, check_range, find_kind, parse_pitch
 from tootlearn.decoder import Condition, Drawing
-from tootlearn.front_end import WINDOW_SAMPLES
+from tootlearn.front_end import AT_FLOOR, WINDOW_SAMPLES, FrontEnd
 from tootlearn.layers import harmonic_magnitude
 from tootlearn.phase import ridge_integration
 
@@ -51,6 +52,7 @@ class TootGenerator:
         self.description = description
         self.device = torch.device(device)
         self._restlessness = _restlessness(self.model.front_end.mel.bank)[:, None]
+        self._front_ends = {self.model.front_end.config.n_fft: self.model.front_end}
 
     @property
     def sample_rate(self) -> int:
@@ -183,7 +185,7 @@ class TootGenerator:
         drawing = self._generator().decode(Condition.of(controls, self.device), residual)
         noise = _texture(checked_seed(seed), *drawing.log_mel.shape[1:]).to(self.device)
         log_mel = drawing.log_mel[0] + strength * drawing.breath[0] * self._restlessness * noise
-        return _cut(resample(self.to_wave(log_mel, self._lines(drawing)), self.sample_rate, rate), rate)
+        return _cut(resample(self.drawn_to_wave(log_mel, drawing), self.sample_rate, rate), rate)
 
     @torch.inference_mode()
     def reconstruct(self, wave: Tensor) -> Tensor:
@@ -212,32 +214,46 @@ class TootGenerator:
         together = torch.cat(parts)[:count].cpu()
         return together * min(1.0, PEAK / max(float(together.abs().max()), 1e-9))
 
-    def _lines(self, drawing: Drawing) -> tuple[Tensor, Tensor]:
-        """The harmonics of a drawing of one toot as a magnitude (F, T), and the share of the breath (M, T)."""
-        notes = drawing.notes[0]  # (T / 2, notes)
-        each = harmonic_magnitude(2 ** notes.flatten(), self.model.front_end.config).unflatten(0, notes.shape)
-        lines = torch.einsum("tnf,n->ft", each, drawing.level[0])
-        return lines.repeat_interleave(2, dim=1), drawing.breath[0]
+    def to_wave(self, log_mel: Tensor) -> Tensor:
+        """Log-mel (M, T) of a window to a wave (WINDOW_SAMPLES,): magnitude, then phase."""
+        front_end = self.model.front_end
+        return _with_phase(front_end.magnitude(log_mel[None]), front_end)
 
-    def to_wave(self, log_mel: Tensor, lines: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """Log-mel of a window to a wave: magnitude, then phase.
+    def drawn_to_wave(self, log_mel: Tensor, drawing: Drawing) -> Tensor:
+        """:meth:`to_wave` of what the decoder drew, with its harmonics where the decoder knows them to be.
+
+        Wide bands cannot tell where in them a harmonic lies, and a short window cannot tell the harmonics of a low note
+        apart. So the mel inversion starts from the harmonics themselves, under a window that resolves them.
 
         Args:
-            log_mel: (M, T).
-            lines: a magnitude (F, T) that has harmonics where this sound has, and the share of the breath (M, T). Wide
-                bands cannot tell where in them a harmonic lies; the decoder that drew them can.
+            log_mel: (M, T), the drawing's, perhaps with noise on it.
+            drawing: of one toot.
 
         Returns:
             (WINDOW_SAMPLES,).
         """
-        front_end, start = self.model.front_end, None
-        if lines is not None:
-            (comb, breath), mel, bands = lines, log_mel.exp(), front_end.mel
-            tone = bands.smooth(mel * (1 - breath)) * comb / bands.smooth(bands(comb))
-            start = (tone + bands.smooth(mel * breath))[None]
-        magnitude = front_end.magnitude(log_mel[None], start=start)
-        waves = ridge_integration(magnitude, front_end.stft, iterations=PHASE_ITERATIONS, length=WINDOW_SAMPLES)
-        return waves[0]
+        notes, breath, mel = drawing.notes[0], drawing.breath[0], log_mel.exp()  # (T / 2, notes), (M, T), (M, T)
+        front_end = self._resolving(2 ** float(drawing.notes.min()))
+        wider = front_end.config.n_fft / self.model.front_end.config.n_fft
+        # Twice the window shows a tone twice as high, noise by a root, and twice as many bins of noise in a band.
+        tone, noise = wider * mel * (1 - breath), wider**1.5 * mel * breath
+        each = harmonic_magnitude(2 ** notes.flatten(), front_end.config).unflatten(0, notes.shape)
+        lines = torch.einsum("tnf,n->ft", each, drawing.level[0]).repeat_interleave(2, dim=1)  # (F, T)
+        bands = front_end.mel
+        start = bands.smooth(tone) * lines / bands.smooth(bands(lines)) + bands.smooth(noise)
+        floor = math.log(front_end.config.floor)
+        target = torch.where(log_mel > floor + AT_FLOOR, (tone + noise).log(), floor)
+        return _with_phase(front_end.magnitude(target[None], start=start[None]), front_end)
+
+    def _resolving(self, lowest: float) -> FrontEnd:
+        """The front end with a window of four bins or more between harmonics of ``lowest`` Hz, at most 4096 samples."""
+        config = self.model.front_end.config
+        n_fft = config.n_fft
+        while n_fft < min(4 * config.sample_rate / lowest, 4096):
+            n_fft *= 2
+        if n_fft not in self._front_ends:
+            self._front_ends[n_fft] = FrontEnd(replace(config, n_fft=n_fft)).to(self.device)
+        return self._front_ends[n_fft]
 
     @property
     def latent(self) -> int:
@@ -292,6 +308,12 @@ def checked_seed(seed: int) -> int:
     if not isinstance(seed, (int, np.integer)) or not 0 <= seed <= rng.MAX_SEED:
         raise InputError(f"a seed is a whole number from 0 to {rng.MAX_SEED}, not {seed!r}")
     return int(seed)
+
+
+def _with_phase(magnitude: Tensor, front_end: FrontEnd) -> Tensor:
+    """Magnitude (1, F, T) to a wave (WINDOW_SAMPLES,)."""
+    waves = ridge_integration(magnitude, front_end.stft, iterations=PHASE_ITERATIONS, length=WINDOW_SAMPLES)
+    return waves[0]
 
 
 def _texture(seed: int, mels: int, frames: int) -> Tensor:
