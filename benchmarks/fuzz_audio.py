@@ -1,6 +1,6 @@
 """Read files whose headers are broken in a thousand ways: each loads or is refused by name, soon and in little memory.
 
-    python benchmarks/fuzz_audio.py --count 1000
+python benchmarks/fuzz_audio.py --count 1000
 """
 
 from __future__ import annotations

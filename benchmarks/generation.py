@@ -7,6 +7,7 @@ loop that makes log-mels one by one with librosa. The rivals take turns; medians
 """
 
 import argparse
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,14 +15,13 @@ from timing import interleaved, one_machine
 from torch import Tensor
 
 import tootlearn
-from tootlearn import losses, training
+from tootlearn import training
 from tootlearn.data import synthesis
+from tootlearn.data.clips import synthesise
 from tootlearn.decoder import Condition
 from tootlearn.front_end import FrontEnd
 from tootlearn.metrics import compare
 from tootlearn.phase import ridge_integration
-
-KINDS = ("car_horn", "train_horn", "steam_whistle", "trumpet")
 
 
 def mel_to_wave(seconds: float) -> None:
@@ -79,17 +79,16 @@ def training_examples(seconds: float, batch: int = 32) -> None:
     """Examples a second of the default preset's training, from waves."""
     import librosa
 
-    config = training.preset("default", batch=batch, clips=8 * batch)
+    config = training.preset("default", batch=batch)
     front_end = FrontEnd(config.front_end)
-    waves, controls = synthesis.toots(KINDS, batch, seed=0)
-    clips = training.Clips(front_end(waves).half(), controls, tuple(synthesis.KINDS[k] for k in KINDS))
+    waves, _ = synthesis.toots(config.kinds, batch, seed=0)
+    clips = synthesise(config.kinds, batch, 0, front_end, progress=False)
+    whole = training.Batch.of(clips, config, torch.device("cpu"))
     model = training.build(config, clips).train()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
 
     def step(log_mel: Tensor) -> None:
-        duration = torch.as_tensor(controls.duration, dtype=torch.float32)
-        weight = losses.frame_weights(duration, log_mel.shape[2], config.front_end.hop, config.front_end.sample_rate)
-        terms = training.model_losses(model, training.Batch(log_mel, Condition.of(controls), weight), config, 0)
+        terms = training.model_losses(model, replace(whole, log_mel=log_mel), config, 0)
         optimizer.zero_grad()
         training.total(terms, config, 0).backward()
         optimizer.step()
