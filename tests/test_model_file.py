@@ -303,6 +303,7 @@ def test_a_description_that_makes_no_sense_is_named(saved, tmp_path, change, mes
         ({"normalizer.std": torch.zeros(16, 1)}, "finite and positive"),
         ({"normalizer.std": torch.ones(8, 1)}, "damaged"),
         ({"normalizer.mean": torch.full((16, 1), torch.nan)}, "finite"),
+        ({"generator.prior_mean": torch.full((2, 2), torch.nan)}, "prior_mean is not finite"),
     ],
 )
 def test_tensors_that_are_missing_or_wrong_are_named(saved, tmp_path, tensors, message):

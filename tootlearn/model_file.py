@@ -121,6 +121,8 @@ def load(path: str | os.PathLike[str], front_end: FrontEndConfig | None = None) 
         if tensors[name].shape != tensor.shape:
             shapes = f"{tuple(tensors[name].shape)} where this front end and model need {tuple(tensor.shape)}"
             raise InputError(f"{path}: {name} has shape {shapes}: the file is damaged")
+        if not bool(tensors[name].isfinite().all()):
+            raise InputError(f"{path}: {name} is not finite: the training went astray, or the file is damaged")
     model.load_state_dict({name: tensors[name] for name in wanted})
     return model.eval(), description
 

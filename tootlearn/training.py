@@ -149,7 +149,8 @@ def train(
     step = checkpoint.restore(path, asdict(config), model, optimizer) if resume else 0
     everything = Batch.of(learn, config, where)
     log = out / "log.jsonl"
-    started, bar = time.perf_counter(), tqdm(total=config.steps, initial=step, desc="train", disable=not progress)
+    started, hidden = time.perf_counter(), None if progress else True
+    bar = tqdm(total=config.steps, initial=step, desc="train", disable=hidden)
     whole = step, checkpoint.collect(model, optimizer)  # where to go on from after a step that was cut short
     try:
         while step < config.steps:

@@ -153,7 +153,7 @@ def synthesise(kinds: Sequence[str], count: int, seed: int, front_end: FrontEnd,
     config, frames = front_end.config, front_end.frames(WINDOW_SAMPLES)
     middles = (np.arange(frames // BEND_FRAMES) + 0.5) * BEND_FRAMES - 0.5
     time = (middles * config.hop - ONSET_SAMPLES) / config.sample_rate
-    with tqdm(total=count, desc="toots", unit="", disable=not progress, leave=False) as bar:
+    with tqdm(total=count, desc="toots", unit="", disable=None if progress else True, leave=False) as bar:
         for start in range(0, count, step):
             waves, measured = synthesis.toots(kinds, min(step, count - start), seed, start)
             parts.append(front_end(waves).half())
@@ -208,7 +208,7 @@ def from_waves(
     parts: list[Tensor] = []
     rows: list[tuple[int, float, float, float, float]] = []  # wave, pitch, duration, octaves to the centroid, loudness
     queue = iter(waves)
-    bar = tqdm(total=len(kinds), desc="clips", unit="", disable=not progress, leave=False)
+    bar = tqdm(total=len(kinds), desc="clips", unit="", disable=None if progress else True, leave=False)
     for start in range(0, len(kinds), _AT_ONCE):
         these = range(start, min(start + _AT_ONCE, len(kinds)))
         windows = torch.stack([_in_window(next(queue), rate) for _ in these])

@@ -174,7 +174,7 @@ def read_recordings(
     waves: list[Tensor] = []
     origins: list[Recording] = []
     files = 0
-    for recording in tqdm(recordings, desc="files", unit="", disable=not progress, leave=False):
+    for recording in tqdm(recordings, desc="files", unit="", disable=None if progress else True, leave=False):
         try:
             wave, _ = audio.load(recording.path, rate)
         except InputError as error:
