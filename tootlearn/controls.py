@@ -36,6 +36,7 @@ class Kind:
         octaves: what brightness 0 and 1 mean: spectral centroid in octaves above the pitch.
         intervals: the notes that sound together, as multiples of the pitch; (1,) for a single note.
         trill: rate at which it is interrupted (by a pea, say), Hz; 0 for none.
+        slide: whether f0 slides to another note.
         steady: whether it has one steady f0, so that a pitch tracker applies.
     """
 
@@ -45,6 +46,7 @@ class Kind:
     octaves: tuple[float, float]
     intervals: tuple[float, ...] = (1.0,)
     trill: float = 0.0
+    slide: bool = False
     steady: bool = True
 
     def __post_init__(self) -> None:

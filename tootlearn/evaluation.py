@@ -82,6 +82,8 @@ def measured_controls(waves: Tensor, asked: Controls, kinds: Sequence[Kind], pyi
         if not len(rows):
             continue
         own = waves[torch.from_numpy(rows)]
+        if kind.slide:
+            own = _starts(own)
         if kind.steady and pyin:
             found = measures.median_f0(own, synthesis.SAMPLE_RATE, 30.0, 2 * kind.pitch[1])
         else:
@@ -90,6 +92,13 @@ def measured_controls(waves: Tensor, asked: Controls, kinds: Sequence[Kind], pyi
         pitch[rows] = found.double().numpy()
     others = synthesis.measured(waves, asked.kind, asked.pitch, kinds)
     return Controls(asked.kind, pitch, others.duration, others.brightness, others.loudness)
+
+
+def _starts(waves: Tensor) -> Tensor:
+    """The first fifth of each toot (B, N), with silence after it: where a slide still has its pitch."""
+    found = measures.measure(waves, synthesis.SAMPLE_RATE)
+    end = (found.onset + 0.2 * found.duration).nan_to_num() * synthesis.SAMPLE_RATE
+    return waves * (torch.arange(waves.shape[1]) < end[:, None])
 
 
 def control_table(

@@ -86,7 +86,7 @@ KINDS: dict[str, Kind] = {
         Kind("ship_horn", (40, 180), (0.6, 1.9), (1.5, 3.3)),
         Kind("steam_whistle", (400, 1600), (0.3, 1.9), (0.7, 1.6), steady=False),
         Kind("pea_whistle", (1800, 3200), (0.15, 1.5), (0.15, 0.6), trill=30.0, steady=False),
-        Kind("slide_whistle", (500, 1400), (0.3, 1.5), (0.2, 1.1), steady=False),
+        Kind("slide_whistle", (500, 1400), (0.3, 1.5), (0.2, 1.1), slide=True, steady=False),
         Kind("trumpet", (165, 988), (0.12, 1.8), (0.8, 2.4)),
         Kind("trombone", (82, 588), (0.12, 1.8), (0.9, 3.0)),
         Kind("tuba", (41, 350), (0.12, 1.8), (0.8, 3.2)),
