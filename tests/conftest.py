@@ -1,13 +1,16 @@
 """What every test runs under: one thread, no display, and a numba cache that no other process writes to."""
 
+import dataclasses
 import os
 import signal
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 import hypothesis
 import matplotlib
+import pytest
 import torch
 
 
@@ -39,3 +42,18 @@ torch.set_num_threads(1)  # the same bits everywhere, and no contention between 
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, max_examples=25, database=None)
 hypothesis.settings.load_profile("suite")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs tests in the background has it ignored
+
+
+@pytest.fixture
+def recipe(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A function that changes ranges of the recipe of a kind; ``still`` first takes all change and noise out of it."""
+    from tootlearn.data.recipes import RECIPES
+
+    zero = ["glide", "vibrato", "tremolo", "detune", "stagger", "flutter", "hold", "droop", "sweep", "drift", "trill"]
+    none = dict.fromkeys(zero, (0.0, 0.0)) | dict.fromkeys(("breath", "chiff"), (-300.0, -300.0))
+
+    def change(kind: str, still: bool = False, **ranges: tuple[float, float]) -> None:
+        ranges = (none if still else {}) | ranges
+        monkeypatch.setitem(RECIPES, kind, dataclasses.replace(RECIPES[kind], **ranges))
+
+    return change

@@ -1,4 +1,3 @@
-import dataclasses
 import hashlib
 import math
 import subprocess
@@ -18,7 +17,6 @@ from tootlearn.front_end import WINDOW_SAMPLES
 RATE = synthesis.SAMPLE_RATE
 NAMES = list(KINDS)
 SILENT = (-300.0, -300.0)
-STILL = {name: (0.0, 0.0) for name in ("glide", "vibrato", "tremolo", "detune", "stagger", "flutter")}
 SET_SEED = 77
 
 
@@ -32,39 +30,27 @@ def middle(wave: np.ndarray, seconds: float = 1.5, samples: int = 8192) -> np.nd
     return wave[start : start + samples].astype(np.float64)
 
 
-@pytest.fixture
-def recipe(monkeypatch):
-    """A function that changes ranges of the recipe of a kind."""
-
-    def change(kind: str, **ranges: tuple[float, float]) -> None:
-        monkeypatch.setitem(RECIPES, kind, dataclasses.replace(RECIPES[kind], **ranges))
-
-    return change
-
-
 @pytest.fixture(scope="module")
 def population():
-    """80 natural toots of each kind: waves (320, N), labels, and what was asked for (320, 4)."""
-    waves, labels = synthesis.toots(NAMES, 80 * len(NAMES), SET_SEED)
+    """100 natural toots of each kind: waves (B, N), labels, and what was asked for (B, 4)."""
+    waves, labels = synthesis.toots(NAMES, 100 * len(NAMES), SET_SEED)
     asked = [synthesis.draw(KINDS[NAMES[i % len(NAMES)]], rng.child(SET_SEED, i)) for i in range(len(waves))]
     return waves, labels, np.array(asked)
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("brightness", [0.0, 1.0])
-@pytest.mark.parametrize("place", [0, 0.43, 1])
-def test_a_still_toot_is_harmonics_of_the_exact_pitch_below_nyquist_and_nothing_else(name, brightness, place, recipe):
-    recipe(name, breath=SILENT, **STILL)
+@pytest.mark.parametrize(("place", "brightness"), [(0, 1.0), (0.43, 0.0), (1, 1.0)])
+def test_a_still_toot_is_harmonics_of_the_exact_pitch_below_nyquist_and_nothing_else(name, place, brightness, recipe):
+    recipe(name, still=True)
     kind = KINDS[name]
     low, high = kind.pitch
     pitch = low * (high / low) ** place
     wave = middle(synthesis.render(name, pitch, 1.5, brightness, -20, seed=5), samples=4096)
-    each = (pitch * np.array(kind.intervals)[:, None] * np.arange(1, 100)).ravel()
+    each = (pitch * np.array(kind.intervals)[:, None] * np.arange(1, 300)).ravel()
     frequency = np.unique(np.round(each[each < 0.97 * RATE / 2], 6))
     phase = 2 * np.pi * np.arange(len(wave))[:, None] * frequency / RATE
-    basis = np.concatenate((np.cos(phase), np.sin(phase)), 1)
-    levels = np.linalg.lstsq(basis, wave, rcond=None)[0]
-    left = wave - basis @ levels
+    basis = np.linalg.qr(np.concatenate((np.cos(phase), np.sin(phase)), 1))[0]
+    left = wave - basis @ (basis.T @ wave)
     assert db(left.std() / wave.std()) < -100  # a pitch wrong by a twentieth of a cent, or one alias, would show
     found = measures.chord_f0(torch.from_numpy(wave), RATE, kind.intervals, pitch * 1.03)
     assert abs(float(measures.cents(found, pitch))) < 1
@@ -72,7 +58,7 @@ def test_a_still_toot_is_harmonics_of_the_exact_pitch_below_nyquist_and_nothing_
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_sounds_near_the_nyquist_frequency(name, recipe):
-    recipe(name, breath=SILENT)
+    recipe(name, breath=SILENT, chiff=SILENT)
     for i, place in enumerate((0, 0.2, 0.4, 0.6, 0.8, 1)):
         low, high = KINDS[name].pitch
         wave = middle(synthesis.render(name, low * (high / low) ** place, 1.5, 1.06, -20, seed=i))
@@ -83,7 +69,7 @@ def test_nothing_sounds_near_the_nyquist_frequency(name, recipe):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_lowest_note_settles_on_the_pitch(name, recipe):
-    recipe(name, vibrato=(0, 0))  # the rest of nature stays
+    recipe(name, **dict.fromkeys(("vibrato", "drift", "droop", "sweep"), (0, 0)))  # the rest of nature stays
     kind = KINDS[name]
     for i in range(6):
         own = rng.child(3, i)
@@ -109,7 +95,7 @@ def test_pyin_agrees_on_the_pitch_of_a_trumpet():
 
 
 def test_a_stopped_pipe_has_no_even_harmonics(recipe):
-    recipe("steam_whistle", breath=SILENT, even=(0.0, 0.0), **STILL)
+    recipe("steam_whistle", still=True, even=(0.0, 0.0))
     pitch = 100 * RATE / 8192
     wave = middle(synthesis.render("steam_whistle", 2 * pitch, 1.5, 0.9, -20, seed=1))
     lines = np.abs(np.fft.rfft(wave))[200::200][:8]
@@ -118,7 +104,7 @@ def test_a_stopped_pipe_has_no_even_harmonics(recipe):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_brightness_rises_as_asked(name, recipe):
-    recipe(name, breath=SILENT, **STILL)
+    recipe(name, still=True)
     kind = KINDS[name]
     pitch = math.sqrt(kind.pitch[0] * kind.pitch[1])
     asked = np.linspace(0, 1, 6)
@@ -133,17 +119,19 @@ def test_natural_brightness_follows_what_is_asked(population):
     _, labels, asked = population
     for k, name in enumerate(NAMES):
         rows = labels.kind == k
-        enough = 0.88 if name == "steam_whistle" else 0.97  # much breath leaves no room for the darkest
+        # much breath leaves no room for the darkest; a slide takes the centroid along
+        enough = {"steam_whistle": 0.88, "slide_whistle": 0.7, "tuba": 0.94}.get(name, 0.97)
         assert stats.spearmanr(asked[rows, 2], labels.brightness[rows]).statistic > enough, name
-        assert np.median(np.abs(asked[rows, 2] - labels.brightness[rows])) < 0.2
+        assert np.median(np.abs(asked[rows, 2] - labels.brightness[rows])) < 0.2, name
 
 
 def test_brightness_0_and_1_are_the_5th_and_95th_percentile_of_nature(population):
     _, labels, _ = population
     for k, name in enumerate(NAMES):
         low, high = np.percentile(labels.brightness[labels.kind == k], [5, 95])
-        assert low == pytest.approx(0, abs=0.2), name
-        assert high == pytest.approx(1, abs=0.2), name
+        error = 0.25 if name == "slide_whistle" else 0.15  # slides up go beyond what is asked
+        assert low == pytest.approx(0, abs=error), name
+        assert high == pytest.approx(1, abs=error), name
 
 
 def test_silence_stands_before_the_onset_and_after_the_end(population):
@@ -151,26 +139,29 @@ def test_silence_stands_before_the_onset_and_after_the_end(population):
     assert waves.shape[1] == WINDOW_SAMPLES
     assert (waves[:, : ONSET_SAMPLES + 1] == 0).all()  # the toot's own first sample is 0
     assert (waves[:, ONSET_SAMPLES + 1] != 0).all()
-    longest_tail = max(recipe.release[1] for recipe in RECIPES.values()) * math.log(100) + 2 / RATE
-    for wave, (_, duration, _, _) in zip(waves, asked, strict=True):
-        assert (wave[ONSET_SAMPLES + math.ceil((duration + longest_tail) * RATE) :] == 0).all()
+    for i, (wave, (_, duration, _, _)) in enumerate(zip(waves, asked, strict=True)):
+        drawn = RECIPES[NAMES[i % len(NAMES)]].draw(rng.child(SET_SEED, i))
+        # from -40 dB, which the fundamental passes at the end, to -80 dB of the pressure; and the quiet of the rise
+        tail = drawn["release"] * (math.log(1e4) - math.log(100) / (1 + drawn["swell"])) + 0.12 * drawn["attack"]
+        assert (wave[ONSET_SAMPLES + math.ceil((duration + tail) * RATE) :] == 0).all()
 
 
 def test_duration_is_about_what_was_asked(population):
     _, labels, asked = population
     for k, name in enumerate(NAMES):
         wrong = (labels.duration - asked[:, 1])[labels.kind == k]
-        assert abs(np.median(wrong)) < 0.045, name
-        assert np.abs(wrong).max() < 0.12, name
+        assert abs(np.median(wrong)) < 0.01, name
+        assert np.percentile(np.abs(wrong), 90) < 0.02, name
+        assert np.abs(wrong).max() < 0.045, name
         assert stats.spearmanr(labels.duration[labels.kind == k], asked[labels.kind == k, 1]).statistic > 0.99
     onset = measures.onset(population[0], RATE).numpy() * RATE
     assert onset.min() > ONSET_SAMPLES - 0.006 * RATE  # half the window of the envelope
-    assert onset.max() < ONSET_SAMPLES + 0.05 * RATE
+    assert onset.max() < ONSET_SAMPLES + 0.03 * RATE
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_clicks(name, recipe):
-    recipe(name, breath=SILENT)
+    recipe(name, breath=SILENT, chiff=SILENT)
     highest = signal.firwin(401, 10800, pass_zero=False, fs=RATE, window=("kaiser", 11))  # no harmonic is there
     for i in range(12):
         own = rng.child(8, i)
@@ -192,7 +183,7 @@ def test_loudness_is_exact_but_where_the_peak_would_pass_full_scale(population):
     waves, labels, asked = population
     peak = waves.abs().amax(1).double().numpy()
     assert peak.max() < 1
-    free = peak < synthesis.PEAK - 1e-3
+    free = peak < synthesis.PEAK * (1 - 1e-6)
     assert free.mean() > 0.6 and (~free).any()
     np.testing.assert_allclose(labels.loudness[free], asked[free, 3], atol=1e-4)
     np.testing.assert_allclose(peak[~free], synthesis.PEAK, rtol=1e-6)
@@ -207,7 +198,7 @@ def test_loudness_scales_the_wave_and_changes_nothing_else(name):
 
 def test_breath_is_as_far_below_the_tone_as_the_recipe_says(recipe):
     for level in (-30.0, -15.0):
-        recipe("trumpet", breath=(level, level), **STILL)
+        recipe("trumpet", still=True, breath=(level, level))
         wave = synthesis.render("trumpet", 400, 1.5, 0.7, -20, seed=3)
         found = measures.harmonic_to_noise_ratio(torch.from_numpy(wave), RATE, 400.0)
         assert float(found) == pytest.approx(-level, abs=2)
@@ -241,7 +232,8 @@ def test_a_toot_is_the_same_whatever_count_and_start(population):
     assert torch.equal(part, waves[9:16])
     np.testing.assert_array_equal(own.kind, labels.kind[9:16])
     np.testing.assert_allclose(own.brightness, labels.brightness[9:16], rtol=1e-5)
-    alone = synthesis.render(NAMES[9 % len(NAMES)], *asked[9], seed=rng.child(SET_SEED, 9))
+    # Python's floats: NumPy's would make the gain double precision, and a last bit another
+    alone = synthesis.render(NAMES[9 % len(NAMES)], *asked[9].tolist(), seed=rng.child(SET_SEED, 9))
     assert np.array_equal(alone, waves[9])
 
 

@@ -17,6 +17,10 @@ from tootlearn.data.recipes import KINDS, RECIPES
 
 RATE = synthesis.SAMPLE_RATE
 NAMES = list(KINDS)
+# no change of any kind in what a recipe draws
+_ZERO = ["glide", "vibrato", "tremolo", "flutter", "hold", "droop", "sweep", "drift", "trill", "swell"]
+STILL = dict.fromkeys(_ZERO, 0.0)
+STILL |= {"glide_time": 0.05, "vibrato_rate": 5.0, "attack": 0.01, "release": 0.03}
 RANGES = [field.name for field in dataclasses.fields(RECIPES["trumpet"]) if field.name != "formants"]
 
 
@@ -26,6 +30,8 @@ def test_every_kind_has_a_recipe_whose_ranges_are_ranges():
         assert kind.name == name
         assert all(low <= high for low, high in (getattr(RECIPES[name], r) for r in RANGES))
         assert RECIPES[name].attack[0] > 0 and RECIPES[name].release[0] > 0
+        assert (RECIPES[name].trill[1] > 0) == (kind.trill > 0)
+        assert (RECIPES[name].sweep != (0, 0)) == kind.slide
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -76,18 +82,66 @@ def test_clenshaws_sum_equals_the_sum_of_sines(count, f0, swell, turn, seed):
     assert np.abs(found - direct).max() < 1e-4 * np.abs(direct).max()
 
 
+def bend(time: np.ndarray, duration: float = 2.0, seed: int = 0, **drawn: float) -> np.ndarray:
+    """`synthesis._bend` in cents."""
+    return 1200 * synthesis._bend(time, duration, STILL | drawn, seed)
+
+
+def pressure(duration: float, seed: int = 0, trill: float = 0.0, lead: float = 0.0, **drawn: float) -> np.ndarray:
+    """`synthesis._pressure` of a toot that is still but for this; ``trill`` is the rate."""
+    return synthesis._pressure(duration, STILL | drawn, trill, seed, lead)
+
+
 def test_a_glide_comes_from_below_and_vibrato_is_centred_on_the_pitch():
     time = np.arange(2 * RATE) / RATE
-    none = {"glide": 0.0, "glide_time": 0.05, "vibrato": 0.0, "vibrato_rate": 5.0}
-    assert (synthesis._bend(time, none) == 1).all()
-    glide = 1200 * np.log2(synthesis._bend(time, none | {"glide": 100.0}))
-    np.testing.assert_allclose(glide, -100 * np.exp(-time / 0.05), atol=1e-9)
-    vibrato = 1200 * np.log2(synthesis._bend(time, none | {"vibrato": 20.0}))
+    assert (bend(time) == 0).all()
+    np.testing.assert_allclose(bend(time, glide=100.0), -100 * np.exp(-time / 0.05), atol=1e-9)
+    vibrato = bend(time, vibrato=20.0)
     assert np.abs(vibrato[: RATE // 5]).max() == 0
     whole = vibrato[RATE : 2 * RATE]  # five cycles
     assert whole.mean() == pytest.approx(0, abs=1e-6)
     assert whole.max() == pytest.approx(20, rel=1e-3)
     assert np.abs(np.fft.rfft(whole)).argmax() == 5
+
+
+@pytest.mark.parametrize("sweep", [-11.0, 0.5, 7.0])
+@pytest.mark.parametrize("duration", [0.3, 1.5])
+def test_a_slide_is_held_then_moved_then_held_again(sweep, duration):
+    time = np.linspace(0, 1.2 * duration, 1000)
+    found = bend(time, duration, sweep=sweep)
+    assert (found[time <= 0.15 * duration] == 0).all()
+    np.testing.assert_allclose(found[time >= 0.85 * duration], 100 * sweep)
+    assert (np.diff(found) * np.sign(sweep) >= 0).all()
+    assert np.interp(duration / 2, time, found) == pytest.approx(50 * sweep, rel=1e-2)
+
+
+def test_drift_wanders_by_its_standard_deviation_slowly():
+    time = np.arange(0, 2, 0.01)
+    found = np.stack([bend(time, drift=8.0, seed=seed) for seed in range(400)])
+    knots = found[:, ::20]  # five a second
+    assert knots.std() == pytest.approx(8, rel=0.07) and abs(knots.mean()) < 0.6
+    correlation = np.corrcoef(knots.T) - np.eye(10)
+    assert np.abs(correlation).max() < 0.2
+    np.testing.assert_allclose(found[:, 10], (found[:, 0] + found[:, 20]) / 2)  # a line between
+
+
+def test_f0_droops_by_what_it_says_when_the_pressure_halves():
+    time = np.arange(RATE) / RATE
+    found = bend(time, droop=20.0, hold=12.0)
+    assert found[RATE // 2] == pytest.approx(-20)  # 6 dB later
+    np.testing.assert_allclose(np.diff(found), -40 / RATE, rtol=1e-6)
+    assert (bend(time, droop=20.0) == 0).all()  # nothing empties
+
+
+def test_bends_are_those_of_the_toots_and_flat_before_the_onset():
+    time = np.array([-0.02, 0.0, 0.3, 1.0])
+    found = synthesis.bends(NAMES, 8, 5, 10, time)
+    assert found.shape == (8, 4) and np.array_equal(found[:, 0], found[:, 1])
+    for i, row in zip(range(10, 18), found, strict=True):
+        name, own = NAMES[i % len(NAMES)], rng.child(5, i)
+        duration = synthesis.draw(KINDS[name], own)[1]
+        expected = synthesis._bend(time[1:], duration, RECIPES[name].draw(own), own)
+        np.testing.assert_array_equal(row[1:], expected)
 
 
 @pytest.mark.parametrize("kind", ["car_horn", "train_horn"])
@@ -141,30 +195,44 @@ def test_the_tilt_allows_for_the_breath(noise_db, asked):
 
 @pytest.mark.parametrize("duration", [0.12, 0.5, 1.9])
 @pytest.mark.parametrize("attack", [0.008, 0.15])
-def test_pressure_rises_from_0_to_1_and_is_down_40_db_at_the_end(duration, attack):
-    drawn = {"release": 0.03, "flutter": 0.0, "tremolo": 0.0, "vibrato_rate": 5.0}
-    pressure = synthesis._pressure(duration, attack, drawn, seed=0)
-    time = np.arange(len(pressure)) / RATE
-    assert pressure[0] == 0 and pressure.max() == pytest.approx(1, abs=1e-3)
-    assert np.interp(duration, time, pressure) == pytest.approx(0.01, rel=1e-2)
-    assert pressure[-1] == 0
-    assert pressure[time > time[-1] - 0.003].max() < 10 ** (-70 / 20)
-    rise = (pressure > 0.999).argmax() / RATE
+@pytest.mark.parametrize("swell", [0.0, 0.2])
+def test_the_fundamental_lasts_as_long_as_asked_from_40_db_to_40_db(duration, attack, swell):
+    found = pressure(duration, attack=attack, swell=swell)
+    time = np.arange(len(found)) / RATE
+    assert found[0] == 0 and found.max() == pytest.approx(1, abs=1e-3) and found[-1] == 0
+    heard = time[found ** (1 + swell) > 0.01]
+    assert heard[-1] - heard[0] == pytest.approx(duration, abs=3 / RATE)
+    assert found[time > time[-1] - 0.003].max() < 10 ** (-70 / 20)
+    rise = (found > 0.999).argmax() / RATE
     assert rise == pytest.approx(min(attack, 0.4 * duration), rel=0.05)
-    assert np.abs(np.diff(pressure)).max() < 1.6 / (0.008 * RATE)  # no jump
+    assert np.abs(np.diff(found)).max() < 1.6 / (0.008 * RATE)  # no jump
+
+
+def test_a_lead_shortens_the_rise():
+    for lead in (0.0, 0.6):
+        found = pressure(1.0, attack=0.1, lead=lead)
+        assert (found > 0.999).argmax() / RATE == pytest.approx(0.1 * (1 - lead), rel=0.05)
 
 
 def test_flutter_and_tremolo_change_the_pressure_by_what_they_say():
-    quiet = {"release": 0.03, "flutter": 0.0, "tremolo": 0.0, "vibrato_rate": 5.0}
-    still = synthesis._pressure(1.9, 0.01, quiet, seed=0)
+    still = pressure(1.9).clip(1e-9)
     held = slice(RATE // 2, 3 * RATE // 2)
-    tremolo = (synthesis._pressure(1.9, 0.01, quiet | {"tremolo": 0.1}, seed=0) / still.clip(1e-9))[held]
+    tremolo = (pressure(1.9, tremolo=0.1) / still)[held]
     assert tremolo.max() == pytest.approx(1.1, abs=1e-3) and tremolo.min() == pytest.approx(0.9, abs=1e-3)
-    flutter = [
-        (synthesis._pressure(1.9, 0.01, quiet | {"flutter": 0.05}, seed=s) / still.clip(1e-9)) for s in range(30)
-    ]
+    flutter = [pressure(1.9, seed, flutter=0.05) / still for seed in range(30)]
     knots = np.stack(flutter)[:, [RATE // 2, RATE, 3 * RATE // 2]]  # where 12 a second has its values
     assert knots.std() == pytest.approx(0.05, rel=0.25)
+
+
+def test_hold_and_trill_change_the_pressure_by_what_they_say():
+    still, held = pressure(1.9).clip(1e-9), slice(RATE // 2, 3 * RATE // 2)  # a second
+    falling = 20 * np.log10((pressure(1.9, hold=9.0) / still)[held])
+    np.testing.assert_allclose(falling, -9 * (np.arange(RATE) / RATE + 0.5), atol=1e-6)
+    trill = (pressure(1.9, trill=30.0) / still)[held]
+    assert (trill == 1).all()  # a rate without a depth
+    trill = (synthesis._pressure(1.9, STILL | {"trill": 0.7}, 30.0, 0) / still)[held]
+    assert trill.max() == pytest.approx(1) and trill.min() == pytest.approx(0.3, abs=1e-3)
+    assert np.abs(np.fft.rfft(trill - trill.mean())).argmax() == 30
 
 
 @pytest.mark.parametrize("focus", [0.0, 0.8])
