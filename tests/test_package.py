@@ -284,7 +284,7 @@ def test_no_file_names_a_path_of_one_machine():
     assert not named
 
 
-@pytest.mark.parametrize("path", ["/ho" "me/me/x.wav", "'/t" "mp/x'", "C:" "\\Users\\me", "(/wo" "rk/main)"])
+@pytest.mark.parametrize("path", ["/home/me/x.wav", "'/tmp/x'", "C:\\Users\\me", "(/work/main)"])
 def test_a_path_of_one_machine_is_seen(path):
     assert MACHINE_PATH.search(f"load {path}")
 
