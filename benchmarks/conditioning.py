@@ -13,7 +13,7 @@ from pathlib import Path
 from timing import one_machine
 
 import tootlearn
-from tootlearn import training
+from tootlearn import presets, training
 from tootlearn.data.clips import synthesise
 from tootlearn.evaluation import control_table
 from tootlearn.front_end import FrontEnd
@@ -28,7 +28,7 @@ def main() -> None:
     options = parser.parse_args()
     print(one_machine(options.threads))
     changes = {"steps": options.steps, "clips": options.clips, "check_every": options.steps}
-    default = training.preset("default", autoencoder=None, **changes)
+    default = presets.preset("default", autoencoder=None, **changes)
     assert default.generator is not None
     clips = synthesise(default.kinds, default.clips, default.seed, FrontEnd(default.front_end))
     header = ("M parameters", "held-out", "f0 (cents)", "time (ms)", "brightness", "loudness")

@@ -15,7 +15,7 @@ from timing import interleaved, one_machine
 from torch import Tensor
 
 import tootlearn
-from tootlearn import training
+from tootlearn import presets, training
 from tootlearn.data import synthesis
 from tootlearn.data.clips import synthesise
 from tootlearn.decoder import Condition
@@ -79,7 +79,7 @@ def training_examples(seconds: float, batch: int = 32) -> None:
     """Examples a second of the default preset's training, from waves."""
     import librosa
 
-    config = training.preset("default", batch=batch)
+    config = presets.preset("default", batch=batch)
     front_end = FrontEnd(config.front_end)
     waves, _ = synthesis.toots(config.kinds, batch, seed=0)
     clips = synthesise(config.kinds, batch, 0, front_end, progress=False)

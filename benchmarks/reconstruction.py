@@ -13,7 +13,7 @@ from pathlib import Path
 from timing import one_machine
 
 import tootlearn
-from tootlearn import training
+from tootlearn import presets, training
 from tootlearn.data.clips import synthesise
 from tootlearn.evaluation import as_text, reconstruction_table
 from tootlearn.front_end import FrontEnd
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     print(one_machine(options.threads))
-    config = training.preset("baseline", steps=options.steps, clips=options.clips, check_every=options.steps)
+    config = presets.preset("baseline", steps=options.steps, clips=options.clips, check_every=options.steps)
     clips = synthesise(config.kinds, config.clips, config.seed, FrontEnd(config.front_end))
     with tempfile.TemporaryDirectory() as folder:
         training.train(config, clips, Path(folder) / "run")

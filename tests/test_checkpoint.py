@@ -15,7 +15,8 @@ from tootlearn.audio import InputError
 from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
 from tootlearn.data.clips import synthesise
 from tootlearn.front_end import FrontEnd, FrontEndConfig
-from tootlearn.training import TrainConfig, train
+from tootlearn.presets import TrainConfig
+from tootlearn.training import train
 
 # With all that has a state: batch statistics, noise in the latent, a prior.
 RUN = TrainConfig(

@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tootlearn
-from tootlearn import generation, measures, metrics, rng
+from tootlearn import generation, measures, metrics, model_file, rng
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig, TootModel
 from tootlearn.controls import Kind
-from tootlearn.data import synthesis
+from tootlearn.data import recipes, synthesis
 from tootlearn.front_end import WINDOW_SAMPLES, FrontEndConfig
 from tootlearn.generation import TootGenerator
 from tootlearn.normalization import Normalizer
 
 RATE = 22050
-KINDS = ("car_horn", "train_horn", "steam_whistle", "trumpet")
+KINDS = tuple(recipes.KINDS)
 
 
 @pytest.fixture(scope="module")
@@ -58,19 +58,20 @@ def test_a_trumpet_has_its_pitch(g, pitch):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_its_notes(g, kind):
-    pitch, notes = middle(g, kind), g.model.kinds[g.kinds.index(kind)].intervals
-    found = [
-        measures.chord_f0(tensor(g.generate(kind, pitch, 1.2, 0.5, -18, seed=seed)), RATE, notes, pitch)
-        for seed in range(3)
-    ]
+    pitch, about = middle(g, kind), g.model.kinds[g.kinds.index(kind)]
+    duration = min(1.2, about.duration[1])
+    heard = int((0.2 if about.slide else 1.0) * duration * RATE)  # a slide has its pitch where it starts
+    waves = [tensor(g.generate(kind, pitch, duration, 0.5, -18, seed=seed))[:heard] for seed in range(3)]
+    found = [measures.chord_f0(wave, RATE, about.intervals, pitch) for wave in waves]
     assert abs(measures.cents(torch.stack(found).median(), pitch)) < 30
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_duration(g, kind):
-    for duration in (0.4, 0.8, 1.5):
+    shortest, longest = g.model.kinds[g.kinds.index(kind)].duration
+    for duration in (max(shortest, 0.3), (shortest + longest) / 2, min(longest, 1.5)):
         wave = g.generate(kind, middle(g, kind), duration, 0.5, -18, seed=5)
-        assert float(measures.duration(tensor(wave), RATE)) == pytest.approx(duration, abs=0.04)
+        assert float(measures.duration(tensor(wave), RATE)) == pytest.approx(duration, abs=0.06)
         assert len(wave) / RATE == pytest.approx(duration, abs=0.15)  # it is trimmed
 
 
@@ -78,11 +79,11 @@ def test_duration(g, kind):
 def test_brightness_and_loudness_rise(g, kind):
     pitch, steps = middle(g, kind), np.linspace(0, 1, 5)
     bright = [
-        float(measures.centroid(tensor(g.generate(kind, pitch, 0.8, b, -20, seed=3)), RATE)) / pitch for b in steps
+        float(measures.centroid(tensor(g.generate(kind, pitch, 0.65, b, -20, seed=3)), RATE)) / pitch for b in steps
     ]
-    loud = [float(measures.loudness(tensor(g.generate(kind, pitch, 0.8, 0.5, -36 + 20 * s, 3)), RATE)) for s in steps]
+    loud = [float(measures.loudness(tensor(g.generate(kind, pitch, 0.65, 0.5, -36 + 20 * s, 3)), RATE)) for s in steps]
     low, high = g.model.kinds[g.kinds.index(kind)].octaves
-    np.testing.assert_allclose(np.log2(bright), low + (high - low) * steps, atol=0.2)
+    np.testing.assert_allclose(np.log2(bright), low + (high - low) * steps, atol=max(0.3, 0.25 * (high - low)))
     assert (np.diff(bright) > 0).all()
     np.testing.assert_allclose(loud, -36 + 20 * steps, atol=1.0)
 
@@ -197,9 +198,10 @@ def test_what_is_given_stays_and_what_is_not_is_drawn_within_the_range(g):
 def test_a_kind_is_chosen_that_can_do_what_is_asked(g):
     assert g.kinds_with() == g.kinds == KINDS
     assert g.kinds_with(pitch=1500) == ("steam_whistle",)
-    assert g.kinds_with(duration=0.2) == ("car_horn", "trumpet")
-    assert g.kinds_with("midi:60", 0.2) == ("trumpet",)
-    assert all(int(g.controls(pitch=1500, seed=seed).kind[0]) == 2 for seed in range(8))
+    assert g.kinds_with(pitch=2500) == ("pea_whistle",)
+    assert g.kinds_with(pitch=50) == ("ship_horn", "tuba")
+    assert g.kinds_with("midi:41", 0.2) == ("trombone", "tuba", "french_horn")
+    assert all(g.kinds[int(g.controls(pitch=1500, seed=seed).kind[0])] == "steam_whistle" for seed in range(8))
 
 
 def test_a_pitch_between_the_kinds_is_refused():
@@ -216,10 +218,10 @@ def test_a_pitch_between_the_kinds_is_refused():
     ("asked", "named"),
     [
         ({"kind": "trumpt"}, "did you mean trumpet"),
-        ({"kind": "TRUMPET"}, "car_horn, train_horn, steam_whistle, trumpet"),
+        ({"kind": "TRUMPET"}, "car_horn, bicycle_horn, .*, french_horn"),
         ({"kind": "trumpet", "pitch": 3000}, "trumpet: pitch 3000 Hz .* 165 to 988 Hz"),
         ({"kind": "trumpet", "pitch": "H4"}, "'H4'"),
-        ({"pitch": 20}, "pitch 20 Hz .* 165 to 1600 Hz"),
+        ({"pitch": 20}, "pitch 20 Hz .* 40 to 3200 Hz"),
         ({"pitch": 1500, "duration": 0.12}, "duration 0.12 s .* 0.3 to 1.9 s"),
         ({"pitch": float("nan")}, "nan"),
         ({"kind": "trumpet", "duration": -1}, "duration -1 s .* 0.12 to 1.8 s"),
@@ -296,7 +298,7 @@ def test_a_device_that_is_none_is_named():
 
 
 def test_summary_shows_kinds_ranges_sizes_data_and_licence(g):
-    text = generation.summary(g)
+    text = model_file.summary(g.model, g.description)
     for kind in g.model.kinds:
         line = next(line for line in text.splitlines() if line.startswith(kind.name))
         assert f"{kind.pitch[0]:g} to {kind.pitch[1]:g}" in line and f"{kind.duration[1]:g}" in line
@@ -309,5 +311,6 @@ def test_summary_shows_kinds_ranges_sizes_data_and_licence(g):
 
 
 def test_summary_of_a_model_of_unknown_origin():
-    text = generation.summary(half(GeneratorConfig(2, 8, 1, encoder_widths=(8,))))
+    h = half(GeneratorConfig(2, 8, 1, encoder_widths=(8,)))
+    text = model_file.summary(h.model, h.description)
     assert "high" in text and "autoencoder" not in text

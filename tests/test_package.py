@@ -30,7 +30,7 @@ ORDER = [
     *("data.recipes", "data.synthesis", "data.clips", "data.sound_font", "data.sampled", "data.folder", "data.public"),
     *("data.augmentation", "data"),
     *("layers", "encoder", "decoder", "autoencoder", "losses", "phase", "vocoder", "denoising", "metrics"),
-    *("model_file", "checkpoint", "training", "tuning", "generation", "evaluation", "doctor", "export"),
+    *("presets", "model_file", "checkpoint", "training", "tuning", "generation", "evaluation", "doctor", "export"),
     *("figures", "players", "exercises", "widgets", "cli", "__main__"),
 ]
 
@@ -284,7 +284,7 @@ def test_no_file_names_a_path_of_one_machine():
     assert not named
 
 
-@pytest.mark.parametrize("path", ["/home/me/x.wav", "'/tmp/x'", "C:\\Users\\me", "(/work/main)"])
+@pytest.mark.parametrize("path", ["/ho" "me/me/x.wav", "'/t" "mp/x'", "C:" "\\Users\\me", "(/wo" "rk/main)"])
 def test_a_path_of_one_machine_is_seen(path):
     assert MACHINE_PATH.search(f"load {path}")
 

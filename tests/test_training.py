@@ -10,12 +10,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tootlearn import losses, model_file, training
+from tootlearn import losses, model_file, presets, training
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
 from tootlearn.data.clips import synthesise
 from tootlearn.front_end import FrontEnd, FrontEndConfig
-from tootlearn.training import TrainConfig, train
+from tootlearn.presets import TrainConfig
+from tootlearn.training import train
 
 # With all that has a state: batch statistics, noise in the latent, a prior.
 CONFIG = TrainConfig(
@@ -246,8 +247,8 @@ def test_configs_that_cannot_be_are_refused_with_what_can(wrong, allowed):
 
 
 def test_presets_can_be_changed_by_field_and_unknown_ones_are_named():
-    assert training.preset("baseline").autoencoder == AutoencoderConfig()
-    assert training.preset("baseline").generator is None
-    assert training.preset("default", steps=7) == replace(training.PRESETS["default"], steps=7)
+    assert presets.preset("baseline").autoencoder == AutoencoderConfig()
+    assert presets.preset("baseline").generator is None
+    assert presets.preset("default", steps=7) == replace(presets.PRESETS["default"], steps=7)
     with pytest.raises(InputError, match="unknown preset 'best': there are default, baseline"):
-        training.preset("best")
+        presets.preset("best")

@@ -184,7 +184,7 @@ def _generate(parser: ArgumentParser, words: list[str]) -> None:
 
 
 def _train(parser: ArgumentParser, words: list[str]) -> None:
-    from tootlearn import training
+    from tootlearn import presets, training
     from tootlearn.audio import InputError
     from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
     from tootlearn.data.clips import synthesise
@@ -192,22 +192,22 @@ def _train(parser: ArgumentParser, words: list[str]) -> None:
     from tootlearn.front_end import FrontEnd, FrontEndConfig
 
     parser.add_argument(
-        "--preset", type=str, default="default", help=f"what to start from: {', '.join(training.PRESETS)}"
+        "--preset", type=str, default="default", help=f"what to start from: {', '.join(presets.PRESETS)}"
     )
     parser.add_argument("--out", type=str | None, help="folder of the run; runs/PRESET without it")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
     parser.add_argument("--device", type=str, default="auto", help="cpu, cuda, mps or auto")
-    parser.add_class_arguments(training.TrainConfig)
+    parser.add_class_arguments(presets.TrainConfig)
     # the preset is where the flags' defaults come from, so it is looked for before they are read
     asked = re.search(r"--preset[ =](\S+)", " ".join(words))
-    parser.set_defaults(asdict(training.preset(asked[1] if asked else "default")))
+    parser.set_defaults(asdict(presets.preset(asked[1] if asked else "default")))
     a = parser.parse_args(words)
 
-    values = {f.name: a[f.name] for f in fields(training.TrainConfig)}
+    values = {f.name: a[f.name] for f in fields(presets.TrainConfig)}
     parts = {"generator": GeneratorConfig, "autoencoder": AutoencoderConfig, "front_end": FrontEndConfig}
     for name, part in parts.items():
         values[name] = None if values[name] is None else part(**vars(values[name]))
-    config = training.TrainConfig(**values)
+    config = presets.TrainConfig(**values)
     unknown = [kind for kind in config.kinds if kind not in KINDS]
     if unknown:
         hint = _nearest(unknown[0], KINDS)
@@ -258,9 +258,10 @@ def _info(parser: ArgumentParser, words: list[str]) -> None:
     parser.add_argument("model", type=str | None, nargs="?", help="a model file; the shipped one without it")
     a = parser.parse_args(words)
 
-    from tootlearn import generation
+    from tootlearn import generation, model_file
 
-    print(generation.summary(generation.load(a.model)))
+    generator = generation.load(a.model)
+    print(model_file.summary(generator.model, generator.description))
 
 
 def _doctor(parser: ArgumentParser, words: list[str]) -> None:

@@ -284,25 +284,6 @@ def load(path: str | os.PathLike[str] | None = None, device: str = "cpu") -> Too
     return TootGenerator(model, description, model_file.to_device(device))
 
 
-def summary(generator: TootGenerator) -> str:
-    """What a model file holds, for people: kinds and their ranges, sizes, front end, training data, licence."""
-    model, description = generator.model, generator.description
-    parts = [p for p in ("generator", "autoencoder") if getattr(model, p) is not None]
-    sizes = [f"{p} {sum(t.numel() for t in getattr(model, p).parameters()) / 1e6:.2f} M parameters" for p in parts]
-    lines = [f"schema {description['schema']}; {'; '.join(sizes)}", ""]
-    lines += [f"{'kind':16}{'pitch (Hz)':16}{'duration (s)':15}notes"]
-    for kind in model.kinds:
-        pitch, duration = (f"{low:g} to {high:g}" for low, high in (kind.pitch, kind.duration))
-        lines.append(f"{kind.name:16}{pitch:16}{duration:15}{' '.join(f'{ratio:.4g}' for ratio in kind.intervals)}")
-    facts = {"front end": description["front_end"]} | dict(description.get("provenance", {}))
-    facts.pop("config", None)  # all that `tootlearn train` takes: for programs
-    lines.append("")
-    for name, fact in facts.items():
-        text = ", ".join(f"{k} {v}" for k, v in fact.items()) if isinstance(fact, dict) else str(fact)
-        lines.append(f"{name:12} {text}")
-    return "\n".join(lines)
-
-
 def checked_seed(seed: int) -> int:
     """``seed`` if it is one. Raises InputError otherwise."""
     if not isinstance(seed, (int, np.integer)) or not 0 <= seed <= rng.MAX_SEED:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -182,6 +183,24 @@ def _config(config: type[Config], data: dict[str, Any]) -> Config:
 def _difference(model: FrontEndConfig, features: FrontEndConfig) -> str:
     a, b = asdict(model), asdict(features)
     return ", ".join(f"{name} {a[name]}, not {b[name]}" for name in a if a[name] != b[name])
+
+
+def summary(model: TootModel, description: Mapping[str, Any]) -> str:
+    """What :func:`load` gave, for people: kinds and their ranges, sizes, front end, training data, licence."""
+    parts = [p for p in ("generator", "autoencoder") if getattr(model, p) is not None]
+    sizes = [f"{p} {sum(t.numel() for t in getattr(model, p).parameters()) / 1e6:.2f} M parameters" for p in parts]
+    lines = [f"schema {description['schema']}; {'; '.join(sizes)}", ""]
+    lines += [f"{'kind':16}{'pitch (Hz)':16}{'duration (s)':15}notes"]
+    for kind in model.kinds:
+        pitch, duration = (f"{low:g} to {high:g}" for low, high in (kind.pitch, kind.duration))
+        lines.append(f"{kind.name:16}{pitch:16}{duration:15}{' '.join(f'{ratio:.4g}' for ratio in kind.intervals)}")
+    facts = {"front end": description["front_end"]} | dict(description.get("provenance", {}))
+    facts.pop("config", None)  # all that `tootlearn train` takes: for programs
+    lines.append("")
+    for name, fact in facts.items():
+        text = ", ".join(f"{k} {v}" for k, v in fact.items()) if isinstance(fact, dict) else str(fact)
+        lines.append(f"{name:12} {text}")
+    return "\n".join(lines)
 
 
 def to_device(name: str) -> torch.device:

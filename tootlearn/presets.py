@@ -1,0 +1,105 @@
+"""What can be set about training, and the settings that have a name."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tootlearn import rng
+from tootlearn.audio import InputError
+from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
+from tootlearn.data.recipes import KINDS
+from tootlearn.front_end import FrontEndConfig
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What is trained, on what, and how.
+
+    Args:
+        generator: the conditional generator, or null.
+        autoencoder: the plain autoencoder, or null.
+        front_end: what log-mels are made with.
+        kinds: of synthetic toots.
+        clips: how many of them, held-out ones included.
+        steps: of the optimiser.
+        batch: clips a step.
+        learning_rate: the highest; a cosine brings it to zero after a linear start.
+        warmup: steps of that start, 1 or more.
+        weight_decay: of AdamW.
+        clip: the largest norm of the gradient; what is longer is scaled down to it.
+        divergence: weight of the residual latent's divergence from its prior, for a nat. It starts 200 times as high
+            and falls over the first half: what the controls can say is learned from the controls, and the residual
+            gets the rest.
+        convergence: weight of the spectral convergence of mel magnitudes.
+        bend: weight of the squared error of f0, in octaves, where it is known.
+        seed: of data, initial weights, batches and noise.
+        check_every: steps between looks at the held-out clips and checkpoints.
+
+    Raises:
+        InputError: values that are not allowed; the message says what is.
+    """
+
+    generator: GeneratorConfig | None = field(default_factory=GeneratorConfig)
+    autoencoder: AutoencoderConfig | None = None
+    front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
+    kinds: tuple[str, ...] = tuple(KINDS)
+    clips: int = 9600
+    steps: int = 3000
+    batch: int = 64
+    learning_rate: float = 1e-3
+    warmup: int = 100
+    weight_decay: float = 1e-3
+    clip: float = 1.0
+    divergence: float = 1e-4
+    convergence: float = 0.2
+    bend: float = 10.0
+    seed: int = 0
+    check_every: int = 500
+
+    def __post_init__(self) -> None:
+        if self.generator is None and self.autoencoder is None:
+            raise InputError("nothing to train: give a generator, an autoencoder or both")
+        if not self.kinds:
+            raise InputError("nothing to train on: kinds has one name or more")
+        for name in ("clips", "steps", "batch", "warmup", "check_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is 1 or more, not {getattr(self, name)}")
+        for name in ("learning_rate", "clip"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(f"{name} is a positive number, not {getattr(self, name)}")
+        for name in ("weight_decay", "divergence", "convergence", "bend"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{name} is 0 or more, not {getattr(self, name)}")
+        if not 0 <= self.seed <= rng.MAX_SEED:
+            raise InputError(f"seed is 0 to {rng.MAX_SEED}, not {self.seed}")
+
+
+PRESETS: dict[str, TrainConfig] = {
+    # What ships: controls to toots, and a plain autoencoder of 64 numbers for reconstruction.
+    "default": TrainConfig(
+        autoencoder=AutoencoderConfig(
+            latent=64,
+            encoder_widths=(64, 96, 96),
+            stride=2,
+            pooling="flatten",
+            decoder_start=96,
+            decoder_widths=(96, 96, 64),
+            residual=1,
+        ),
+    ),
+    # The book's first model: three convolutions, a mean over time, two transposed convolutions.
+    "baseline": TrainConfig(generator=None, autoencoder=AutoencoderConfig()),
+}
+
+
+def preset(name: str, **changes: Any) -> TrainConfig:
+    """A preset with some fields changed.
+
+    Raises:
+        InputError: for an unknown preset.
+    """
+    if name not in PRESETS:
+        raise InputError(f"unknown preset {name!r}: there are {', '.join(PRESETS)}")
+    return replace(PRESETS[name], **changes)
