@@ -144,11 +144,12 @@ def harmonic_magnitude(f0: Tensor, front_end: FrontEndConfig) -> Tensor:
         front_end: its sample rate and n_fft.
 
     Returns:
-        Magnitudes, shape (P, F), float32.
+        Magnitudes, shape (P, F), float32, on the device of f0.
     """
     bins = front_end.n_fft // 2 + 1
-    number = torch.arange(1, int(front_end.sample_rate / 2 / float(f0.min())) + 1, device=f0.device)
-    place = f0.double()[:, None] * number * (front_end.n_fft / front_end.sample_rate)  # (P, K), in bins
+    exact = f0.cpu().double()  # there are devices without float64
+    number = torch.arange(1, int(front_end.sample_rate / 2 / float(exact.min())) + 1)
+    place = exact[:, None] * number * (front_end.n_fft / front_end.sample_rate)  # (P, K), in bins
     nearest = place.round().long()
     amplitude = (place < bins - 1) * (front_end.n_fft / 4)  # none at or above the Nyquist frequency
     spectrum = place.new_zeros(len(f0), bins + 8)  # four bins of margin at both ends
@@ -161,4 +162,4 @@ def harmonic_magnitude(f0: Tensor, front_end: FrontEndConfig) -> Tensor:
         spectrum.scatter_add_(
             1, (nearest + offset + 4).clamp(0, bins + 7), torch.where(poles > 1e-7, sine / poles, limit)
         )
-    return spectrum[:, 4:-4].float()
+    return spectrum[:, 4:-4].float().to(f0.device)
