@@ -244,8 +244,9 @@ class TootGenerator:
         floor = math.log(front_end.config.floor)
         target = torch.where(log_mel > floor + AT_FLOOR, (tone + noise).log(), floor)
         wave = _with_phase(front_end.magnitude(target[None], start=start[None]), front_end)
-        # Under a short window the harmonics of a low note run into each other: its level is that of the drawing only now.
-        return wave * (mel.norm() / self.model.front_end(wave).exp().norm())
+        # Under a short window the harmonics of a low note run into each other: only now is its level the drawing's.
+        gain = float(mel.norm() / self.model.front_end(wave).exp().norm())
+        return wave * gain
 
     def _resolving(self, lowest: float) -> FrontEnd:
         """The front end with a window of four bins or more between harmonics of ``lowest`` Hz, at most 4096 samples."""
