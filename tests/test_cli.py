@@ -25,7 +25,8 @@ from tootlearn import audio, cli, evaluation, presets, training
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = Path(str(files("tootlearn") / "models" / "default.safetensors"))
 TINY = [  # seconds of training
-    *("--device", "cpu", "--kinds", "[trumpet,car_horn]", "--clips", "24", "--batch", "4", "--check_every", "1"),
+    *("--preset", "synthetic", "--device", "cpu", "--kinds", "[trumpet,car_horn]", "--clips", "24"),
+    *("--batch", "4", "--check_every", "1"),
     *("--generator.width", "8", "--generator.blocks", "1", "--generator.encoder_widths", "[8]"),
     *("--autoencoder", "null", "--steps", "3"),
 ]
@@ -302,7 +303,7 @@ class Interrupt:
         ("train --steps 0", "steps is 1 or more, not 0"),
         ("train --generator.widt 8", "'widt': did you mean width?"),
         ("train --generator.width 7", "multiple of 8"),
-        ("train --preset basline2", "'basline2': there are default, baseline"),
+        ("train --preset basline2", "'basline2': there are default, "),
         ("train --kinds [trumpt]", "'trumpt': did you mean trumpet?"),
         ("train --kinds trumpet", "--kinds: cannot use 'trumpet': it takes a list"),
         ("train --front_end.hop 300", "300"),
@@ -446,20 +447,85 @@ def test_ctrl_c_says_how_to_go_on_and_going_on_gives_the_same_model(run, tmp_pat
 
 
 def test_ctrl_c_before_training_leaves_nothing(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("tootlearn.data.clips.synthesise", Interrupt(0))
+    monkeypatch.setattr("tootlearn.dataset.gather", Interrupt(0))
     done = run("train", *TINY, "--out", "mine")
     assert done.status == 130 and "interrupted" in done.err and not (tmp_path / "mine").exists()
 
 
 def test_a_preset_is_where_flags_start_from(run, monkeypatch):
     seen = []
-    monkeypatch.setattr("tootlearn.data.clips.synthesise", lambda *_: None)
+    monkeypatch.setattr("tootlearn.dataset.gather", lambda *_: None)
+    monkeypatch.setattr("tootlearn.dataset.describe", lambda *_: "")
     monkeypatch.setattr(training, "train", lambda config, *_: seen.append(config))
     for words in (("--preset", "baseline"), ("--preset=baseline", "--autoencoder.latent", 16), (), ("--steps", 7)):
         assert run("train", *words).status == 0
     assert seen[0] == presets.PRESETS["baseline"] and seen[2] == presets.PRESETS["default"]
     assert seen[1] == presets.preset("baseline", autoencoder=presets.AutoencoderConfig(latent=16))
     assert seen[3] == presets.preset("default", steps=7)
+
+
+def test_data_and_from_choose_the_preset(run, monkeypatch):
+    seen = []
+    monkeypatch.setattr("tootlearn.dataset.gather", lambda *_: None)
+    monkeypatch.setattr("tootlearn.dataset.describe", lambda *_: "")
+    monkeypatch.setattr(training, "train", lambda config, clips, out, *_: seen.append((config, out)))
+    data = ("--data", "horns", "more/horns.csv")
+    for words in (data, (*data, "--from", "default"), ("--data=horns", "--preset", "synthetic", "--clips", 24)):
+        assert run("train", *words).status == 0
+    (own, where), (tuned, _), (both, _) = seen
+    assert own == presets.preset("own", data=("horns", "more/horns.csv")) and where == Path("runs/own")
+    shipped = tootlearn.load().model
+    wanted = {"data": ("horns", "more/horns.csv"), "generator": shipped.generator.config}
+    assert tuned == presets.preset("fine_tune", **wanted, autoencoder=shipped.autoencoder.config)
+    assert both == presets.preset("synthetic", data=("horns",), clips=24)
+
+
+@pytest.fixture
+def kazoos(tmp_path):
+    """Twelve recordings of a kind that nothing knows, and a letter."""
+    from tootlearn.data.synthesis import render
+
+    (tmp_path / "mine/kazoo").mkdir(parents=True)
+    for i in range(12):
+        wave = render("trumpet", 262.0 * 2 ** (i / 24), 0.3, 0.5, -15.0, seed=i)
+        audio.save(tmp_path / "mine/kazoo" / f"{i}.wav", wave, 22050)
+    (tmp_path / "mine/kazoo/letter.wav").write_text("Dear sir")
+
+
+QUICK = ("--device", "cpu", "--batch", 4, "--check_every", 1, "--steps", 2)
+
+
+def test_a_folder_of_recordings_becomes_a_model(run, tmp_path, kazoos):
+    small = ("--autoencoder", "null", "--generator.width", 8, "--generator.encoder_widths", "[8]")
+    done = run("train", "--data", "mine", *QUICK, *small, "--out", "run")
+    assert done.status == 0 and "12 recordings of mine" in done.out and "letter.wav" in done.err
+    assert run("generate", "--model", "run/model.safetensors", "--count", 1).status == 0
+    assert [path.stem for path in tmp_path.glob("toots/*.wav")] == ["000_kazoo"]
+
+
+def test_the_shipped_model_learns_a_new_kind_and_goes_on_after_ctrl_c(run, tmp_path, kazoos, monkeypatch):
+    words = ("train", "--data", "mine", "--from", "default", "--replay", 12, *QUICK)
+    assert run(*words, "--out", "whole").status == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "model_losses", Interrupt(1, training.model_losses))
+        assert run(*words, "--out", "parts").status == 130
+    assert run(*words, "--out", "parts", "--resume").status == 0
+    whole, parts = (tootlearn.load(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
+    assert whole.kinds == (*tootlearn.load().kinds, "kazoo")
+    np.testing.assert_array_equal(whole.generate("kazoo", seed=1), parts.generate("kazoo", seed=1))
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--data", "nowhere"), "nowhere"),
+        (("--data", "mine", "--from", "nowhere.safetensors"), "nowhere.safetensors"),
+        (("--from", "default"), "recordings is no folder"),
+        (("--replay", 7), "only a model that is started from"),
+    ],
+)
+def test_training_data_that_cannot_be_had_is_named(refused, words, named):
+    assert named in refused("train", *words)
 
 
 # info, evaluate
@@ -476,7 +542,7 @@ def test_evaluate_prints_its_tables_and_writes_them(run, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(evaluation, "report", lambda generator, *rest: asked.append(rest) or table)
     done = run("evaluate", "--count", 40, "--seed", 3, "--only", "reconstruction", "--json", "figures.json")
-    assert asked == [(40, 3, "reconstruction")]
+    assert asked == [(40, 3, "reconstruction", [], None)]
     assert done.status == 0 and "1.2500" in done.out and "9.50" in done.out
     assert json.loads((tmp_path / "figures.json").read_text()) == table
 

@@ -9,7 +9,7 @@ from tootlearn import rng
 from tootlearn.audio import InputError
 from tootlearn.controls import ONSET_SAMPLES, Controls, hz_to_midi, midi_to_hz
 from tootlearn.data import synthesis
-from tootlearn.data.clips import BEND_FRAMES, HOLD_OUT_EVERY, Clips, from_waves, synthesise
+from tootlearn.data.clips import BEND_FRAMES, HOLD_OUT_EVERY, RECORDED, SYNTHETIC, Clips, from_waves, synthesise
 from tootlearn.data.recipes import KINDS, RECIPES
 from tootlearn.front_end import FrontEnd, FrontEndConfig
 
@@ -115,6 +115,24 @@ def test_whole_sources_are_held_out_of_every_kind(sources):
         assert 1 / 9 < len(held_out) / 1200 < 1 / 4
     again = of_sources(1200, sources)[np.arange(1200)[::-1].copy()].split(by="source")[1]
     assert set(again.source) == set(held_out.source)
+
+
+def test_each_origin_is_split_its_own_way():
+    """Recordings by source, all else by pitch; a kind that was recorded from one source alone by pitch too."""
+    made = of_sources(1200, 40)
+    kind, pitch = made.controls.kind, midi_to_hz(0) * 2 ** ((40 + np.arange(1200) % 24) / 12)
+    source = tuple("one" if k == 0 else s for k, s in zip(kind, made.source, strict=True))
+    origin = np.where(np.arange(1200) < 600, RECORDED, SYNTHETIC).astype(np.int8)
+    controls = dataclasses.replace(made.controls, pitch=pitch)
+    made = dataclasses.replace(made, controls=controls, source=source, origin=origin)
+    _, held_out = made.split()
+    chosen = np.isin(made.controls.duration, held_out.controls.duration)  # the durations number the clips
+    by_pitch = np.isin(made.controls.duration, made.split("pitch")[1].controls.duration)
+    other = (origin == SYNTHETIC) | (kind == 0)
+    assert np.array_equal(chosen[other], by_pitch[other])
+    for name in set(np.array(source)[~other]):
+        assert len(set(chosen[~other & (np.array(source) == name)])) == 1
+    assert 0 < np.mean(chosen[~other]) < 0.5
 
 
 def test_a_kind_of_one_source_is_learned():

@@ -99,7 +99,7 @@ def test_steady_kinds_are_tracked_everywhere_and_others_near_their_pitch(monkeyp
 
 
 def test_natural_controls_take_turns_and_do_not_depend_on_the_count(g):
-    few, many = (evaluation.natural_controls(g.model.kinds, count, 3) for count in (6, 40))
+    few, many = (synthesis.natural_controls(g.model.kinds, count, 3) for count in (6, 40))
     assert few.kind.tolist() == [0, 1, 2, 3, 4, 5] and many.kind[:13].tolist() == [*range(12), 0]
     for name in ("pitch", "duration", "brightness", "loudness"):
         assert np.array_equal(getattr(few, name), getattr(many, name)[:6])
@@ -267,13 +267,14 @@ def test_too_few_toots_for_the_kinds(g):
         evaluation.control_table(g, count=3)
 
 
-def test_training_clips_are_those_of_the_model_file(monkeypatch):
-    asked = []
-    monkeypatch.setattr(evaluation, "synthesise", lambda *rest: asked.append(rest))
+def test_training_clips_are_those_of_the_model_file():
     model = half(SMALL_GENERATOR)
     model.description = {"provenance": {"config": {"kinds": ["trumpet"], "clips": 12, "seed": 5}}}
-    evaluation.training_clips(model)
-    assert asked == [(["trumpet"], 12, 5, model.model.front_end)]
+    expected = synthesise(["trumpet"], 12, 5, model.model.front_end, progress=False)
+    assert torch.equal(evaluation.training_clips(model).log_mel, expected.log_mel)
+    model.description = {}
+    with pytest.raises(InputError, match="does not say what it was trained on"):
+        evaluation.training_clips(model)
 
 
 def test_the_text_shows_every_number():

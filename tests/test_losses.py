@@ -62,23 +62,23 @@ def test_mel_convergence_stays_finite_for_wild_networks_and_silence():
     assert losses.mel_convergence(torch.full((1, 4, 4), -11.5), torch.full((1, 4, 4), -1e4)).isfinite()
 
 
-def test_bend_error_is_the_mean_square_where_the_bend_is_known():
-    drawn, target = noise(3, 8), noise(3, 8, seed=1)
+def test_bend_error_is_the_weighted_mean_square_where_there_is_a_weight():
+    drawn, target, weight = noise(3, 8), noise(3, 8, seed=1), torch.ones(3, 8)
     expected = float(np.mean((drawn.numpy() - target.numpy()) ** 2))
-    assert float(losses.bend_error(drawn, target)) == pytest.approx(expected, rel=1e-5)
-    target[1], target[2, 5:] = math.nan, math.nan
-    known = np.isfinite(target.numpy())
-    expected = float(np.mean((drawn.numpy() - target.numpy())[known] ** 2))
+    assert float(losses.bend_error(drawn, target, weight)) == pytest.approx(expected, rel=1e-5)
+    weight[1], weight[2, 5:] = 0.25, 0.0
+    heard = weight.numpy() > 0
+    expected = float(np.mean(((drawn.numpy() - target.numpy()) ** 2 * weight.numpy())[heard]))
     drawn.requires_grad_()
-    loss = losses.bend_error(drawn, target)
+    loss = losses.bend_error(drawn, target, weight)
     loss.backward()
     assert float(loss.detach()) == pytest.approx(expected, rel=1e-5)
-    assert drawn.grad.isfinite().all() and np.array_equal(drawn.grad.numpy() != 0, known)
+    assert drawn.grad.isfinite().all() and np.array_equal(drawn.grad.numpy() != 0, heard)
 
 
-def test_bend_error_is_zero_where_nothing_is_known():
+def test_bend_error_is_zero_where_nothing_is_heard():
     drawn = noise(2, 4).requires_grad_()
-    loss = losses.bend_error(drawn, torch.full((2, 4), math.nan))
+    loss = losses.bend_error(drawn, noise(2, 4, seed=1), torch.zeros(2, 4))
     loss.backward()
     assert float(loss.detach()) == 0 and (drawn.grad == 0).all()
 

@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(words: list[str]) -> None:
     commands = {  # torch takes seconds to import: each command imports what it needs, and the help nothing
         "generate": (_generate, "Make toots: WAV files, a list of them and a picture."),
-        "train": (_train, "Train a model on toots of the synthesiser."),
+        "train": (_train, "Train a model on synthetic toots, a sound font or your own recordings."),
         "reconstruct": (_reconstruct, "Encode a recording and decode it again: mono, at the model's sample rate."),
         "evaluate": (_evaluate, "Measure control and reconstruction, beside what can be had without a network."),
         "info": (_info, "Show what a model file holds."),
@@ -184,37 +184,49 @@ def _generate(parser: ArgumentParser, words: list[str]) -> None:
 
 
 def _train(parser: ArgumentParser, words: list[str]) -> None:
-    from tootlearn import presets, training
+    from tootlearn import dataset, fine_tuning, model_file, presets, training
     from tootlearn.audio import InputError
     from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
-    from tootlearn.data.clips import synthesise
     from tootlearn.data.recipes import KINDS
-    from tootlearn.front_end import FrontEnd, FrontEndConfig
+    from tootlearn.front_end import FrontEndConfig
 
+    # the preset is where the flags' defaults come from, so it is looked for before they are read
+    given = {name: re.search(rf"--{name}[ =](\S+)", " ".join(words)) for name in ("preset", "from", "data")}
+    usual = "fine_tune" if given["from"] else "own" if given["data"] else "default"
+    preset = given["preset"][1] if given["preset"] else usual
     parser.add_argument(
-        "--preset", type=str, default="default", help=f"what to start from: {', '.join(presets.PRESETS)}"
+        "--preset", type=str, default=usual, help=f"what to start from: {', '.join(presets.PRESETS)}"
+    )
+    parser.add_argument("--data", type=str, nargs="+", help="folders of recordings, manifests or public data sets")
+    parser.add_argument(
+        "--from", type=str | None, dest="start_from", help='a model to fine-tune; "default" is the shipped one'
     )
     parser.add_argument("--out", type=str | None, help="folder of the run; runs/PRESET without it")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
     parser.add_argument("--device", type=str, default="auto", help="cpu, cuda, mps or auto")
-    parser.add_class_arguments(presets.TrainConfig)
-    # the preset is where the flags' defaults come from, so it is looked for before they are read
-    asked = re.search(r"--preset[ =](\S+)", " ".join(words))
-    parser.set_defaults(asdict(presets.preset(asked[1] if asked else "default")))
+    parser.add_class_arguments(presets.TrainConfig, skip={"data", "start_from"})
+    defaults = asdict(presets.preset(preset))
+    parser.set_defaults(defaults | {"data": list(defaults["data"])})
     a = parser.parse_args(words)
 
     values = {f.name: a[f.name] for f in fields(presets.TrainConfig)}
     parts = {"generator": GeneratorConfig, "autoencoder": AutoencoderConfig, "front_end": FrontEndConfig}
     for name, part in parts.items():
         values[name] = None if values[name] is None else part(**vars(values[name]))
-    config = presets.TrainConfig(**values)
+    config = presets.TrainConfig(**values | {"data": tuple(a.data)})
     unknown = [kind for kind in config.kinds if kind not in KINDS]
     if unknown:
         hint = _nearest(unknown[0], KINDS)
         raise InputError(f"there is no recipe for {unknown[0]!r}: {hint}there are {', '.join(KINDS)}")
     out = Path(a.out or Path("runs") / a.preset)
     training.check_run(out, a.resume)
-    clips = synthesise(config.kinds, config.clips, config.seed, FrontEnd(config.front_end))
+    base = model_file.load(config.start_from)[0] if config.start_from else None
+    config = fine_tuning.adapted(config, base) if base else config
+    problems: list[str] = []
+    clips = dataset.gather(config, base, problems)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    print(dataset.describe(config, clips))
     try:
         training.train(config, clips, out, a.resume, a.device)
     except training.Stopped as stopped:
@@ -242,13 +254,15 @@ def _evaluate(parser: ArgumentParser, words: list[str]) -> None:
     parser.add_argument("--seed", type=int, default=1000, help="of their controls")
     parser.add_argument("--json", type=str | None, help="also write the figures there")
     parser.add_argument("--only", type=str | None, help="control, swap or reconstruction")
+    parser.add_argument("--data", type=str, nargs="+", default=[], help="what recordings it was trained on, if any")
+    parser.add_argument("--font", type=str | None, help="what sound font it was trained on; found without it")
     _model_and_device(parser)
     a = parser.parse_args(words)
 
     from tootlearn import evaluation, generation
     from tootlearn.audio import write_whole
 
-    report = evaluation.report(generation.load(a.model, a.device), a.count, a.seed, a.only)
+    report = evaluation.report(generation.load(a.model, a.device), a.count, a.seed, a.only, a.data, a.font)
     print(evaluation.as_text(report))
     if a.json:
         write_whole(Path(a.json), (json.dumps(report, indent=1) + "\n").encode())

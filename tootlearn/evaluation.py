@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from tootlearn import measures, rng
+from tootlearn import dataset, measures, rng
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import Autoencoder
 from tootlearn.controls import ONSET_SAMPLES, Controls, Kind
 from tootlearn.data import synthesis
-from tootlearn.data.clips import Clips, synthesise
+from tootlearn.data.clips import Clips
 from tootlearn.front_end import WINDOW_SAMPLES
 from tootlearn.generation import TootGenerator
 from tootlearn.losses import frame_weights, squared_error
@@ -121,7 +121,7 @@ def control_table(
     kinds = generator.model.kinds
     if count < len(kinds):
         raise InputError(f"count is {len(kinds)} or more, a toot of each kind, not {count}")
-    asked = natural_controls(kinds, count, seed)
+    asked = synthesis.natural_controls(kinds, count, seed)
     measured = []
     for i in tqdm(range(count), desc="control", unit="toot", leave=False, disable=None):
         own, row = rng.child(seed, i), asked[i : i + 1]
@@ -138,13 +138,6 @@ def control_table(
     return {
         name: {who: Obedience.of(asked[rows], f[rows]) for who, f in found.items()} for name, rows in groups.items()
     }
-
-
-def natural_controls(kinds: Sequence[Kind], count: int, seed: int) -> Controls:
-    """Controls as the synthesiser draws them, the kinds in turn, with brightness held within 0 to 1."""
-    drawn = np.array([synthesis.draw(kinds[i % len(kinds)], rng.child(seed, i)) for i in range(count)])
-    pitch, duration, brightness, loudness = drawn.T
-    return Controls(np.arange(count) % len(kinds), pitch, duration, brightness.clip(0, 1), loudness)
 
 
 def swap_test(generator: TootGenerator, seeds: Sequence[int] = range(8)) -> dict[str, dict[str, float]]:
@@ -258,13 +251,21 @@ def nearest(train: Tensor, test: Tensor) -> Tensor:
     return train[torch.cdist(test.flatten(1), train.flatten(1)).argmin(1)]
 
 
-def report(generator: TootGenerator, count: int = 120, seed: int = 1000, only: str | None = None) -> dict[str, Any]:
+def report(
+    generator: TootGenerator,
+    count: int = 120,
+    seed: int = 1000,
+    only: str | None = None,
+    data: Sequence[str] = (),
+    font: str | None = None,
+) -> dict[str, Any]:
     """All tables that a model can have, as plain data.
 
     Args:
         generator: the model.
         count, seed: see `control_table`.
         only: one of :data:`PARTS`; None for all.
+        data, font: where the recordings and the sound font lie that it was trained on, see `dataset.again`.
 
     Returns:
         {part: its table, as `control_table`, `swap_test` or `reconstruction_table` has it}.
@@ -283,22 +284,17 @@ def report(generator: TootGenerator, count: int = 120, seed: int = 1000, only: s
         found["swap"] = swap_test(generator)
     if only == "reconstruction" or (only is None and model.autoencoder):
         _autoencoder(generator)  # before minutes go into the clips
-        found["reconstruction"] = reconstruction_table(generator, training_clips(generator))
+        found["reconstruction"] = reconstruction_table(generator, training_clips(generator, data, font))
     return found
 
 
-def training_clips(generator: TootGenerator) -> Clips:
-    """The clips that a model was trained with, held-out ones included, made again.
-
-    Raises:
-        InputError: if its file does not say which they were.
-    """
+def training_clips(generator: TootGenerator, data: Sequence[str] = (), font: str | None = None) -> Clips:
+    """The clips that a model was trained with, held-out ones included, made again (`dataset.again`)."""
     try:
-        config = generator.description["provenance"]["config"]
-        kinds, count, seed = config["kinds"], config["clips"], config["seed"]
+        trained = generator.description["provenance"]["config"]
     except (KeyError, TypeError) as error:
         raise InputError(f"this model file does not say what it was trained on (no {error})") from error
-    return synthesise(kinds, count, seed, generator.model.front_end)
+    return dataset.again(trained, generator.model.front_end.config, data, font)
 
 
 def as_text(found: dict[str, Any]) -> str:

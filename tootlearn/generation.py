@@ -12,7 +12,6 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib.resources import as_file, files
 from typing import Any
 
 import numpy as np
@@ -279,11 +278,7 @@ def load(path: str | os.PathLike[str] | None = None, device: str = "cpu") -> Too
     Raises:
         InputError: as `model_file.load`.
     """
-    if path is None:
-        with as_file(files("tootlearn") / "models" / "default.safetensors") as shipped:
-            model, description = model_file.load(shipped)
-    else:
-        model, description = model_file.load(path)
+    model, description = model_file.load(model_file.shipped() if path is None else path)
     return TootGenerator(model, description, model_file.to_device(device))
 
 

@@ -59,10 +59,9 @@ def mel_convergence(log_mel: Tensor, target: Tensor) -> Tensor:
     return ((drawn - magnitude).square().sum((1, 2)) + 1e-12).sqrt().div(norm).mean()
 
 
-def bend_error(drawn: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error of f0 in octaves, shape (B, T) both, where the target is known (not nan); a scalar."""
-    known = target.isfinite()
-    return ((drawn - target.nan_to_num()).square() * known).sum() / known.sum().clamp_min(1)
+def bend_error(drawn: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Mean squared error of f0 in octaves, all of shape (B, T), where there is a weight (0 or more); a scalar."""
+    return ((drawn - target).square() * weight).sum() / (weight > 0).sum().clamp_min(1)
 
 
 def divergence(mean: Tensor, log_scale: Tensor) -> Tensor:

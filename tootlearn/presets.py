@@ -22,7 +22,12 @@ class TrainConfig:
         autoencoder: the plain autoencoder, or null.
         front_end: what log-mels are made with.
         kinds: of synthetic toots.
-        clips: how many of them, held-out ones included.
+        clips: how many of them, held-out ones included; 0 for none.
+        sampled: how many notes from a sound font, of those kinds that it has instruments for; 0 for none.
+        font: the sound font (.sf2 or .sf3); null: see `sound_font.find_font`.
+        data: folders of recordings (`data.folder`) or public data sets (`data.public`), or manifests.
+        start_from: a model file to start from, or "default" for the shipped one; null: from scratch.
+        replay: how many toots that model plays, so that it does not forget them.
         steps: of the optimiser.
         batch: clips a step.
         learning_rate: the highest; a cosine brings it to zero after a linear start.
@@ -46,6 +51,11 @@ class TrainConfig:
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
     kinds: tuple[str, ...] = tuple(KINDS)
     clips: int = 9600
+    sampled: int = 0
+    font: str | None = None
+    data: tuple[str, ...] = ()
+    start_from: str | None = None
+    replay: int = 0
     steps: int = 3000
     batch: int = 64
     learning_rate: float = 1e-3
@@ -61,9 +71,16 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.generator is None and self.autoencoder is None:
             raise InputError("nothing to train: give a generator, an autoencoder or both")
-        if not self.kinds:
+        for name in ("clips", "sampled", "replay"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} is 0 or more, not {getattr(self, name)}")
+        if not self.clips and not self.sampled and not self.data:
+            raise InputError("nothing to train on: give synthetic clips, sampled ones, or data")
+        if not self.kinds and (self.clips or self.sampled):
             raise InputError("nothing to train on: kinds has one name or more")
-        for name in ("clips", "steps", "batch", "warmup", "check_every"):
+        if self.replay and not self.start_from:
+            raise InputError("only a model that is started from can be replayed: give it, or replay 0")
+        for name in ("steps", "batch", "warmup", "check_every"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is 1 or more, not {getattr(self, name)}")
         for name in ("learning_rate", "clip"):
@@ -76,18 +93,35 @@ class TrainConfig:
             raise InputError(f"seed is 0 to {rng.MAX_SEED}, not {self.seed}")
 
 
+_AUTOENCODER = AutoencoderConfig(
+    latent=64,
+    encoder_widths=(64, 96, 96),
+    stride=2,
+    pooling="flatten",
+    decoder_start=96,
+    decoder_widths=(96, 96, 64),
+    residual=1,
+)
+
 PRESETS: dict[str, TrainConfig] = {
-    # What ships: controls to toots, and a plain autoencoder of 64 numbers for reconstruction.
-    "default": TrainConfig(
-        autoencoder=AutoencoderConfig(
-            latent=64,
-            encoder_widths=(64, 96, 96),
-            stride=2,
-            pooling="flatten",
-            decoder_start=96,
-            decoder_widths=(96, 96, 64),
-            residual=1,
-        ),
+    # What ships: controls to toots, and a plain autoencoder of 64 numbers for reconstruction. Brass is learned from
+    # recorded instruments too, so it needs a sound font.
+    "default": TrainConfig(autoencoder=_AUTOENCODER, clips=7200, sampled=2400),
+    # The same without a sound font.
+    "synthetic": TrainConfig(autoencoder=_AUTOENCODER),
+    # Recordings of one's own, from scratch; of 50 clips a step sees all.
+    "own": TrainConfig(autoencoder=_AUTOENCODER, kinds=(), clips=0, data=("recordings",), steps=1000, check_every=250),
+    # A trained model hears recordings of one's own, and rehearses what it knew.
+    "fine_tune": TrainConfig(
+        autoencoder=_AUTOENCODER,
+        kinds=(),
+        clips=0,
+        data=("recordings",),
+        start_from="default",
+        replay=960,
+        steps=300,
+        learning_rate=3e-4,
+        check_every=100,
     ),
     # The book's first model: three convolutions, a mean over time, two transposed convolutions.
     "baseline": TrainConfig(generator=None, autoencoder=AutoencoderConfig()),

@@ -19,17 +19,18 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from tootlearn import __version__, checkpoint, losses, model_file, rng
+from tootlearn import __version__, checkpoint, dataset, fine_tuning, losses, model_file, rng
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import TootModel
 from tootlearn.controls import ONSET_SAMPLES
-from tootlearn.data.clips import BEND_FRAMES, Clips
+from tootlearn.data.clips import BEND_FRAMES, SYNTHETIC, Clips
 from tootlearn.decoder import Condition
 from tootlearn.front_end import WINDOW_SAMPLES
 from tootlearn.normalization import Normalizer
 from tootlearn.presets import TrainConfig
 
 _BATCH, _NOISE = 21, 22  # streams of random numbers
+UNKNOWN_BEND = 0.05  # how much a bend of 0 counts where none is known: a recording is near its pitch
 
 
 class Stopped(Exception):
@@ -43,7 +44,7 @@ def train(
 
     Args:
         config: what and how.
-        clips: all clips, of the kinds and the front end of ``config``; the held-out groups are split off here.
+        clips: all clips, as `dataset.gather` makes them of ``config``; those held out are split off here.
         out: the folder of the run, made if need be.
         resume: go on from the checkpoint in ``out``; without it, a folder that holds a run is left alone.
         device: see `model_file.to_device`.
@@ -62,7 +63,7 @@ def train(
     learn, held_out = _split(clips, config)
     out.mkdir(parents=True, exist_ok=True)
 
-    model = build(config, learn).to(where).train()
+    model = start(config, learn).to(where).train()
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     step = checkpoint.restore(path, asdict(config), model, optimizer) if resume else 0
     everything = Batch.of(learn, config, where)
@@ -98,15 +99,18 @@ def train(
 
     if model.generator:
         fit_prior(model, learn, config)
+    told = asdict(config)
+    told |= {"data": [Path(path).name for path in config.data]}  # where files lie is nobody else's business
+    told |= {name: told[name] and Path(told[name]).name for name in ("font", "start_from")}
     provenance = {
-        "data": f"{len(clips)} synthetic toots of {', '.join(config.kinds)}; every sixth semitone held out",
+        "data": dataset.describe(config, clips),
         "seed": config.seed,
         "steps": config.steps,
         "held_out": evaluate(model, held_out, config),
         "seconds": round(time.perf_counter() - started),
-        "config": asdict(config),
+        "config": told,
         "versions": {"tootlearn": __version__, "torch": torch.__version__, "python": platform.python_version()},
-        "licence": "MIT; trained on sounds that the package synthesises",
+        "licence": dataset.licence(config),
     }
     model_file.save(out / "model.safetensors", model, provenance, half=True)
     return model_file.load(out / "model.safetensors")[0]
@@ -117,11 +121,11 @@ def _split(clips: Clips, config: TrainConfig) -> tuple[Clips, Clips]:
     shape = (config.front_end.mels, -(-WINDOW_SAMPLES // config.front_end.hop))
     if (given := tuple(clips.log_mel.shape[1:])) != shape:
         raise InputError(f"the front end of the config makes {shape} bands and frames, but the clips have {given}")
-    if (names := [kind.name for kind in clips.kinds]) != list(config.kinds):
+    if not set(config.kinds) <= (names := {kind.name for kind in clips.kinds}):
         raise InputError(f"the config asks for {', '.join(config.kinds)}, but the clips are of {', '.join(names)}")
     learn, held_out = clips.split()
     if not len(learn) or not len(held_out):
-        raise InputError(f"{len(clips)} clips are too few to hold some out: make more")
+        raise InputError(f"{len(clips)} clips are too few, or too much alike, to hold some out: give more")
     return learn, held_out
 
 
@@ -137,6 +141,13 @@ def check_run(out: Path, resume: bool) -> Path:
     if not resume and any((out / name).exists() for name in (path.name, "log.jsonl", "model.safetensors")):
         raise InputError(f"{out} holds a run already: give --resume to go on with it, or another --out")
     return path
+
+
+def start(config: TrainConfig, learn: Clips) -> TootModel:
+    """The model before the first step: new, or the one to start from, which may meet new kinds."""
+    if config.start_from:
+        return fine_tuning.extended(model_file.load(config.start_from)[0], learn.kinds)
+    return build(config, learn)
 
 
 def build(config: TrainConfig, learn: Clips) -> TootModel:
@@ -155,7 +166,8 @@ class Batch:
     log_mel: Tensor
     controls: Condition
     weight: Tensor
-    bend: Tensor  # octaves above the pitch while the toot lasts; nan after it, and where it is not known
+    bend: Tensor  # octaves above the pitch; 0 where it is not known
+    bend_weight: Tensor  # 1 while the toot lasts, `UNKNOWN_BEND` where it is not known, 0 after the toot
 
     @classmethod
     def of(cls, clips: Clips, config: TrainConfig, device: torch.device) -> Batch:
@@ -164,14 +176,16 @@ class Batch:
         seconds = config.front_end.hop / config.front_end.sample_rate
         start = torch.arange(bend.shape[1]) * BEND_FRAMES * seconds - ONSET_SAMPLES / config.front_end.sample_rate
         duration = torch.as_tensor(clips.controls.duration, dtype=torch.float32)
-        bend = bend.masked_fill((start < 0) | (start > duration[:, None]), torch.nan)
+        sounding = (start >= 0) & (start <= duration[:, None])
+        bend_weight = torch.where(bend.isnan(), UNKNOWN_BEND, 1.0) * sounding
         controls, weight = Condition.of(clips.controls, device), _weights(clips, config).to(device)
-        return cls(clips.log_mel.to(device), controls, weight, bend.to(device))
+        return cls(clips.log_mel.to(device), controls, weight, bend.nan_to_num().to(device), bend_weight.to(device))
 
     def __getitem__(self, rows: Tensor) -> Batch:
         rows = rows.to(self.log_mel.device)
         controls = Condition(*(column[rows] for column in self.controls))
-        return Batch(self.log_mel[rows].float(), controls, self.weight[rows], self.bend[rows])
+        log_mel = self.log_mel[rows].float()
+        return Batch(log_mel, controls, self.weight[rows], self.bend[rows], self.bend_weight[rows])
 
 
 def _weights(clips: Clips, config: TrainConfig) -> Tensor:
@@ -212,7 +226,7 @@ def model_losses(model: TootModel, batch: Batch, config: TrainConfig, step: int)
         terms["generation"] = losses.squared_error(standardised, torch.zeros_like(standardised), batch.weight)
         terms["convergence"] = losses.mel_convergence(drawing.log_mel, batch.log_mel)
         bend = drawing.notes[:, :, 0] - batch.controls.octave[:, None]  # (B, T / 2)
-        terms["bend"] = losses.bend_error(bend.unflatten(1, (-1, 2)).mean(2), batch.bend)
+        terms["bend"] = losses.bend_error(bend.unflatten(1, (-1, 2)).mean(2), batch.bend, batch.bend_weight)
         terms["divergence"] = losses.divergence(mean, log_scale)
     if model.autoencoder:
         x = model.normalizer(batch.log_mel)
@@ -257,7 +271,8 @@ def evaluate(model: TootModel, clips: Clips, config: TrainConfig) -> dict[str, f
 
 @torch.no_grad()
 def fit_prior(model: TootModel, clips: Clips, config: TrainConfig) -> None:
-    """Fit the generator's prior to the residuals of the training clips."""
+    """Fit the generator's prior to the residuals of the training clips; of a kind that has recordings or sampled notes,
+    to theirs: toots shall sound like them."""
     assert model.generator is not None
     model.eval()
     everything = Batch.of(clips, config, model.normalizer.mean.device)
@@ -265,4 +280,7 @@ def fit_prior(model: TootModel, clips: Clips, config: TrainConfig) -> None:
     for rows in torch.arange(len(clips)).split(128):
         batch = everything[rows]
         residuals.append(model.generator.encode(batch.log_mel, batch.controls)[0])
-    model.generator.fit_prior(torch.cat(residuals), everything.controls.kind)
+    z, kind = torch.cat(residuals), everything.controls.kind
+    natural = torch.from_numpy(clips.origin != SYNTHETIC).to(z.device)
+    model.generator.fit_prior(z, kind)
+    model.generator.fit_prior(z[natural], kind[natural])

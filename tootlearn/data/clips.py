@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -29,6 +29,7 @@ _FADE = 0.01  # s: the end of a sound that does not fit the window
 _NARROWEST = {"pitch": 2 / 12, "octaves": 0.25}  # octaves: the least width of a new kind's ranges
 _SEMITONE = 2 ** (1 / 12)
 _AT_ONCE = 64  # waves
+SYNTHETIC, SAMPLED, RECORDED = range(3)  # what `Clips.origin` holds
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Clips:
         source: B names of what the clips came from, such as a file: clips of one source are not independent.
         bend: f0 in octaves above the pitch, a value for every four frames, (B, T / 4), nan where it is not known; None:
             nowhere.
+        origin: how they came about: `SYNTHETIC`, `SAMPLED` (notes rendered from recorded ones, with exact pitch) or
+            `RECORDED`, (B,); or one number for all, ().
     """
 
     log_mel: Tensor
@@ -49,12 +52,16 @@ class Clips:
     kinds: tuple[Kind, ...]
     source: tuple[str, ...]
     bend: Tensor | None = None
+    origin: NDArray[np.int8] = field(default_factory=lambda: np.array(SYNTHETIC, dtype=np.int8))
 
     def __post_init__(self) -> None:
-        if not len(self.log_mel) == len(self.controls) == len(self.source):
+        count = len(self.log_mel)
+        if not count == len(self.controls) == len(self.source) or self.origin.shape not in ((), (count,)):
             raise ValueError(
-                f"{len(self.log_mel)} log-mels, {len(self.controls)} controls, {len(self.source)} sources: not one set"
+                f"{count} log-mels, {len(self.controls)} controls, {len(self.source)} sources, "
+                f"origins of shape {self.origin.shape}: not one set"
             )
+        object.__setattr__(self, "origin", np.broadcast_to(self.origin, count))
 
     def __len__(self) -> int:
         return len(self.log_mel)
@@ -63,30 +70,41 @@ class Clips:
         index = rows if isinstance(rows, slice) else torch.from_numpy(rows)
         source = tuple(np.array(self.source, dtype=object)[rows])
         bend = None if self.bend is None else self.bend[index]
-        return Clips(self.log_mel[index], self.controls[rows], self.kinds, source, bend)
+        return Clips(self.log_mel[index], self.controls[rows], self.kinds, source, bend, self.origin[rows])
 
-    def split(self, by: Literal["pitch", "source"] = "pitch") -> tuple[Clips, Clips]:
+    def split(self, by: Literal["pitch", "source", "origin"] = "origin") -> tuple[Clips, Clips]:
         """Training clips and held-out clips; the same clips give the same split, in any order.
 
         Args:
             by: "pitch" holds out whole (kind, semitone) groups, so that no note has a twin; "source" holds out about
                 one in six whole sources by a hash of their names, at least one of every kind that has two or more and
-                never all of them.
+                never all of them; "origin" splits what was recorded by source, if its kind has more than one, and all
+                else by pitch.
         """
+        by_pitch = (np.round(hz_to_midi(self.controls.pitch)) + 5 * self.controls.kind) % HOLD_OUT_EVERY == 0
         if by == "pitch":
-            held_out = (np.round(hz_to_midi(self.controls.pitch)) + 5 * self.controls.kind) % HOLD_OUT_EVERY == 0
+            held_out = by_pitch
         elif by == "source":
-            held_out = self._held_out_sources()
+            held_out = self._held_out_sources(self.origin >= SYNTHETIC)
+        elif by == "origin":
+            recorded = self.origin == RECORDED
+            several = np.array([len(sources) > 1 for sources in self._sources(recorded)])
+            by_source = recorded & several[self.controls.kind]
+            held_out = np.where(by_source, self._held_out_sources(by_source), by_pitch)
         else:
-            raise ValueError(f'clips are split by "pitch" or by "source", not by {by!r}')
+            raise ValueError(f'clips are split by "pitch", "source" or "origin", not by {by!r}')
         return self[~held_out], self[held_out]
 
-    def _held_out_sources(self) -> NDArray[np.bool_]:
-        chosen: set[str] = set()
-        of_kind = [
-            sorted({s for s, k in zip(self.source, self.controls.kind, strict=True) if k == kind}, key=_hash)
+    def _sources(self, among: NDArray[np.bool_]) -> list[list[str]]:
+        """For each kind the sources of these clips (B,), in an order that has nothing to do with their names."""
+        return [
+            sorted({self.source[i] for i in np.flatnonzero(among & (self.controls.kind == kind))}, key=_hash)
             for kind in range(len(self.kinds))
         ]
+
+    def _held_out_sources(self, among: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        chosen: set[str] = set()
+        of_kind = self._sources(among)
         for sources in of_kind:
             chosen.update(source for source in sources if _hash(source) % HOLD_OUT_EVERY == 0)
         for sources in of_kind:  # few sources may all fall on one side
@@ -115,7 +133,8 @@ class Clips:
         log_mel = torch.cat([part.log_mel for part in parts])
         source = tuple(source for part in parts for source in part.source)
         bend = torch.cat([part.known_bend() for part in parts])
-        return Clips(log_mel, Controls.concatenate(controls), tuple(kinds.values()), source, bend)
+        origin = np.concatenate([part.origin for part in parts])
+        return Clips(log_mel, Controls.concatenate(controls), tuple(kinds.values()), source, bend, origin)
 
     def known_bend(self) -> Tensor:
         """``bend``, (B, T / 4), with nan for None."""
@@ -240,7 +259,8 @@ def from_waves(
     kind_ = np.array([place[name] for name in names], dtype=np.int64)
     low, high = np.array([used[k].octaves for k in kind_]).T
     controls = Controls(kind_, hertz_, duration_, (octaves_ - low) / (high - low), loudness)
-    return Clips(torch.cat([p for p in parts if len(p)]), controls, used, tuple(sources[int(i)] for i in index))
+    source, origin = tuple(sources[int(i)] for i in index), np.array(RECORDED, dtype=np.int8)
+    return Clips(torch.cat([p for p in parts if len(p)]), controls, used, source, origin=origin)
 
 
 def estimate_pitch(wave: Tensor, sample_rate: int, kind: Kind | None = None) -> float:

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from torch import Tensor
 from tootlearn import measures, rng
 from tootlearn.audio import InputError, write_whole
 from tootlearn.controls import LOUDNESS_RANGE, Kind, hz_to_midi, midi_to_hz
-from tootlearn.data.clips import Clips, from_waves
+from tootlearn.data.clips import BEND_FRAMES, SAMPLED, Clips, from_waves
 from tootlearn.data.recipes import KINDS
 from tootlearn.data.sound_font import PROGRAMS, find_font, open_font, play, program_of, render, renderer
 from tootlearn.data.synthesis import PEAK
@@ -114,7 +114,10 @@ def clips(
     pitch = [midi_to_hz(note.midi) for note in asked]
     sources = [f"{font.stem}-{note.kind}-{round(note.midi)}" for note in asked]
     waves = _waves(font, asked, front_end.config.sample_rate, cache_dir)
-    return from_waves(waves, [note.kind for note in asked], pitch, sources, front_end, known, problems, progress)
+    made = from_waves(waves, [note.kind for note in asked], pitch, sources, front_end, known, problems, progress)
+    # looped samples hold their pitch
+    bend = torch.zeros(len(made), made.log_mel.shape[2] // BEND_FRAMES)
+    return replace(made, bend=bend, origin=np.array(SAMPLED, dtype=np.int8))
 
 
 def cache_folder() -> Path:
