@@ -213,6 +213,12 @@ def test_a_manifest_may_give_midi_numbers_and_come_from_a_spreadsheet(tmp_path):
     assert [r.pitch for r in found] == pytest.approx([440.0, 440 * 2 ** (-12.5 / 12)])
 
 
+def test_columns_that_mean_nothing_here_are_named_and_left_alone(tmp_path):
+    found, problems = listed(tmp_path, "path,label,colour,pitch\na.wav,tuba,red,A2\n")
+    assert found[0].pitch == pytest.approx(110.0) and found[0].source == "a.wav"
+    assert len(problems) == 1 and problems[0].endswith("colour")
+
+
 def test_rows_that_make_no_sense_are_told_by_line(tmp_path):
     found, problems = listed(
         tmp_path, "path,label,midi\na.wav,tuba,60\n,tuba,60\nb.wav,,60\nc.wav,tuba,loud\nd.wav,tuba\n"
@@ -227,8 +233,7 @@ def test_rows_that_make_no_sense_are_told_by_line(tmp_path):
     [
         ("", "columns .none."),
         ("path,label\n", "names no recordings"),
-        ("file,label\na.wav,tuba\n", "unknown column 'file'"),
-        ("path,label,colour\na.wav,tuba,red\n", "unknown column 'colour'"),
+        ("file,label\na.wav,tuba\n", "columns file,label: give path"),
         ("path,pitch\na.wav,440\n", "columns path,pitch"),
         ("path,label,label\na.wav,tuba,tuba\n", "columns path,label,label"),
         ("path,label,pitch,midi\na.wav,tuba,440,69\n", "both pitch and midi"),

@@ -1,7 +1,7 @@
 """Recordings in a folder: their labels, the toots that are in them, and what was wrong with any.
 
 Labels come from sub-folders (`horns/car_horn/street.wav` is a car_horn), or from a manifest: a CSV file with one of
-these headers, whose paths are relative to its own folder.
+these headers, whose paths are relative to its own folder. Other columns are left alone.
 
     path,label,pitch,source        pitch in Hz (440) or as a note (A4); may be left empty, or out
     path,label,midi,source         pitch as a MIDI number (69, or 69.5); source says what belongs together, such as a
@@ -130,9 +130,11 @@ def read_manifest(path: Path, problems: list[str]) -> list[Recording]:
     except csv.Error as error:
         raise InputError(f"{path} line {reader.line_num} is no CSV ({error}): save the manifest again") from error
     unknown = [name for name in columns if name not in _COLUMNS]
-    if unknown or len(set(columns)) < len(columns) or not {"path", "label"} <= set(columns):
-        fault = f"the unknown column {unknown[0]!r}" if unknown else f"the columns {','.join(columns) or '(none)'}"
-        raise InputError(f"{path} has {fault}: give path,label and, if you like, pitch or midi, and source")
+    if len(set(columns)) < len(columns) or not {"path", "label"} <= set(columns):
+        shown = ",".join(columns) or "(none)"
+        raise InputError(f"{path} has the columns {shown}: give path,label and, if you like, pitch or midi, and source")
+    if unknown:
+        problems.append(f"{path}: columns that mean nothing here: {', '.join(unknown)}")
     if {"pitch", "midi"} <= set(columns):
         raise InputError(f"{path} has both pitch and midi: give one of them")
     found: list[Recording] = []
