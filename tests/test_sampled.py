@@ -229,10 +229,12 @@ def test_without_a_renderer_it_says_how_to_install_one(monkeypatch, font):
         sampled.render(font, "tuba", 40, 100, 0.2)
 
 
-def test_fluidsynth_is_taken_where_tinysoundfont_is_missing(monkeypatch):
-    monkeypatch.setitem(sys.modules, "tinysoundfont", None)
+def test_tinysoundfont_is_taken_where_fluidsynth_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tinysoundfont", SimpleNamespace())
     monkeypatch.setitem(sys.modules, "fluidsynth", SimpleNamespace())
     assert sound_font.renderer() == "fluidsynth"
+    monkeypatch.setitem(sys.modules, "fluidsynth", None)
+    assert sound_font.renderer() == "tinysoundfont"
 
 
 @pytest.mark.parametrize(

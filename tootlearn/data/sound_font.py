@@ -1,8 +1,9 @@
 """Sound fonts: where they are, and one note of an instrument played from them.
 
 A sound font holds recordings of single notes of many instruments, and how to play them at any pitch, velocity and
-length. Rendering takes tinysoundfont (`pip install --no-deps tinysoundfont`; what it asks for besides is for live
-output only) or FluidSynth with pyfluidsynth (`pip install tootlearn[sampled]`).
+length. Rendering takes FluidSynth with pyfluidsynth (`pip install tootlearn[sampled]`), or else tinysoundfont (`pip
+install --no-deps tinysoundfont`; what it asks for besides is for live output only), whose release falls in steps: they
+show as a line across the spectrogram.
 """
 
 from __future__ import annotations
@@ -113,11 +114,11 @@ class _FluidSynth:
         return np.asarray(stereo.mean(axis=0))
 
 
-_RENDERERS: dict[str, Callable[[Path, int], Player]] = {"tinysoundfont": _TinySoundFont, "fluidsynth": _FluidSynth}
+_RENDERERS: dict[str, Callable[[Path, int], Player]] = {"fluidsynth": _FluidSynth, "tinysoundfont": _TinySoundFont}
 
 
 def renderer() -> str:
-    """The name of the renderer that is installed: tinysoundfont, or else fluidsynth.
+    """The name of the renderer that is installed: fluidsynth, or else tinysoundfont.
 
     Raises:
         InputError: if none is.
@@ -129,8 +130,8 @@ def renderer() -> str:
             continue
         return name
     raise InputError(
-        "no renderer of sound fonts is installed: pip install --no-deps tinysoundfont (Python 3.12 or older), or "
-        "pip install pyfluidsynth and FluidSynth itself (apt-get install libfluidsynth3, brew install fluid-synth)"
+        "no renderer of sound fonts is installed: pip install pyfluidsynth and FluidSynth itself (apt-get install "
+        "libfluidsynth3, brew install fluid-synth), or pip install --no-deps tinysoundfont (Python 3.12 or older)"
     )
 
 
