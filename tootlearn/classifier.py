@@ -120,6 +120,11 @@ class Classifier(nn.Module):
         embedding: Tensor = self.norm(self.squeeze(h))
         return embedding
 
+    @torch.inference_mode()
+    def names(self, log_mel: Tensor) -> list[str]:
+        """The most likely kind of each clip of log-mels (B, M, T), of any float type and any B."""
+        return [self.kinds[i] for part in log_mel.split(64) for i in self(part.float()).argmax(1).tolist()]
+
 
 def relative(log_mel: Tensor) -> Tensor:
     """Log-mel (B, M, T) -> how far above silence: 1 at the clip's peak, 0 for `RANGE` and more below it.

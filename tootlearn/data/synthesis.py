@@ -54,6 +54,13 @@ def draw(kind: Kind, seed: int) -> tuple[float, float, float, float]:
     return float(pitch), float(duration), float(-0.06 + (most + 0.06) * u[2]), float(loudness)
 
 
+def natural_controls(kinds: Sequence[Kind], count: int, seed: int) -> Controls:
+    """Controls as the synthesiser draws them, the kinds in turn, with brightness held within 0 to 1."""
+    drawn = np.array([draw(kinds[i % len(kinds)], rng.child(seed, i)) for i in range(count)])
+    pitch, duration, brightness, loudness = drawn.T
+    return Controls(np.arange(count) % len(kinds), pitch, duration, brightness.clip(0, 1), loudness)
+
+
 def render(
     kind: str, pitch: float, duration: float, brightness: float, loudness: float, seed: int
 ) -> NDArray[np.float32]:
