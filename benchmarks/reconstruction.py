@@ -15,8 +15,9 @@ from timing import one_machine
 import tootlearn
 from tootlearn import presets, training
 from tootlearn.data.clips import synthesise
-from tootlearn.evaluation import as_text, reconstruction_table
+from tootlearn.evaluation import as_text
 from tootlearn.front_end import FrontEnd
+from tootlearn.reconstruction import reconstruction_table
 
 
 def main() -> None:

@@ -294,7 +294,7 @@ class Interrupt:
         ("generate --model none.safetensors", "none.safetensors"),
         ("reconstruct", "input, output"),
         ("reconstruct none.wav out.wav", "none.wav does not exist"),
-        ("evaluate --only everything", "'everything': there are control, swap, reconstruction"),
+        ("evaluate --only everything", "'everything': there are control, swap, kind, reconstruction"),
         ("evaluate --count 1", "count is 12 or more"),
         ("info none.safetensors", "none.safetensors"),
         ("doctor --all", "unknown flag --all"),

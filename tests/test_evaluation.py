@@ -19,16 +19,12 @@ from tootlearn.evaluation import Obedience
 from tootlearn.front_end import FrontEndConfig
 from tootlearn.generation import TootGenerator
 from tootlearn.normalization import Normalizer
+from tootlearn.recognition import Recognition
 
 
 @pytest.fixture(scope="module")
 def g() -> TootGenerator:
     return tootlearn.load()
-
-
-@pytest.fixture(scope="module")
-def clips(g):
-    return synthesise(g.kinds, 96, 5, g.model.front_end, progress=False)
 
 
 def controls(pitch, duration, brightness, loudness) -> Controls:
@@ -158,60 +154,6 @@ def test_swapped_controls_stay_in_the_window_and_differ_in_one(g):
     assert evaluation._ROOM > ONSET_SAMPLES
 
 
-# Reconstruction
-
-
-def test_pca_is_the_projection_that_numpy_finds():
-    random = np.random.default_rng(0)
-    spectrum = 0.7 ** np.arange(24)  # components of clearly different size, as those of sounds
-    made = random.normal(size=(60, 24)) * spectrum @ np.linalg.qr(random.normal(size=(24, 24)))[0] + 3
-    train, test = made[:50], made[50:]
-    mean = train.mean(0)
-    basis = np.linalg.svd(train - mean, full_matrices=False)[2][:5]
-    expected = (test - mean) @ basis.T @ basis + mean
-    torch.manual_seed(0)
-    before = torch.get_rng_state()
-    found = evaluation.pca(*(torch.from_numpy(x).float().view(-1, 4, 6) for x in (train, test)), 5)
-    assert found.shape == (10, 4, 6)
-    np.testing.assert_allclose(found.reshape(10, 24).numpy(), expected, atol=1e-4)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_pca_of_few_clips_is_exact_on_them():
-    few = torch.randn(6, 4, 5, generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(evaluation.pca(few, few, 64), few, atol=1e-4, rtol=0)
-
-
-def test_nearest_finds_an_exact_copy_and_looks_at_training_clips_only():
-    train = torch.randn(50, 4, 6, generator=torch.Generator().manual_seed(2))
-    test = torch.stack([train[17], train[30] + 0.01, torch.zeros(4, 6)])
-    found = evaluation.nearest(train, test)
-    assert torch.equal(found[0], train[17]) and torch.equal(found[1], train[30])
-    assert torch.equal(found[2], train[train.flatten(1).norm(dim=1).argmin()])
-
-
-def test_reconstruction_table_has_its_rows_and_their_order(g, clips):
-    table = evaluation.reconstruction_table(g, clips)
-    assert list(table) == ["autoencoder, 64 numbers", "PCA, 64 numbers", "nearest training clip", "mean"]
-    held_out = len(clips.split()[1])
-    assert 0 < held_out < 96 and all(row["count"] == held_out for row in table.values())
-    errors = {name: row["error"] for name, row in table.items()}
-    assert errors["autoencoder, 64 numbers"] < 0.5 * errors["mean"]
-    assert errors["PCA, 64 numbers"] < errors["mean"]
-    assert all(np.isfinite(list(row.values())).all() for row in table.values())
-
-
-def test_reconstruction_table_by_hand(g, clips, monkeypatch):
-    """What stands for PCA is off by one standard deviation everywhere: an error of 1, and that in dB."""
-    monkeypatch.setattr(evaluation, "pca", lambda train, test, size: test + 1)
-    monkeypatch.setattr(evaluation, "nearest", lambda train, test: test)
-    table = evaluation.reconstruction_table(g, clips)
-    decibels = 20 / np.log(10) * float(g.model.normalizer.std.square().mean().sqrt())
-    assert table["PCA, 64 numbers"]["error"] == pytest.approx(1, rel=1e-3)
-    assert table["PCA, 64 numbers"]["lsd"] == pytest.approx(decibels, rel=1e-3)
-    assert table["nearest training clip"]["error"] == table["nearest training clip"]["lsd"] == 0
-
-
 # Reports
 
 
@@ -233,7 +175,14 @@ def test_report_is_plain_data_of_the_parts_that_are_asked_for(g, monkeypatch):
     monkeypatch.setattr(evaluation, "swap_test", lambda *_: swapped)
     monkeypatch.setattr(evaluation, "reconstruction_table", lambda *_: rebuilt)
     monkeypatch.setattr(evaluation, "training_clips", lambda *_: None)
-    whole = {"control": {"all": {"generated": asdict(obedience)}}, "swap": swapped, "reconstruction": rebuilt}
+    named = {"all": {"generated": Recognition(0.9, "", 8), "held out": Recognition(0.95, "", 5)}}
+    monkeypatch.setattr(evaluation, "kind_table", lambda *_: named)
+    whole = {
+        "control": {"all": {"generated": asdict(obedience)}},
+        "swap": swapped,
+        "kind": {"all": {who: asdict(r) for who, r in named["all"].items()}},
+        "reconstruction": rebuilt,
+    }
     assert evaluation.report(g) == whole
     assert json.loads(json.dumps(whole)) == whole
     for part in evaluation.PARTS:
@@ -248,18 +197,14 @@ def test_report_is_plain_data_of_the_parts_that_are_asked_for(g, monkeypatch):
         (half(SMALL_GENERATOR), "reconstruction", "no autoencoder"),
         (half(autoencoder=SMALL_AUTOENCODER), "control", "no generator"),
         (half(autoencoder=SMALL_AUTOENCODER), "swap", "no generator"),
+        (half(SMALL_GENERATOR), "kind", "does not say what it was trained on"),
         (half(autoencoder=SMALL_AUTOENCODER), None, "does not say what it was trained on"),
-        (half(SMALL_GENERATOR), "everything", "'everything': there are control, swap, reconstruction"),
+        (half(SMALL_GENERATOR), "everything", "'everything': there are control, swap, kind, reconstruction"),
     ],
 )
 def test_a_report_that_cannot_be_says_why(model, only, named):
     with pytest.raises(InputError, match=named):
         evaluation.report(model, count=1, only=only)
-
-
-def test_no_autoencoder_is_said_before_clips_are_made(clips):
-    with pytest.raises(InputError, match="no autoencoder"):
-        evaluation.reconstruction_table(half(SMALL_GENERATOR), clips)
 
 
 def test_too_few_toots_for_the_kinds(g):
@@ -277,16 +222,27 @@ def test_training_clips_are_those_of_the_model_file():
         evaluation.training_clips(model)
 
 
+def test_what_it_was_trained_on_can_be_said(g, monkeypatch):
+    asked = []
+    monkeypatch.setattr(evaluation, "kind_table", lambda *rest: asked.append(rest) or {})
+    monkeypatch.setattr(evaluation, "training_clips", lambda *rest: rest[1:])
+    evaluation.report(g, 24, 3, "kind", ["mine"], "my.sf2")
+    assert asked == [(g, (["mine"], "my.sf2"), 24, 3)]
+
+
 def test_the_text_shows_every_number():
+    taken = Recognition(0.83, "ship_horn", 12)
     report = {
         "control": {"tuba": {"generated": asdict(Obedience(12.34, 0.87, 45.6, 0.781, 0.892, 123))}},
         "swap": {"pitch": {"pitch": 345.6, "duration": 0.012, "brightness": 0.034, "loudness": 0.56, "obeyed": 0.75}},
+        "kind": {"tuba": {"generated": asdict(taken), "held out": asdict(Recognition(0.94, "", 31))}},
         "reconstruction": {"PCA, 9 numbers": {"error": 0.1357, "lsd": 2.46, "count": 17}},
     }
-    control, swap, reconstruction = evaluation.as_text(report).split("\n\n")
+    control, swap, kind, reconstruction = evaluation.as_text(report).split("\n\n")
     for text, numbers in (
         (control, ("tuba, generated", "12.3", "87%", "45.6", "0.781", "0.892", "123")),
         (swap, ("pitch", "345.6", "0.012", "0.034", "0.56", "75%")),
+        (kind, ("tuba", "83%", "12", "94%", "31", "ship_horn")),
         (reconstruction, ("PCA, 9 numbers", "0.1357", "2.46", "17")),
     ):
         heading, last = text.splitlines()[0], text.splitlines()[-1]

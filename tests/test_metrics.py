@@ -182,3 +182,70 @@ def test_rank_correlation_sees_order_only_and_does_not_hide_what_is_missing():
     assert math.isnan(metrics.rank_correlation(a, torch.ones(30)))
     a[3] = math.nan
     assert math.isnan(metrics.rank_correlation(a, torch.arange(30)))
+
+
+# Distance of sets
+
+
+def test_kernel_distance_by_hand():
+    """Sets {0, 2} and {0, 1}: the bandwidth is 1, the kernel exp(-d^2 / 2)."""
+    within = math.exp(-2) + math.exp(-1 / 2)
+    between = (1 + math.exp(-1 / 2) + math.exp(-2) + math.exp(-1 / 2)) / 4
+    a, b = torch.tensor([[0.0], [2.0]]), torch.tensor([[0.0], [1.0]])
+    assert metrics.kernel_distance(a, b) == pytest.approx(100 * (within - 2 * between))
+
+
+def test_kernel_distance_of_one_distribution_is_around_zero_whatever_the_sizes():
+    draws = [metrics.kernel_distance(noise(12, 3, seed=i), noise(30, 3, seed=1000 + i)) for i in range(300)]
+    error = np.std(draws) / math.sqrt(len(draws))
+    assert abs(np.mean(draws)) < 3 * error and error < 0.2  # the biased estimate would be about 8 too high
+    assert min(draws) < 0 < max(draws)
+
+
+def test_kernel_distance_grows_with_a_shift_and_with_a_change_of_spread():
+    a, b = noise(200, 4), noise(200, 4, seed=1)
+    shifted = [metrics.kernel_distance(a + shift, b) for shift in (0, 0.25, 0.5, 1, 2, 4)]
+    wider = [metrics.kernel_distance(a * factor, b) for factor in (1, 1.5, 2, 3)]
+    narrower = [metrics.kernel_distance(a * factor, b) for factor in (1, 0.6, 0.3)]
+    for grows in (shifted, wider, narrower):
+        assert all(first + 1 < then for first, then in zip(grows, grows[1:], strict=False))
+    assert metrics.kernel_distance(a + 1e3, b) < 200
+
+
+def test_kernel_distance_knows_no_order_scale_place_or_rotation():
+    a, b = noise(20, 5).double(), 1.3 * noise(30, 5, seed=1).double() + 0.4
+    found = metrics.kernel_distance(a, b)
+    turn = torch.linalg.qr(noise(5, 5, seed=2).double())[0]
+    for x, y in ((a.flip(0), b.roll(3, 0)), (70 * a, 70 * b), (a + 9, b + 9), (a @ turn, b @ turn)):
+        assert metrics.kernel_distance(x, y) == pytest.approx(found, abs=1e-9)
+
+
+def test_kernel_distance_takes_its_scale_from_the_reference():
+    narrow, wide = noise(50, 2), 5 * noise(50, 2, seed=1)
+    bandwidth = float(torch.pdist(wide).median())
+
+    def kernel(x, y):
+        return np.exp(-((x[:, None] - y[None]) ** 2).sum(-1) / (2 * bandwidth**2))
+
+    a, b = narrow.double().numpy(), wide.double().numpy()
+    off = ~np.eye(50, dtype=bool)
+    expected = kernel(a, a)[off].mean() + kernel(b, b)[off].mean() - 2 * kernel(a, b).mean()
+    assert metrics.kernel_distance(narrow, wide) == pytest.approx(100 * expected, rel=1e-5)
+    assert metrics.kernel_distance(wide, narrow) != pytest.approx(100 * expected, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "reference", "named"),
+    [
+        (noise(1, 3), noise(9, 3), "estimate set is"),
+        (noise(9, 3), noise(1, 3), "reference set is"),
+        (noise(9), noise(9), "estimate set is"),
+        (noise(9, 3), noise(9, 4), "3 and 4 numbers"),
+        (noise(9, 3) * math.nan, noise(9, 3), "estimate set has an embedding that is not finite"),
+        (noise(9, 3), noise(9, 3) / 0, "reference set has an embedding that is not finite"),
+        (noise(9, 3), torch.ones(9, 3), "one point"),
+    ],
+)
+def test_kernel_distance_refuses_what_has_none(estimate, reference, named):
+    with pytest.raises(ValueError, match=named):
+        metrics.kernel_distance(estimate, reference)

@@ -30,8 +30,9 @@ ORDER = [
     *("data.recipes", "data.synthesis", "data.clips", "data.sound_font", "data.sampled", "data.folder", "data.public"),
     *("data.augmentation", "data"),
     *("layers", "encoder", "decoder", "autoencoder", "losses", "phase", "vocoder", "denoising", "metrics"),
+    *("classifier",),
     *("presets", "model_file", "checkpoint", "fine_tuning", "dataset", "training", "tuning", "generation"),
-    *("evaluation", "doctor", "export"),
+    *("recognition", "reconstruction", "evaluation", "doctor", "export"),
     *("figures", "players", "exercises", "widgets", "cli", "__main__"),
 ]
 

@@ -253,7 +253,7 @@ def _evaluate(parser: ArgumentParser, words: list[str]) -> None:
     parser.add_argument("--count", type=int, default=120, help="toots for the control table")
     parser.add_argument("--seed", type=int, default=1000, help="of their controls")
     parser.add_argument("--json", type=str | None, help="also write the figures there")
-    parser.add_argument("--only", type=str | None, help="control, swap or reconstruction")
+    parser.add_argument("--only", type=str | None, help="control, swap, kind or reconstruction")
     parser.add_argument("--data", type=str, nargs="+", default=[], help="what recordings it was trained on, if any")
     parser.add_argument("--font", type=str | None, help="what sound font it was trained on; found without it")
     _model_and_device(parser)

@@ -1,8 +1,7 @@
-"""How good is a model: does it obey its controls, and how well does it reconstruct.
+"""How good is a model: does it obey its controls, can its kinds be told, and how well does it reconstruct.
 
 Control is measured on generated toots, beside the synthesiser's own for the same controls: no network that learned
-from it can be asked for more. Reconstruction is measured on whole (kind, pitch) groups that training never saw,
-beside what needs no network: PCA with as many numbers, the nearest training clip, and the mean.
+from it can be asked for more. The rest is in `recognition` and `reconstruction`.
 """
 
 from __future__ import annotations
@@ -19,16 +18,17 @@ from tqdm import tqdm
 
 from tootlearn import dataset, measures, rng
 from tootlearn.audio import InputError
-from tootlearn.autoencoder import Autoencoder
 from tootlearn.controls import ONSET_SAMPLES, Controls, Kind
 from tootlearn.data import synthesis
 from tootlearn.data.clips import Clips
+from tootlearn.data.synthesis import natural_controls
 from tootlearn.front_end import WINDOW_SAMPLES
 from tootlearn.generation import TootGenerator
-from tootlearn.losses import frame_weights, squared_error
 from tootlearn.metrics import rank_correlation
+from tootlearn.recognition import kind_table
+from tootlearn.reconstruction import autoencoder_of, reconstruction_table
 
-PARTS = ("control", "swap", "reconstruction")
+PARTS = ("control", "swap", "kind", "reconstruction")
 _SWAPPED = ("pitch", "duration", "brightness", "loudness")
 _ROOM = WINDOW_SAMPLES + 2 * ONSET_SAMPLES  # samples: for a toot and some silence before and after
 
@@ -121,7 +121,7 @@ def control_table(
     kinds = generator.model.kinds
     if count < len(kinds):
         raise InputError(f"count is {len(kinds)} or more, a toot of each kind, not {count}")
-    asked = synthesis.natural_controls(kinds, count, seed)
+    asked = natural_controls(kinds, count, seed)
     measured = []
     for i in tqdm(range(count), desc="control", unit="toot", leave=False, disable=None):
         own, row = rng.child(seed, i), asked[i : i + 1]
@@ -189,68 +189,6 @@ def _place(room: Tensor, wave: NDArray[np.float32]) -> None:
     room[ONSET_SAMPLES : ONSET_SAMPLES + len(wave)] = torch.from_numpy(wave)
 
 
-def reconstruction_table(generator: TootGenerator, clips: Clips) -> dict[str, dict[str, float]]:
-    """Errors on held-out groups of the model's autoencoder, PCA of the same size, the nearest training clip and the
-    mean.
-
-    Args:
-        generator: a model with an autoencoder.
-        clips: its training set and held-out set together; they are split here as they were in training.
-
-    Returns:
-        For each row: "error", the weighted mean squared error of standardised log-mels; "lsd", the log-spectral
-        distance of the mels in dB; "count", N.
-
-    Raises:
-        InputError: if there is no autoencoder.
-    """
-    model, autoencoder = generator.model, _autoencoder(generator)
-    learn, held_out = clips.split()
-    train, test = (model.normalizer(part.log_mel.float()) for part in (learn, held_out))
-    with torch.inference_mode():
-        ours = torch.cat([autoencoder(x) for x in test.split(128)])
-    size = generator.latent
-    decoded = {
-        f"autoencoder, {size} numbers": ours,
-        f"PCA, {size} numbers": pca(train, test, size),
-        "nearest training clip": nearest(train, test),
-        "mean": train.mean(0).expand_as(test),
-    }
-    duration = torch.as_tensor(held_out.controls.duration, dtype=torch.float32)
-    weight = frame_weights(duration, test.shape[2], model.front_end.config.hop, model.front_end.config.sample_rate)
-    table = {}
-    for name, x in decoded.items():
-        decibel = (x - test) * model.normalizer.std * (20 / np.log(10))
-        lsd = (decibel.square().mean(1).sqrt() * weight).mean()
-        table[name] = {"error": float(squared_error(x, test, weight)), "lsd": float(lsd), "count": len(test)}
-    return table
-
-
-def _autoencoder(generator: TootGenerator) -> Autoencoder:
-    if generator.model.autoencoder is None:
-        raise InputError("this model has no autoencoder: it generates, but does not reconstruct")
-    return generator.model.autoencoder
-
-
-def pca(train: Tensor, test: Tensor, size: int) -> Tensor:
-    """Test clips (B, M, T) through the first ``size`` principal components of the training clips (A, M, T).
-
-    Fewer than ``size`` if there are not that many clips or numbers. The randomised SVD (Halko et al. 2011) finds them
-    to within what its oversampling leaves; torch's global random state stays as it was.
-    """
-    mean = train.flatten(1).mean(0)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # the randomised SVD draws from the global generator
-        drawn = min(size + 16, len(train), train[0].numel())
-        basis = torch.svd_lowrank(train.flatten(1) - mean, q=drawn, niter=4)[2][:, :size]
-    return ((test.flatten(1) - mean) @ basis @ basis.T + mean).view_as(test)
-
-
-def nearest(train: Tensor, test: Tensor) -> Tensor:
-    """For each test clip (B, M, T) the training clip (of A) at the least Euclidean distance."""
-    return train[torch.cdist(test.flatten(1), train.flatten(1)).argmin(1)]
-
-
 def report(
     generator: TootGenerator,
     count: int = 120,
@@ -268,7 +206,7 @@ def report(
         data, font: where the recordings and the sound font lie that it was trained on, see `dataset.again`.
 
     Returns:
-        {part: its table, as `control_table`, `swap_test` or `reconstruction_table` has it}.
+        {part: its table, as `control_table`, `swap_test`, `kind_table` or `reconstruction_table` has it}.
 
     Raises:
         InputError: if there is no such table, or the model lacks the half that ``only`` asks for, or its file does not
@@ -282,9 +220,17 @@ def report(
         found["control"] = {kind: {who: asdict(o) for who, o in row.items()} for kind, row in table.items()}
     if only == "swap" or (only is None and model.generator):
         found["swap"] = swap_test(generator)
-    if only == "reconstruction" or (only is None and model.autoencoder):
-        _autoencoder(generator)  # before minutes go into the clips
-        found["reconstruction"] = reconstruction_table(generator, training_clips(generator, data, font))
+    named = only == "kind" or (only is None and model.generator and len(model.kinds) > 1)
+    rebuilt = only == "reconstruction" or (only is None and model.autoencoder)
+    if rebuilt:
+        autoencoder_of(generator)  # before minutes go into the clips
+    if named or rebuilt:
+        clips = training_clips(generator, data, font)
+        if named:
+            kinds = kind_table(generator, clips, count, seed)
+            found["kind"] = {kind: {who: asdict(r) for who, r in row.items()} for kind, row in kinds.items()}
+        if rebuilt:
+            found["reconstruction"] = reconstruction_table(generator, clips)
     return found
 
 
@@ -318,6 +264,12 @@ def as_text(found: dict[str, Any]) -> str:
         for name, r in found["swap"].items():
             moved = [f"{r['pitch']:.1f}", f"{r['duration']:.3f}", f"{r['brightness']:.3f}", f"{r['loudness']:.2f}"]
             row(name, *moved, f"{r['obeyed']:.0%}")
+    if "kind" in found:
+        lines.append("")
+        row("kind, by a classifier", "generated", "N", "held out", "N", "taken for")
+        for kind, sources in found["kind"].items():
+            cells = [cell for r in sources.values() for cell in (f"{r['right']:.0%}", str(r["count"]))]
+            row(kind, *cells, sources["generated"]["taken_for"])
     if "reconstruction" in found:
         lines.append("")
         row("reconstruction, held-out groups", "sq. error", "LSD (dB)", "N")

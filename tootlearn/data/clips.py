@@ -81,7 +81,8 @@ class Clips:
                 never all of them; "origin" splits what was recorded by source, if its kind has more than one, and all
                 else by pitch.
         """
-        by_pitch = (np.round(hz_to_midi(self.controls.pitch)) + 5 * self.controls.kind) % HOLD_OUT_EVERY == 0
+        turn = np.array([_hash(kind.name) % HOLD_OUT_EVERY for kind in self.kinds])  # other semitones of each kind
+        by_pitch = (np.round(hz_to_midi(self.controls.pitch)) + turn[self.controls.kind]) % HOLD_OUT_EVERY == 0
         if by == "pitch":
             held_out = by_pitch
         elif by == "source":
