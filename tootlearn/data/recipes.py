@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tootlearn import rng
 from tootlearn.controls import Kind
 
-_RECIPE = 1  # stream of random numbers
+STREAM = 1  # of random numbers
 
 Range = tuple[float, float]
 
@@ -67,11 +71,19 @@ class Recipe:
 
     def draw(self, seed: int) -> dict[str, float]:
         """One number for each range, by name."""
-        names = [f.name for f in fields(self) if f.name != "formants"]
-        shares = rng.uniform(seed, _RECIPE, len(names))
-        ranges = [getattr(self, name) for name in names]
-        return {n: low + (high - low) * float(u) for n, (low, high), u in zip(names, ranges, shares, strict=True)}
+        return self.at(rng.uniform(seed, STREAM, len(NAMES)))
 
+    def at(self, shares: NDArray[np.float64]) -> dict[str, float]:
+        """The number that lies this share, 0 to 1, of the way from low to high, for each range in turn, by name."""
+        low, high = self._ends
+        return dict(zip(NAMES, (low + (high - low) * shares).tolist(), strict=True))
+
+    @cached_property
+    def _ends(self) -> NDArray[np.float64]:
+        return np.array([getattr(self, name) for name in NAMES]).T
+
+
+NAMES = tuple(f.name for f in fields(Recipe) if f.name != "formants")
 
 # The chord of the Nathan AirChime K5LA, the North American standard: D#4 F#4 G#4 B4 D#5.
 _FIVE_CHIME = tuple(2.0 ** (s / 12) for s in (0, 3, 5, 8, 12))
