@@ -23,7 +23,7 @@ def main() -> None:
     print(one_machine(options.threads))
     names = list(KINDS)
     print(f"{'':16} {'ms a toot':>9} {'windows':>9} {'sounding':>9}  s of audio a second, labels included")
-    for title, kinds in {"all kinds": names} | {name: [name] for name in names}.items():
+    for title, kinds in ({"all kinds": names} | {name: [name] for name in names}).items():
         count = options.each * len(kinds)
         sounding = float(synthesis.toots(kinds, count, seed=0)[1].duration.sum())
         share = options.seconds / 2 / (1 if len(kinds) > 1 else len(names))

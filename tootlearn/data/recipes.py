@@ -35,15 +35,20 @@ class Recipe:
         breath: level of the noise against the tone, dB.
         breath_lead: how much sooner than the tone the noise is there, as a fraction of the attack.
         breath_focus: share of the noise that is coloured by the pitch's own resonance.
+        breath_top: where the noise begins to fall, by 12 dB an octave, Hz.
         even: level of the even harmonics (a stopped pipe has few).
         hold: how fast the pressure falls while the toot is held, dB/s: a squeezed bulb empties.
         droop: how far f0 falls when the pressure halves, cents.
         sweep: where a slide ends, semitones from its start, up or down; 0 for none.
         drift: standard deviation of the slow wandering of f0, cents.
+        jitter: standard deviation of the quick wandering of f0, cents.
+        shimmer: standard deviation of the level of a group of partials, each on its own, dB.
+        ripple: standard deviation of the levels of the partials about their formants, dB.
         trill: depth of the interruptions, as a fraction.
         chiff: level of the noise of the attack, on top of the breath, dB.
         formants: resonances (Hz, bandwidth in octaves, gain in dB), each moved by about a tenth of an octave for
             each toot (standard deviation).
+        centroid: where the spectral centroid of half of the toots lies, Hz, even in the logarithm; None: anywhere.
     """
 
     attack: Range
@@ -60,14 +65,19 @@ class Recipe:
     breath: Range = (-60.0, -45.0)
     breath_lead: Range = (0.0, 0.3)
     breath_focus: Range = (0.0, 0.0)
+    breath_top: Range = (3000.0, 5000.0)
     even: Range = (1.0, 1.0)
     hold: Range = (0.0, 0.0)
     droop: Range = (0.0, 0.0)
     sweep: Range = (0.0, 0.0)
     drift: Range = (0.5, 4.0)
+    jitter: Range = (0.2, 2.0)
+    shimmer: Range = (0.1, 0.8)
+    ripple: Range = (0.5, 3.0)
     trill: Range = (0.0, 0.0)
     chiff: Range = (-80.0, -60.0)
     formants: tuple[tuple[float, float, float], ...] = ()
+    centroid: Range | None = None
 
     def draw(self, seed: int) -> dict[str, float]:
         """One number for each range, by name."""
@@ -83,7 +93,7 @@ class Recipe:
         return np.array([getattr(self, name) for name in NAMES]).T
 
 
-NAMES = tuple(f.name for f in fields(Recipe) if f.name != "formants")
+NAMES = tuple(f.name for f in fields(Recipe) if f.name not in ("formants", "centroid"))  # of the ranges
 
 # The chord of the Nathan AirChime K5LA, the North American standard: D#4 F#4 G#4 B4 D#5.
 _FIVE_CHIME = tuple(2.0 ** (s / 12) for s in (0, 3, 5, 8, 12))
@@ -91,18 +101,18 @@ _FIVE_CHIME = tuple(2.0 ** (s / 12) for s in (0, 3, 5, 8, 12))
 KINDS: dict[str, Kind] = {
     k.name: k
     for k in (
-        Kind("car_horn", (300, 520), (0.12, 1.8), (1.45, 2.55), (1.0, 1.25), steady=False),
+        Kind("car_horn", (300, 520), (0.12, 1.8), (1.5, 3.1), (1.0, 1.25), steady=False),
         Kind("bicycle_horn", (180, 420), (0.12, 0.7), (1.65, 3.05)),
         Kind("air_horn", (240, 520), (0.2, 1.9), (1.45, 2.75), (1.0, 1.2), steady=False),
         Kind("train_horn", (200, 400), (0.35, 1.9), (1.3, 2.2), _FIVE_CHIME, steady=False),
         Kind("ship_horn", (40, 180), (0.6, 1.9), (1.5, 3.3)),
-        Kind("steam_whistle", (400, 1600), (0.3, 1.9), (0.7, 1.6), steady=False),
+        Kind("steam_whistle", (400, 1600), (0.3, 1.9), (0.7, 2.0), (1.0, 1.2), steady=False),
         Kind("pea_whistle", (1800, 3200), (0.15, 1.5), (0.15, 0.6), trill=30.0, steady=False),
         Kind("slide_whistle", (500, 1400), (0.3, 1.5), (0.2, 1.1), slide=True, steady=False),
-        Kind("trumpet", (165, 988), (0.12, 1.8), (0.8, 2.4)),
-        Kind("trombone", (82, 588), (0.12, 1.8), (0.9, 3.0)),
-        Kind("tuba", (41, 350), (0.12, 1.8), (0.8, 3.2)),
-        Kind("french_horn", (87, 700), (0.12, 1.8), (0.6, 2.3)),
+        Kind("trumpet", (165, 988), (0.12, 1.8), (0.9, 2.9)),
+        Kind("trombone", (82, 588), (0.12, 1.8), (0.9, 3.7)),
+        Kind("tuba", (41, 350), (0.12, 1.8), (0.4, 3.2)),
+        Kind("french_horn", (87, 700), (0.12, 1.8), (0.5, 2.8)),
     )
 }
 
@@ -115,8 +125,12 @@ RECIPES: dict[str, Recipe] = {
         glide=(-20, 40),
         detune=(2, 10),
         stagger=(0.0, 0.006),
-        breath=(-50, -34),
-        formants=((2600, 0.7, 12), (900, 1.0, 4)),
+        breath=(-44, -24),
+        jitter=(0.3, 3),
+        shimmer=(0.2, 2),
+        centroid=(1600, 3300),
+        ripple=(2, 7),
+        formants=((2700, 0.9, 18), (5000, 1.2, 8)),
     ),
     # A rubber bulb blows through a metal reed into a short bell: nasal, and sagging as the bulb empties.
     "bicycle_horn": Recipe(
@@ -126,10 +140,11 @@ RECIPES: dict[str, Recipe] = {
         glide=(0, 80),
         glide_time=(0.01, 0.03),
         flutter=(0.01, 0.05),
-        breath=(-48, -32),
+        breath=(-44, -26),
         hold=(4, 18),
         droop=(0, 25),
         chiff=(-45, -25),
+        jitter=(0.5, 4),
         formants=((1500, 0.8, 12), (3200, 0.6, 8)),
     ),
     # Compressed gas, a steel diaphragm and two trumpets a minor third apart: loud at once, bright, and hissing.
@@ -141,8 +156,10 @@ RECIPES: dict[str, Recipe] = {
         glide_time=(0.02, 0.06),
         detune=(2, 10),
         stagger=(0.0, 0.03),
-        breath=(-44, -28),
+        breath=(-40, -22),
         breath_lead=(0.2, 0.7),
+        jitter=(0.5, 4),
+        ripple=(1, 4),
         formants=((1800, 1.0, 9), (3500, 0.8, 6)),
     ),
     # Five air-blown diaphragms on exponential horns; each speaks when its chamber has filled.
@@ -155,7 +172,7 @@ RECIPES: dict[str, Recipe] = {
         detune=(2, 8),
         stagger=(0.0, 0.06),
         flutter=(0.01, 0.04),
-        breath=(-46, -32),
+        breath=(-42, -26),
         breath_lead=(0.2, 0.7),
         formants=((1100, 1.0, 6), (2200, 0.8, 5)),
     ),
@@ -167,11 +184,13 @@ RECIPES: dict[str, Recipe] = {
         glide=(0, 60),
         glide_time=(0.05, 0.15),
         flutter=(0.01, 0.05),
-        breath=(-62, -46),
+        breath=(-56, -36),
         breath_lead=(0.2, 0.8),
+        breath_top=(1000, 2500),
+        centroid=(300, 900),
         formants=((240, 1.4, 8), (700, 1.2, 5)),
     ),
-    # A jet of steam across the lip of a bell: mostly fundamental, much breath, sharpening as the pressure builds.
+    # Jets of steam across the lips of two bells: mostly fundamentals in a roar, sharpening as the pressure builds.
     "steam_whistle": Recipe(
         attack=(0.04, 0.16),
         release=(0.03, 0.09),
@@ -182,11 +201,17 @@ RECIPES: dict[str, Recipe] = {
         vibrato_rate=(2, 7),
         tremolo=(0.0, 0.1),
         flutter=(0.02, 0.08),
-        breath=(-34, -18),
+        breath=(-26, -10),
         breath_lead=(0.3, 0.9),
-        breath_focus=(0.7, 0.95),
+        breath_focus=(0.3, 0.8),
         drift=(2, 10),
         even=(0.15, 0.7),
+        breath_top=(1500, 4000),
+        jitter=(1, 6),
+        detune=(2, 20),
+        stagger=(0.0, 0.05),
+        shimmer=(0.3, 2),
+        ripple=(1, 5),
     ),
     # A pea that whirls in the chamber shuts the slot thirty times a second.
     "pea_whistle": Recipe(
@@ -220,55 +245,72 @@ RECIPES: dict[str, Recipe] = {
     ),
     # Lips on a tube with a bell: harmonics rise with blowing pressure, the note comes from below, vibrato sets in late.
     "trumpet": Recipe(
-        attack=(0.015, 0.06),
+        attack=(0.01, 0.05),
         release=(0.012, 0.04),
         swell=(0.04, 0.14),
         glide=(0, 60),
         glide_time=(0.01, 0.03),
         vibrato=(0, 25),
         tremolo=(0.0, 0.12),
-        breath=(-58, -40),
-        breath_lead=(0.0, 0.5),
-        chiff=(-48, -28),
-        formants=((1300, 1.2, 8), (2600, 0.8, 4)),
+        breath=(-48, -26),
+        breath_lead=(0.2, 0.8),
+        chiff=(-34, -14),
+        breath_top=(3000, 6000),
+        jitter=(0.5, 4),
+        shimmer=(0.2, 1.5),
+        centroid=(1700, 3000),
+        formants=((1500, 2.2, 15), (2800, 1.0, 4)),
     ),
     "trombone": Recipe(
-        attack=(0.02, 0.07),
+        attack=(0.025, 0.1),
         release=(0.015, 0.05),
         swell=(0.03, 0.1),
         glide=(0, 60),
         glide_time=(0.01, 0.04),
         vibrato=(0, 20),
         tremolo=(0.0, 0.1),
-        breath=(-60, -44),
-        breath_lead=(0.0, 0.5),
-        chiff=(-48, -28),
-        formants=((600, 1.2, 8), (1500, 1.0, 4)),
+        breath=(-48, -28),
+        breath_lead=(0.2, 0.8),
+        chiff=(-36, -16),
+        breath_top=(1500, 3500),
+        jitter=(0.5, 4),
+        shimmer=(0.2, 1.5),
+        centroid=(800, 1700),
+        formants=((800, 2.0, 11), (1700, 1.0, 5)),
     ),
     "tuba": Recipe(
-        attack=(0.025, 0.09),
+        attack=(0.02, 0.09),
         release=(0.02, 0.07),
         swell=(0.03, 0.1),
         glide=(0, 50),
         glide_time=(0.02, 0.05),
         vibrato=(0, 12),
         tremolo=(0.0, 0.08),
-        breath=(-64, -46),
-        breath_lead=(0.0, 0.5),
-        chiff=(-46, -28),
-        formants=((250, 1.3, 9), (650, 1.0, 3)),
+        breath=(-52, -30),
+        breath_lead=(0.2, 0.8),
+        chiff=(-36, -16),
+        breath_top=(500, 1500),
+        jitter=(0.5, 6),
+        shimmer=(0.2, 1.5),
+        centroid=(180, 650),
+        formants=((250, 1.6, 9), (650, 1.0, 3)),
     ),
     "french_horn": Recipe(
-        attack=(0.025, 0.09),
+        attack=(0.02, 0.1),
         release=(0.025, 0.08),
         swell=(0.05, 0.16),
         glide=(0, 60),
         glide_time=(0.02, 0.05),
         vibrato=(0, 12),
         tremolo=(0.0, 0.08),
-        breath=(-58, -42),
-        breath_lead=(0.0, 0.5),
-        chiff=(-50, -32),
-        formants=((420, 1.2, 9), (1100, 1.0, 2)),
+        breath=(-48, -26),
+        breath_lead=(0.2, 0.8),
+        chiff=(-38, -18),
+        breath_top=(1000, 3000),
+        jitter=(1, 8),
+        shimmer=(0.3, 2),
+        drift=(1, 8),
+        centroid=(600, 1500),
+        formants=((500, 1.6, 10), (1300, 1.2, 6)),
     ),
 }

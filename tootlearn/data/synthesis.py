@@ -43,7 +43,7 @@ _ROOM = WINDOW_SAMPLES - ONSET_SAMPLES
 _AT_ONCE = 16  # toots of a batch
 _LENGTHS = tuple(2048 * n for n in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24))  # that the FFT likes; more than a window
 
-_CONTROLS, _NOTES, _FLUTTER, _BREATH, _FORMANTS, _DRIFT = range(2, 8)  # streams of random numbers
+_CONTROLS, _NOTES, _FLUTTER, _BREATH, _FORMANTS, _DRIFT, _JITTER, _SHIMMER, _RIPPLE = range(2, 11)  # streams
 _LATE = _NOTES + 100
 
 Array = NDArray[np.float64]
@@ -60,13 +60,17 @@ class _Chance(NamedTuple):
     formants: Array
     flutter: Array
     drift: Array
+    jitter: Array
+    shimmer: Array
+    ripple: Array
 
 
 def _chances(seeds: Sequence[int]) -> list[_Chance]:
     """The random numbers of each toot."""
     each = np.array(seeds)
-    even = [(_CONTROLS, 4), (recipes.STREAM, len(recipes.NAMES)), (_LATE, 5)]
+    even = [(_CONTROLS, 6), (recipes.STREAM, len(recipes.NAMES)), (_LATE, 5)]
     normal = [(_NOTES, 10), (_FORMANTS, 4), (_FLUTTER, 64), (_DRIFT, 32)]
+    normal += [(_JITTER, 128), (_SHIMMER, 256), (_RIPPLE, 64)]
     columns = [rng.uniform(each, *which) for which in even] + [rng.normal(each, *which) for which in normal]
     return [_Chance(*rows) for rows in zip(*columns, strict=True)]
 
@@ -75,9 +79,10 @@ def draw(kind: Kind, seed: int) -> tuple[float, float, float, float]:
     """Pitch (Hz), duration (s), brightness (0 to 1) and loudness (dBFS) as they occur in nature.
 
     Pitch and duration are even in the logarithm, the others over their range; brightness runs a little over both
-    ends, and less high where a high note has no room for harmonics below 5 kHz.
+    ends, and less high where a high note has no room for harmonics below 5 kHz. Where the recipe knows where the kind's
+    body holds the centroid, half of the toots have theirs there, whatever their pitch.
     """
-    return _natural(kind, rng.uniform(seed, _CONTROLS, 4))
+    return _natural(kind, rng.uniform(seed, _CONTROLS, 6))
 
 
 def _natural(kind: Kind, u: Array) -> tuple[float, float, float, float]:
@@ -86,7 +91,12 @@ def _natural(kind: Kind, u: Array) -> tuple[float, float, float, float]:
     low, high = kind.octaves
     most = min(1.06, (np.log2(5000 / pitch) - low) / (high - low))
     loudness = LOUDNESS_RANGE[0] + (LOUDNESS_RANGE[1] - LOUDNESS_RANGE[0]) * u[3]
-    return float(pitch), float(duration), float(-0.06 + (most + 0.06) * u[2]), float(loudness)
+    brightness = -0.06 + (most + 0.06) * u[2]
+    body = RECIPES[kind.name].centroid if kind.name in RECIPES else None
+    if body and u[4] < 0.5:
+        octaves = np.log2(body[0] * (body[1] / body[0]) ** u[5] / pitch)
+        brightness = min(max((octaves - low) / (high - low), -0.06), most)
+    return float(pitch), float(duration), float(brightness), float(loudness)
 
 
 def render(
@@ -180,7 +190,9 @@ def _blow(kind: str, pitch: float, duration: float, brightness: float, seed: int
     pressure, early = (p[:_ROOM] for p in _pressure(duration, drawn, about.trill, chance.flutter))
     count = len(pressure)
     time = _points(count)
-    bend = 2 ** _bend(time, duration, drawn, chance.drift)
+    quick = np.interp(time * 60, np.arange(128), chance.jitter)  # too quick to be heard as a contour of f0
+    bend = 2 ** (_bend(time, duration, drawn, chance.drift) + drawn["jitter"] / 1200 * quick)
+    shimmer = _shimmer(time, drawn["shimmer"], chance.shimmer)
     turns = _turns(pitch * bend, count)
     ratios, levels, starts = _notes(about.intervals, drawn, chance)
     top = int(_TOP / (pitch * bend.max() * ratios.min()))
@@ -190,20 +202,29 @@ def _blow(kind: str, pitch: float, duration: float, brightness: float, seed: int
     frequency = pitch * ratios[:, None] * numbers
     shape = levels[:, None] * resonance(frequency) * (frequency * bend.max() < _TOP)
     shape[:, 1::2] *= drawn["even"]
+    shape *= 10 ** (drawn["ripple"] / 20 * np.resize(chance.ripple, shape.shape))
     noise = 10 ** (drawn["breath"] / 20)
-    colour = _breath_colour(pitch, drawn["breath_focus"], resonance)
+    colour = _breath_colour(pitch, drawn["breath_focus"], drawn["breath_top"], resonance)
     low, high = about.octaves
     target = pitch * 2 ** (low + (high - low) * brightness)
     amplitude = shape * numbers ** -_tilt(frequency, shape, target, noise * colour)
     tone = np.zeros(count, dtype=np.float32)
     for ratio, row, start in zip(ratios, amplitude, starts, strict=True):
         late = round(start * SAMPLE_RATE)
-        tone[late:] += _harmonics(ratio * (turns[late:] + 1), pressure[: count - late], row, drawn["swell"])
+        blown = pressure[: count - late]
+        tone[late:] += _harmonics(ratio * (turns[late:] + 1), blown, row, drawn["swell"], shimmer)
     level = np.sqrt(np.square(tone).mean())
     chiff = 10 ** (drawn["chiff"] / 20) * _joined(np.exp(-time / 0.04), count)
     blown = np.float32(noise) * early + chiff * np.minimum(early * 4, 1)
     tone += _breath(level * blown, colour, seed)
     return tone
+
+
+def _shimmer(time: Array, decibel: float, random: Array) -> Array:
+    """Gains of eight groups of partials, each of which wanders on its own: (8, T); random numbers come 16 a second."""
+    knots = random.reshape(8, -1)
+    slow = np.stack([np.interp(time * 16, np.arange(knots.shape[1]), row) for row in knots])
+    return np.asarray(10 ** (decibel / 20 * slow))
 
 
 def _points(count: int) -> Array:
@@ -348,7 +369,7 @@ def _tilt(frequency: Array, level: Array, centroid: float, noise: Array) -> floa
     return float((low + high) / 2)
 
 
-def _harmonics(turns: Array, pressure: Signal, level: Array, swell: float) -> Signal:
+def _harmonics(turns: Array, pressure: Signal, level: Array, swell: float, shimmer: Array) -> Signal:
     """Sum over k of level_k pressure^(1 + k swell) sin(k theta), after Paterson and Stockmeyer.
 
     Args:
@@ -356,6 +377,7 @@ def _harmonics(turns: Array, pressure: Signal, level: Array, swell: float) -> Si
         pressure: 0 to 1, shape (N,).
         level: of harmonics 1, 2, ..., shape (K,).
         swell: exponent a harmonic.
+        shimmer: gains of the groups at :func:`_points` (or more of them), in turn, shape (G, T).
 
     Returns:
         Wave, shape (N,).
@@ -367,6 +389,7 @@ def _harmonics(turns: Array, pressure: Signal, level: Array, swell: float) -> Si
     padded = np.zeros(groups * size, dtype=np.float32)
     padded[: min(count, len(level))] = level[:count]
     weights = padded.reshape(groups, size)
+    gains = [_joined(row, len(turns)) for row in shimmer[:groups]]
     wave = np.empty(len(turns), dtype=np.float32)
     for first in range(0, len(turns), _BLOCK):
         part = slice(first, min(first + _BLOCK, len(turns)))
@@ -378,6 +401,8 @@ def _harmonics(turns: Array, pressure: Signal, level: Array, swell: float) -> Si
         for k in range(1, size):  # z^(k + 1) from two near halves
             np.multiply(powers[k // 2], powers[k - k // 2 - 1], out=powers[k])
         sums = (weights @ powers.view(np.float32)).view(np.complex64)  # (groups, samples)
+        for i, group in enumerate(sums):
+            group *= gains[i % len(gains)][part]
         total = sums[-1]
         for group in sums[-2::-1]:
             total *= powers[-1]
@@ -386,9 +411,9 @@ def _harmonics(turns: Array, pressure: Signal, level: Array, swell: float) -> Si
     return wave
 
 
-def _breath_colour(pitch: float, focus: float, resonance: Callable[[Array], Array]) -> Array:
+def _breath_colour(pitch: float, focus: float, top: float, resonance: Callable[[Array], Array]) -> Array:
     """Spectrum of the turbulence over :data:`_GRID`, (513,), about unit RMS: the horn's resonances and the pitch's."""
-    broad = resonance(_GRID) * np.minimum(_GRID / 300, 1) / (1 + (_GRID / 4000) ** 2)
+    broad = resonance(_GRID) * np.minimum(_GRID / 300, 1) / (1 + (_GRID / top) ** 2)
     near = np.exp(-0.5 * (np.log2(_GRID / pitch) / 0.12) ** 2)
     broad, near = (c / np.sqrt(np.mean(c**2)) for c in (broad, near))
     return np.asarray(np.sqrt(1 - focus) * broad + np.sqrt(focus) * near)
