@@ -30,6 +30,7 @@ ORDER = [
     *("data.recipes", "data.synthesis", "data.clips", "data.sound_font", "data.sampled", "data.folder", "data.public"),
     *("data.augmentation", "data"),
     *("layers", "encoder", "decoder", "autoencoder", "losses", "phase", "vocoder", "denoising", "metrics"),
+    "classifier",
     *("presets", "model_file", "checkpoint", "training", "tuning", "generation", "evaluation", "doctor", "export"),
     *("figures", "players", "exercises", "widgets", "cli", "__main__"),
 ]
