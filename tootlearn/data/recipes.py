@@ -30,6 +30,7 @@ class Recipe:
         vibrato_rate: Hz.
         tremolo: depth of the change of pressure at the same rate, as a fraction.
         detune: standard deviation of the notes of a chord about their intervals, cents.
+        balance: standard deviation of the levels of the notes of a chord, dB.
         stagger: how much later a note of a chord may start, s.
         flutter: standard deviation of the slow random change of pressure, as a fraction.
         breath: level of the noise against the tone, dB.
@@ -48,7 +49,7 @@ class Recipe:
         chiff: level of the noise of the attack, on top of the breath, dB.
         formants: resonances (Hz, bandwidth in octaves, gain in dB), each moved by about a tenth of an octave for
             each toot (standard deviation).
-        centroid: where the spectral centroid of half of the toots lies, Hz, even in the logarithm; None: anywhere.
+        centroid: where the spectral centroid of two of three toots lies, Hz, even in the logarithm; None: anywhere.
     """
 
     attack: Range
@@ -60,6 +61,7 @@ class Recipe:
     vibrato_rate: Range = (4.5, 6.5)
     tremolo: Range = (0.0, 0.0)
     detune: Range = (0.0, 0.0)
+    balance: Range = (1.5, 1.5)
     stagger: Range = (0.0, 0.0)
     flutter: Range = (0.005, 0.03)
     breath: Range = (-60.0, -45.0)
@@ -125,11 +127,12 @@ RECIPES: dict[str, Recipe] = {
         glide=(-20, 40),
         detune=(2, 10),
         stagger=(0.0, 0.006),
-        breath=(-44, -24),
+        breath=(-44, -20),
         jitter=(0.3, 3),
         shimmer=(0.2, 2),
         centroid=(1600, 3300),
-        ripple=(2, 7),
+        ripple=(3, 8),
+        balance=(1, 12),
         formants=((2700, 0.9, 18), (5000, 1.2, 8)),
     ),
     # A rubber bulb blows through a metal reed into a short bell: nasal, and sagging as the bulb empties.
@@ -209,9 +212,10 @@ RECIPES: dict[str, Recipe] = {
         breath_top=(1500, 4000),
         jitter=(1, 6),
         detune=(2, 20),
-        stagger=(0.0, 0.05),
+        stagger=(0.0, 0.02),
         shimmer=(0.3, 2),
         ripple=(1, 5),
+        balance=(1, 4),
     ),
     # A pea that whirls in the chamber shuts the slot thirty times a second.
     "pea_whistle": Recipe(
@@ -275,7 +279,7 @@ RECIPES: dict[str, Recipe] = {
         breath_top=(1500, 3500),
         jitter=(0.5, 4),
         shimmer=(0.2, 1.5),
-        centroid=(800, 1700),
+        centroid=(800, 1600),
         formants=((800, 2.0, 11), (1700, 1.0, 5)),
     ),
     "tuba": Recipe(

@@ -8,10 +8,7 @@ Every toot is a blown (or hit, or squeezed) resonator. Three ideas carry all kin
   solved for: the tilt is found at which the spectral centroid is the one that was asked for.
 * **Breath.** Turbulence adds noise, coloured by the same resonances.
 
-The sum over harmonics, sum_k a_k z^k of z = rho e^(i theta), is a polynomial. It is cut into about sqrt(K) groups:
-one matrix product gives all of them from the first powers of z, and Horner's scheme in a higher power joins them
-(M. S. Paterson and L. J. Stockmeyer, 1973). That takes two square roots of K complex products a sample, and one sine
-and cosine. Harmonics stop below the Nyquist frequency.
+Harmonics stop below the Nyquist frequency; `tootlearn.data.acoustics` makes their sum and the rest of the sound.
 
 What a recipe is asked for and what it gives differ by the randomness of nature, so the labels of a toot are
 *measured* on its wave (`tootlearn.measures`).
@@ -19,7 +16,7 @@ What a recipe is asked for and what it gives differ by the randomness of nature,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,25 +26,19 @@ from torch import Tensor
 
 from tootlearn import measures, rng
 from tootlearn.controls import LOUDNESS_RANGE, ONSET_SAMPLES, Controls, Kind
-from tootlearn.data import recipes
+from tootlearn.data import acoustics, recipes
+from tootlearn.data.acoustics import Array, Signal
 from tootlearn.data.recipes import KINDS, RECIPES
 from tootlearn.front_end import WINDOW_SAMPLES
 
-SAMPLE_RATE = 22050
+SAMPLE_RATE = acoustics.SAMPLE_RATE
 PEAK = 0.98  # full scale is never reached: a louder toot is turned down
 _TOP = 0.96 * SAMPLE_RATE / 2  # Hz: no harmonic above
-_GRID = np.maximum(np.linspace(0, SAMPLE_RATE / 2, 513), 1.0)  # Hz: where colours of noise are described
-_STEP = 32  # samples between two points of what changes slowly: 1.5 ms
-_BLOCK = 4096  # samples whose powers fit the cache
 _ROOM = WINDOW_SAMPLES - ONSET_SAMPLES
 _AT_ONCE = 16  # toots of a batch
-_LENGTHS = tuple(2048 * n for n in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24))  # that the FFT likes; more than a window
 
 _CONTROLS, _NOTES, _FLUTTER, _BREATH, _FORMANTS, _DRIFT, _JITTER, _SHIMMER, _RIPPLE = range(2, 11)  # streams
 _LATE = _NOTES + 100
-
-Array = NDArray[np.float64]
-Signal = NDArray[np.float32]
 
 
 class _Chance(NamedTuple):
@@ -80,7 +71,7 @@ def draw(kind: Kind, seed: int) -> tuple[float, float, float, float]:
 
     Pitch and duration are even in the logarithm, the others over their range; brightness runs a little over both
     ends, and less high where a high note has no room for harmonics below 5 kHz. Where the recipe knows where the kind's
-    body holds the centroid, half of the toots have theirs there, whatever their pitch.
+    body holds the centroid, two of three toots have theirs there, whatever their pitch.
     """
     return _natural(kind, rng.uniform(seed, _CONTROLS, 6))
 
@@ -93,7 +84,7 @@ def _natural(kind: Kind, u: Array) -> tuple[float, float, float, float]:
     loudness = LOUDNESS_RANGE[0] + (LOUDNESS_RANGE[1] - LOUDNESS_RANGE[0]) * u[3]
     brightness = -0.06 + (most + 0.06) * u[2]
     body = RECIPES[kind.name].centroid if kind.name in RECIPES else None
-    if body and u[4] < 0.5:
+    if body and u[4] < 2 / 3:
         octaves = np.log2(body[0] * (body[1] / body[0]) ** u[5] / pitch)
         brightness = min(max((octaves - low) / (high - low), -0.06), most)
     return float(pitch), float(duration), float(brightness), float(loudness)
@@ -189,14 +180,14 @@ def _blow(kind: str, pitch: float, duration: float, brightness: float, seed: int
     drawn = recipe.at(chance.recipe)
     pressure, early = (p[:_ROOM] for p in _pressure(duration, drawn, about.trill, chance.flutter))
     count = len(pressure)
-    time = _points(count)
-    quick = np.interp(time * 60, np.arange(128), chance.jitter)  # too quick to be heard as a contour of f0
+    time = acoustics.points(count)
+    quick = acoustics.wandering(time * 60, chance.jitter)  # too quick to be heard as a contour of f0
     bend = 2 ** (_bend(time, duration, drawn, chance.drift) + drawn["jitter"] / 1200 * quick)
-    shimmer = _shimmer(time, drawn["shimmer"], chance.shimmer)
-    turns = _turns(pitch * bend, count)
+    shimmer = acoustics.shimmer(time, drawn["shimmer"], chance.shimmer)
+    turns = acoustics.turns(pitch * bend, count)
     ratios, levels, starts = _notes(about.intervals, drawn, chance)
     top = int(_TOP / (pitch * bend.max() * ratios.min()))
-    resonance = _resonator(recipe.formants, chance.formants)
+    resonance = acoustics.resonator(recipe.formants, chance.formants)
     # (notes, harmonics): frequencies, and levels but for the tilt that makes the brightness right
     numbers = np.arange(1, top + 1)
     frequency = pitch * ratios[:, None] * numbers
@@ -204,53 +195,20 @@ def _blow(kind: str, pitch: float, duration: float, brightness: float, seed: int
     shape[:, 1::2] *= drawn["even"]
     shape *= 10 ** (drawn["ripple"] / 20 * np.resize(chance.ripple, shape.shape))
     noise = 10 ** (drawn["breath"] / 20)
-    colour = _breath_colour(pitch, drawn["breath_focus"], drawn["breath_top"], resonance)
+    colour = acoustics.breath_colour(pitch, drawn["breath_focus"], drawn["breath_top"], resonance)
     low, high = about.octaves
     target = pitch * 2 ** (low + (high - low) * brightness)
-    amplitude = shape * numbers ** -_tilt(frequency, shape, target, noise * colour)
+    amplitude = shape * numbers ** -acoustics.tilt(frequency, shape, target, noise * colour)
     tone = np.zeros(count, dtype=np.float32)
     for ratio, row, start in zip(ratios, amplitude, starts, strict=True):
         late = round(start * SAMPLE_RATE)
         blown = pressure[: count - late]
-        tone[late:] += _harmonics(ratio * (turns[late:] + 1), blown, row, drawn["swell"], shimmer)
+        tone[late:] += acoustics.harmonics(ratio * (turns[late:] + 1), blown, row, drawn["swell"], shimmer)
     level = np.sqrt(np.square(tone).mean())
-    chiff = 10 ** (drawn["chiff"] / 20) * _joined(np.exp(-time / 0.04), count)
+    chiff = 10 ** (drawn["chiff"] / 20) * acoustics.joined(np.exp(-time / 0.04), count)
     blown = np.float32(noise) * early + chiff * np.minimum(early * 4, 1)
-    tone += _breath(level * blown, colour, seed)
+    tone += acoustics.breath(level * blown, colour, seed, _BREATH)
     return tone
-
-
-def _shimmer(time: Array, decibel: float, random: Array) -> Array:
-    """Gains of eight groups of partials, each of which wanders on its own: (8, T); random numbers come 16 a second."""
-    knots = random.reshape(8, -1)
-    slow = np.stack([np.interp(time * 16, np.arange(knots.shape[1]), row) for row in knots])
-    return np.asarray(10 ** (decibel / 20 * slow))
-
-
-def _points(count: int) -> Array:
-    """Times in s, every _STEP samples from 0 until they span this many samples."""
-    return np.arange(-(-count // _STEP) + 1) * (_STEP / SAMPLE_RATE)
-
-
-def _joined(values: Array, count: int) -> Signal:
-    """Straight lines between values at :func:`_points`: (count,)."""
-    at = values.astype(np.float32)
-    part = np.arange(_STEP, dtype=np.float32) / _STEP
-    lines = np.diff(at)[:, None] * part
-    lines += at[:-1, None]
-    return lines.ravel()[:count]
-
-
-def _turns(f0: Array, count: int) -> Array:
-    """Phase in turns, (count,), of f0 in Hz at :func:`_points`, straight between them."""
-    each = f0 * (_STEP / SAMPLE_RATE)
-    start = np.concatenate(([0.0], np.cumsum((each[:-1] + each[1:]) / 2)[:-1]))
-    part = np.arange(_STEP) / _STEP
-    turns = (np.diff(each) / 2)[:, None] * part
-    turns += each[:-1, None]
-    turns *= part
-    turns += start[:, None]
-    return turns.ravel()[:count]
 
 
 def _pressure(duration: float, drawn: dict[str, float], trill: float, flutter: Array) -> tuple[Signal, Signal]:
@@ -272,13 +230,13 @@ def _pressure(duration: float, drawn: dict[str, float], trill: float, flutter: A
     end = duration + audible - fall * forty  # where the fall to -40 dB must begin
     last = int((end + fall * np.log(1e4)) * SAMPLE_RATE) - 1
     count = last + 1
-    time = _points(count)
+    time = acoustics.points(count)
     slow = np.interp(time * 12, np.arange(len(flutter)), flutter)
     wobble = np.sin(2 * np.pi * drawn["vibrato_rate"] * time) * np.clip((time - 0.2) / 0.2, 0, 1)
     points = (1 + drawn["flutter"] * slow + drawn["tremolo"] * wobble).clip(0.3, 1.7)
     if drawn["hold"]:
         points *= 10 ** (-drawn["hold"] / 20 * time)
-    level = _joined(points, count)
+    level = acoustics.joined(points, count)
     if trill:
         angle = np.arange(count, dtype=np.float32) * np.float32(2 * np.pi * trill / SAMPLE_RATE)
         level *= np.float32(1 - drawn["trill"] / 2) + np.float32(drawn["trill"] / 2) * np.cos(angle)
@@ -326,108 +284,6 @@ def _notes(intervals: Sequence[float], drawn: dict[str, float], chance: _Chance)
     late = chance.late[:count] * drawn["stagger"]
     detune = chance.notes[:count] * drawn["detune"]
     detune[0], late[0] = 0.0, 0.0
-    return np.array(intervals) * 2 ** (detune / 1200), 10 ** (1.5 * chance.notes[count : 2 * count] / 20), late
-
-
-def _resonator(formants: Sequence[tuple[float, float, float]], random: Array) -> Callable[[Array], Array]:
-    """Gain over frequency (Hz): bells in log frequency, of which each toot has its own."""
-    moved = 2 ** (random * 0.1)
-
-    def gain(hz: Array) -> Array:
-        decibel = np.zeros_like(hz)
-        octave = np.log2(hz)
-        for (centre, width, height), move in zip(formants, moved, strict=False):
-            decibel += height * np.exp(-0.5 * ((octave - np.log2(centre * move)) / (width / 2)) ** 2)
-        return np.asarray(10 ** (decibel / 20))
-
-    return gain
-
-
-def _tilt(frequency: Array, level: Array, centroid: float, noise: Array) -> float:
-    """The exponent at which harmonics k^-tilt and the noise that goes with them have this spectral centroid.
-
-    Args:
-        frequency: Hz of the harmonics, shape (notes, K).
-        level: their amplitudes before the tilt, shape (notes, K).
-        centroid: what the magnitude spectrum's centroid shall be, Hz.
-        noise: level of the noise against the tone's RMS over :data:`_GRID`, shape (513,).
-    """
-    number = np.log(np.arange(1, frequency.shape[1] + 1))
-    lines = np.stack((level.sum(0), (level * frequency).sum(0)), 1)  # of all notes
-    power = np.square(level).sum(0) / 2
-    # A Hann frame of 1024 shows a sine of amplitude a as magnitudes that add up to 512 a, white noise of RMS s
-    # as 17.4 s in each bin.
-    hiss = 17.4 / 512 * np.array([noise.sum(), noise @ _GRID])
-    low, high = -2.0, 8.0
-    for _ in range(3):  # the step shrinks by 24 each time
-        tilts = np.linspace(low, high, 25)
-        fall = np.exp(-tilts[:, None] * number)
-        found = fall @ lines + np.sqrt(np.square(fall) @ power)[:, None] * hiss
-        above = np.flatnonzero(found[:, 1] > centroid * found[:, 0])
-        at = min(int(above[-1]), 23) if len(above) else 0
-        low, high = tilts[at], tilts[at + 1]
-    return float((low + high) / 2)
-
-
-def _harmonics(turns: Array, pressure: Signal, level: Array, swell: float, shimmer: Array) -> Signal:
-    """Sum over k of level_k pressure^(1 + k swell) sin(k theta), after Paterson and Stockmeyer.
-
-    Args:
-        turns: theta / 2 pi at each sample, shape (N,).
-        pressure: 0 to 1, shape (N,).
-        level: of harmonics 1, 2, ..., shape (K,).
-        swell: exponent a harmonic.
-        shimmer: gains of the groups at :func:`_points` (or more of them), in turn, shape (G, T).
-
-    Returns:
-        Wave, shape (N,).
-    """
-    heard = np.flatnonzero(level > 1e-6 * level.max(initial=0.0))
-    count = int(heard[-1]) + 1 if len(heard) else 1
-    size = max(2, round(count**0.5))  # harmonics of a group
-    groups = -(-count // size)
-    padded = np.zeros(groups * size, dtype=np.float32)
-    padded[: min(count, len(level))] = level[:count]
-    weights = padded.reshape(groups, size)
-    gains = [_joined(row, len(turns)) for row in shimmer[:groups]]
-    wave = np.empty(len(turns), dtype=np.float32)
-    for first in range(0, len(turns), _BLOCK):
-        part = slice(first, min(first + _BLOCK, len(turns)))
-        theta = ((turns[part] - np.floor(turns[part])) * (2 * np.pi)).astype(np.float32)
-        rho = np.exp(np.float32(swell) * np.log(np.maximum(pressure[part], np.float32(1e-6))))
-        powers = np.empty((size, len(theta)), dtype=np.complex64)
-        np.multiply(rho, np.cos(theta), out=powers[0].real)
-        np.multiply(rho, np.sin(theta), out=powers[0].imag)
-        for k in range(1, size):  # z^(k + 1) from two near halves
-            np.multiply(powers[k // 2], powers[k - k // 2 - 1], out=powers[k])
-        sums = (weights @ powers.view(np.float32)).view(np.complex64)  # (groups, samples)
-        for i, group in enumerate(sums):
-            group *= gains[i % len(gains)][part]
-        total = sums[-1]
-        for group in sums[-2::-1]:
-            total *= powers[-1]
-            total += group
-        np.multiply(total.imag, pressure[part], out=wave[part])
-    return wave
-
-
-def _breath_colour(pitch: float, focus: float, top: float, resonance: Callable[[Array], Array]) -> Array:
-    """Spectrum of the turbulence over :data:`_GRID`, (513,), about unit RMS: the horn's resonances and the pitch's."""
-    broad = resonance(_GRID) * np.minimum(_GRID / 300, 1) / (1 + (_GRID / top) ** 2)
-    near = np.exp(-0.5 * (np.log2(_GRID / pitch) / 0.12) ** 2)
-    broad, near = (c / np.sqrt(np.mean(c**2)) for c in (broad, near))
-    return np.asarray(np.sqrt(1 - focus) * broad + np.sqrt(focus) * near)
-
-
-def _breath(pressure: Signal, colour: Array, seed: int) -> Signal:
-    """Turbulence: noise of this colour (513,), random in phase, that follows the pressure (N,)."""
-    length = next(n for n in _LENGTHS if n >= len(pressure))
-    bins = length // 2
-    halves = rng.words(seed, _BREATH, bins // 2).astype("<u4").view("<u2")  # a word holds two phases
-    phase = halves.astype(np.float32) * np.float32(2 * np.pi / 2**16)
-    level = (colour[:-1, None] + np.diff(colour)[:, None] * (np.arange(bins // 512) * 512 / bins)).ravel()
-    level = (level * np.sqrt(length)).astype(np.float32)
-    spectrum = np.zeros(bins + 1, dtype=np.complex64)
-    np.multiply(level, np.cos(phase), out=spectrum.real[:bins])
-    np.multiply(level, np.sin(phase), out=spectrum.imag[:bins])
-    return np.asarray(np.fft.irfft(spectrum, length)[: len(pressure)] * pressure)
+    decibel = chance.notes[count : 2 * count] * drawn["balance"]
+    decibel[0] = abs(decibel[0])  # the note that gives the pitch is not the weakest
+    return np.array(intervals) * 2 ** (detune / 1200), 10 ** (decibel / 20), late
