@@ -107,9 +107,9 @@ def harmonics(turns: Array, pressure: Signal, level: Array, swell: float, shimme
     return wave
 
 
-def resonator(formants: Sequence[tuple[float, float, float]], random: Array) -> Callable[[Array], Array]:
-    """Gain over frequency (Hz): bells in log frequency, of which each toot has its own."""
-    moved = 2 ** (random * 0.1)
+def resonator(formants: Sequence[tuple[float, float, float]], move: Array) -> Callable[[Array], Array]:
+    """Gain over frequency (Hz): bells in log frequency, moved by so many octaves each."""
+    moved = 2**move
 
     def gain(hz: Array) -> Array:
         decibel = np.zeros_like(hz)

@@ -47,8 +47,8 @@ class Recipe:
         ripple: standard deviation of the levels of the partials about their formants, dB.
         trill: depth of the interruptions, as a fraction.
         chiff: level of the noise of the attack, on top of the breath, dB.
-        formants: resonances (Hz, bandwidth in octaves, gain in dB), each moved by about a tenth of an octave for
-            each toot (standard deviation).
+        spread: how far each formant lies from where it is for the kind, standard deviation in octaves.
+        formants: resonances (Hz, bandwidth in octaves, gain in dB).
         centroid: where the spectral centroid of two of three toots lies, Hz, even in the logarithm; None: anywhere.
     """
 
@@ -78,6 +78,7 @@ class Recipe:
     ripple: Range = (0.5, 3.0)
     trill: Range = (0.0, 0.0)
     chiff: Range = (-80.0, -60.0)
+    spread: Range = (0.1, 0.1)
     formants: tuple[tuple[float, float, float], ...] = ()
     centroid: Range | None = None
 
@@ -103,7 +104,7 @@ _FIVE_CHIME = tuple(2.0 ** (s / 12) for s in (0, 3, 5, 8, 12))
 KINDS: dict[str, Kind] = {
     k.name: k
     for k in (
-        Kind("car_horn", (300, 520), (0.12, 1.8), (1.5, 3.1), (1.0, 1.25), steady=False),
+        Kind("car_horn", (300, 520), (0.12, 1.8), (1.5, 3.3), (1.0, 1.25), steady=False),
         Kind("bicycle_horn", (180, 420), (0.12, 0.7), (1.65, 3.05)),
         Kind("air_horn", (240, 520), (0.2, 1.9), (1.45, 2.75), (1.0, 1.2), steady=False),
         Kind("train_horn", (200, 400), (0.35, 1.9), (1.3, 2.2), _FIVE_CHIME, steady=False),
@@ -127,13 +128,14 @@ RECIPES: dict[str, Recipe] = {
         glide=(-20, 40),
         detune=(2, 10),
         stagger=(0.0, 0.006),
-        breath=(-44, -20),
-        jitter=(0.3, 3),
+        breath=(-42, -20),
+        jitter=(0.5, 5),
         shimmer=(0.2, 2),
-        centroid=(1600, 3300),
+        centroid=(1500, 3500),
         ripple=(3, 8),
-        balance=(1, 12),
-        formants=((2700, 0.9, 18), (5000, 1.2, 8)),
+        balance=(1, 8),
+        spread=(0.2, 0.4),
+        formants=((2600, 1.0, 13), (1200, 1.2, 6), (5500, 2.0, 6)),
     ),
     # A rubber bulb blows through a metal reed into a short bell: nasal, and sagging as the bulb empties.
     "bicycle_horn": Recipe(
@@ -190,7 +192,7 @@ RECIPES: dict[str, Recipe] = {
         breath=(-56, -36),
         breath_lead=(0.2, 0.8),
         breath_top=(1000, 2500),
-        centroid=(300, 900),
+        centroid=(400, 1100),
         formants=((240, 1.4, 8), (700, 1.2, 5)),
     ),
     # Jets of steam across the lips of two bells: mostly fundamentals in a roar, sharpening as the pressure builds.
@@ -249,37 +251,37 @@ RECIPES: dict[str, Recipe] = {
     ),
     # Lips on a tube with a bell: harmonics rise with blowing pressure, the note comes from below, vibrato sets in late.
     "trumpet": Recipe(
-        attack=(0.01, 0.05),
+        attack=(0.01, 0.04),
         release=(0.012, 0.04),
         swell=(0.04, 0.14),
         glide=(0, 60),
         glide_time=(0.01, 0.03),
-        vibrato=(0, 25),
+        vibrato=(0, 20),
         tremolo=(0.0, 0.12),
         breath=(-48, -26),
         breath_lead=(0.2, 0.8),
         chiff=(-34, -14),
         breath_top=(3000, 6000),
-        jitter=(0.5, 4),
+        jitter=(1, 7),
         shimmer=(0.2, 1.5),
         centroid=(1700, 3000),
         formants=((1500, 2.2, 15), (2800, 1.0, 4)),
     ),
     "trombone": Recipe(
-        attack=(0.025, 0.1),
+        attack=(0.03, 0.12),
         release=(0.015, 0.05),
         swell=(0.03, 0.1),
         glide=(0, 60),
         glide_time=(0.01, 0.04),
-        vibrato=(0, 20),
+        vibrato=(0, 15),
         tremolo=(0.0, 0.1),
         breath=(-48, -28),
         breath_lead=(0.2, 0.8),
         chiff=(-36, -16),
         breath_top=(1500, 3500),
-        jitter=(0.5, 4),
+        jitter=(1, 6),
         shimmer=(0.2, 1.5),
-        centroid=(800, 1600),
+        centroid=(850, 1700),
         formants=((800, 2.0, 11), (1700, 1.0, 5)),
     ),
     "tuba": Recipe(
@@ -294,7 +296,7 @@ RECIPES: dict[str, Recipe] = {
         breath_lead=(0.2, 0.8),
         chiff=(-36, -16),
         breath_top=(500, 1500),
-        jitter=(0.5, 6),
+        jitter=(2, 12),
         shimmer=(0.2, 1.5),
         centroid=(180, 650),
         formants=((250, 1.6, 9), (650, 1.0, 3)),
@@ -311,7 +313,7 @@ RECIPES: dict[str, Recipe] = {
         breath_lead=(0.2, 0.8),
         chiff=(-38, -18),
         breath_top=(1000, 3000),
-        jitter=(1, 8),
+        jitter=(2, 10),
         shimmer=(0.3, 2),
         drift=(1, 8),
         centroid=(600, 1500),

@@ -187,7 +187,7 @@ def _blow(kind: str, pitch: float, duration: float, brightness: float, seed: int
     turns = acoustics.turns(pitch * bend, count)
     ratios, levels, starts = _notes(about.intervals, drawn, chance)
     top = int(_TOP / (pitch * bend.max() * ratios.min()))
-    resonance = acoustics.resonator(recipe.formants, chance.formants)
+    resonance = acoustics.resonator(recipe.formants, drawn["spread"] * chance.formants)
     # (notes, harmonics): frequencies, and levels but for the tilt that makes the brightness right
     numbers = np.arange(1, top + 1)
     frequency = pitch * ratios[:, None] * numbers
