@@ -63,6 +63,16 @@ def test_controls_are_drawn_as_documented(name):
     assert (pitch * 2 ** (low + (high - low) * brightness) <= 5000 * (1 + 1e-9)).all()
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if RECIPES[n].centroid])
+def test_two_of_three_toots_have_their_centroid_where_the_body_holds_it(name):
+    kind, (low, high) = KINDS[name], RECIPES[name].centroid
+    pitch, _, brightness, _ = np.array([synthesis.draw(kind, rng.child(2, i)) for i in range(600)]).T
+    asked = pitch * 2 ** (kind.octaves[0] + (kind.octaves[1] - kind.octaves[0]) * brightness)
+    held = (asked > 0.999 * low) & (asked < 1.001 * high)
+    assert held.mean() > 0.55
+    assert brightness[~held].min() < 0.1 and brightness[~held].max() > 0.9  # and the others are anywhere
+
+
 @given(
     st.integers(1, 64),
     st.floats(30, 1600),
@@ -234,6 +244,40 @@ def test_flutter_and_tremolo_change_the_pressure_by_what_they_say():
     flutter = [pressure(1.9, seed, flutter=0.05) / still for seed in range(30)]
     knots = np.stack(flutter)[:, [RATE // 2, RATE, 3 * RATE // 2]]  # where 12 a second has its values
     assert knots.std() == pytest.approx(0.05, rel=0.25)
+
+
+def test_what_wanders_meets_its_numbers_without_a_kink():
+    random = rng.normal(0, 1, 60).reshape(2, 30)
+    place = np.linspace(0, 28, 28 * 50 + 1)
+    found = acoustics.wandering(place, random)
+    np.testing.assert_allclose(found[:, ::50], random[:, :29])
+    np.testing.assert_allclose(found[:, 25::50], (random[:, :28] + random[:, 1:29]) / 2)
+    slope = np.diff(found) * 50
+    assert np.abs(np.diff(slope)).max() < 6 * np.abs(np.diff(random)).max() / 50 * 2.1  # the steepest of a smooth step
+    np.testing.assert_array_equal(acoustics.wandering(np.array([29.0, 40.0]), random[0]), random[0, [29, 29]])
+
+
+def test_groups_of_partials_shimmer_by_their_decibels_each_on_its_own():
+    time = np.arange(30) / 16  # where the numbers are
+    gains = [acoustics.shimmer(time, 1.5, rng.normal(seed, 1, 256)) for seed in range(40)]
+    decibel = 20 * np.log10(np.stack(gains))
+    assert decibel.shape == (40, 8, 30) and decibel.std() == pytest.approx(1.5, rel=0.05)
+    assert np.abs(np.corrcoef(decibel.transpose(1, 0, 2).reshape(8, -1)) - np.eye(8)).max() < 0.13
+    turns, loud = 300 * np.arange(8192) / RATE, np.ones(8192, dtype=np.float32)
+    level, steps = np.ones(9), np.ones((3, 400))  # three groups of three
+    whole = acoustics.harmonics(turns, loud, level, 0.0, steps)
+    steps[1] = 0.5
+    quieter = acoustics.harmonics(turns, loud, level, 0.0, steps)
+    direct = 0.5 * np.sin(2 * np.pi * turns * np.arange(4, 7)[:, None]).sum(0)
+    np.testing.assert_allclose(whole - quieter, direct, atol=1e-4)
+
+
+def test_lines_join_points_and_turns_count_the_cycles_of_f0():
+    time = acoustics.points(1000)
+    np.testing.assert_allclose(acoustics.joined(3 * time, 1000), 3 * np.arange(1000) / RATE, atol=1e-6)
+    found = acoustics.turns(200 + 5000 * time, 1000)  # a straight glide: its integral is a parabola
+    sample = np.arange(1000) / RATE
+    np.testing.assert_allclose(found, 200 * sample + 2500 * sample**2, atol=1e-9)
 
 
 def test_hold_and_trill_change_the_pressure_by_what_they_say():
