@@ -50,6 +50,7 @@ def recipe(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     from tootlearn.data.recipes import RECIPES
 
     zero = ["glide", "vibrato", "tremolo", "detune", "stagger", "flutter", "hold", "droop", "sweep", "drift", "trill"]
+    zero += ["jitter", "shimmer", "ripple"]
     none = dict.fromkeys(zero, (0.0, 0.0)) | dict.fromkeys(("breath", "chiff"), (-300.0, -300.0))
 
     def change(kind: str, still: bool = False, **ranges: tuple[float, float]) -> None:

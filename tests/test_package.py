@@ -27,8 +27,8 @@ MODELS = sorted(path.name for path in (ROOT / "tootlearn/models").glob("*.safete
 # Who imports whom: each module only what stands before it.
 ORDER = [
     *("audio", "stft", "mel", "normalization", "front_end", "rng", "controls", "measures"),
-    *("data.recipes", "data.synthesis", "data.clips", "data.sound_font", "data.sampled", "data.folder", "data.public"),
-    *("data.augmentation", "data"),
+    *("data.recipes", "data.acoustics", "data.synthesis", "data.clips", "data.sound_font", "data.sampled"),
+    *("data.folder", "data.public", "data.augmentation", "data"),
     *("layers", "encoder", "decoder", "autoencoder", "losses", "phase", "vocoder", "denoising", "metrics"),
     *("classifier",),
     *("presets", "model_file", "checkpoint", "fine_tuning", "dataset", "training", "tuning", "generation"),

@@ -58,6 +58,8 @@ def test_golden_numbers():
         rng.normal(7, 3, 4), [1.3683031418088232, 0.6724677985276782, 0.8494077677641478, -1.2992402720262413], 1e-14
     )
     assert [rng.child(7, i) for i in (0, 1, 1000)] == [932230230402188, 1250090472197607, 2052926264064124]
+    assert rng.children(7, 0, 2) == [932230230402188, 1250090472197607]
+    assert rng.children(7, 1000, 1) == [2052926264064124] and rng.children(7, 3, 0) == []
 
 
 @given(SEEDS, STREAMS, st.integers(0, WORD - 2))

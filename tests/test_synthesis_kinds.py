@@ -47,7 +47,8 @@ def test_a_slide_starts_on_the_pitch_and_ends_its_sweep_away(sweep, duration, re
 
 
 @pytest.mark.parametrize("name", ["slide_whistle", "bicycle_horn", "trombone", "trumpet"])
-def test_natural_toots_have_the_f0_that_bends_tells(name):
+def test_natural_toots_have_the_f0_that_bends_tells(name, recipe):
+    recipe(name, breath=(-60, -60))
     for i in range(6):
         own = rng.child(11, i)
         pitch, _, brightness, _ = synthesis.draw(KINDS[name], own)
@@ -55,7 +56,7 @@ def test_natural_toots_have_the_f0_that_bends_tells(name):
         drawn = RECIPES[name].draw(own)
         for start in (0.1, 1.05):
             time = np.linspace(start, start + 0.1, 50)
-            expected = pitch * 2 ** synthesis._bend(time, 1.2, drawn, own).mean()
+            expected = pitch * 2 ** synthesis._bend(time, 1.2, drawn, rng.normal(own, synthesis._DRIFT, 32)).mean()
             assert abs(cents(f0(wave, start, start + 0.1, 1.02 * expected), expected)) < 15
 
 
@@ -121,7 +122,8 @@ def test_chiff_is_noise_that_is_gone_after_the_attack(recipe):
 
 
 @pytest.mark.parametrize("name", ["ship_horn", "tuba", "trombone", "french_horn"])
-def test_the_lowest_notes_are_in_tune(name):
+def test_the_lowest_notes_are_in_tune(name, recipe):
+    recipe(name, breath=(-60, -60), shimmer=(0, 0), jitter=(0, 0))
     low = KINDS[name].pitch[0]
     for seed in range(4):
         wave = synthesis.render(name, low, 1.8, (0.1, 0.4, 0.7, 1.0)[seed], -20, seed)

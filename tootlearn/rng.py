@@ -83,5 +83,10 @@ def normal(seed: ArrayLike, stream: int, count: int) -> NDArray[np.float64]:
 
 def child(seed: int, index: int) -> int:
     """The seed of member ``index``, in [0, 2^31), of the set of sounds that ``seed`` stands for, whatever its size."""
-    low, high = words(seed, _CHILDREN, 2, start=2 * index).tolist()
-    return int(low + ((high & 0x1FFFFF) << 32))
+    return children(seed, index, 1)[0]
+
+
+def children(seed: int, start: int, count: int) -> list[int]:
+    """The seeds of ``count`` members of a set, from member ``start`` on: :func:`child` of each."""
+    low, high = words(seed, _CHILDREN, 2 * count, start=2 * start).astype(np.uint64).reshape(count, 2).T
+    return [int(s) for s in low + ((high & np.uint64(0x1FFFFF)) << np.uint64(32))]

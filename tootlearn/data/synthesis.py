@@ -8,8 +8,7 @@ Every toot is a blown (or hit, or squeezed) resonator. Three ideas carry all kin
   solved for: the tilt is found at which the spectral centroid is the one that was asked for.
 * **Breath.** Turbulence adds noise, coloured by the same resonances.
 
-The sum over harmonics, sum_k a_k rho^k sin(k theta), is evaluated by Clenshaw's recurrence (C. W. Clenshaw, 1955):
-three multiplications a harmonic and sample, and no sine. Harmonics stop below the Nyquist frequency.
+Harmonics stop below the Nyquist frequency; `tootlearn.data.acoustics` makes their sum and the rest of the sound.
 
 What a recipe is asked for and what it gives differ by the randomness of nature, so the labels of a toot are
 *measured* on its wave (`tootlearn.measures`).
@@ -17,7 +16,8 @@ What a recipe is asked for and what it gives differ by the randomness of nature,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,32 +26,68 @@ from torch import Tensor
 
 from tootlearn import measures, rng
 from tootlearn.controls import LOUDNESS_RANGE, ONSET_SAMPLES, Controls, Kind
+from tootlearn.data import acoustics, recipes
+from tootlearn.data.acoustics import Array, Signal
 from tootlearn.data.recipes import KINDS, RECIPES
 from tootlearn.front_end import WINDOW_SAMPLES
 
-SAMPLE_RATE = 22050
+SAMPLE_RATE = acoustics.SAMPLE_RATE
 PEAK = 0.98  # full scale is never reached: a louder toot is turned down
 _TOP = 0.96 * SAMPLE_RATE / 2  # Hz: no harmonic above
-_GRID = np.maximum(np.linspace(0, SAMPLE_RATE / 2, 513), 1.0)  # Hz: where colours of noise are described
+_ROOM = WINDOW_SAMPLES - ONSET_SAMPLES
+_AT_ONCE = 16  # toots of a batch
 
-_CONTROLS, _NOTES, _FLUTTER, _BREATH, _FORMANTS, _DRIFT = range(2, 8)  # streams of random numbers
+_CONTROLS, _NOTES, _FLUTTER, _BREATH, _FORMANTS, _DRIFT, _JITTER, _SHIMMER, _RIPPLE = range(2, 11)  # streams
+_LATE = _NOTES + 100
 
-Array = NDArray[np.float64]
+
+class _Chance(NamedTuple):
+    """The random numbers that a toot is made of: uniform ones, then normal ones."""
+
+    controls: Array
+    recipe: Array
+    late: Array
+    notes: Array
+    formants: Array
+    flutter: Array
+    drift: Array
+    jitter: Array
+    shimmer: Array
+    ripple: Array
+
+
+def _chances(seeds: Sequence[int]) -> list[_Chance]:
+    """The random numbers of each toot."""
+    each = np.array(seeds)
+    even = [(_CONTROLS, 6), (recipes.STREAM, len(recipes.NAMES)), (_LATE, 5)]
+    normal = [(_NOTES, 10), (_FORMANTS, 4), (_FLUTTER, 64), (_DRIFT, 32)]
+    normal += [(_JITTER, 128), (_SHIMMER, 256), (_RIPPLE, 64)]
+    columns = [rng.uniform(each, *which) for which in even] + [rng.normal(each, *which) for which in normal]
+    return [_Chance(*rows) for rows in zip(*columns, strict=True)]
 
 
 def draw(kind: Kind, seed: int) -> tuple[float, float, float, float]:
     """Pitch (Hz), duration (s), brightness (0 to 1) and loudness (dBFS) as they occur in nature.
 
     Pitch and duration are even in the logarithm, the others over their range; brightness runs a little over both
-    ends, and less high where a high note has no room for harmonics below 5 kHz.
+    ends, and less high where a high note has no room for harmonics below 5 kHz. Where the recipe knows where the kind's
+    body holds the centroid, two of three toots have theirs there, whatever their pitch.
     """
-    u = rng.uniform(seed, _CONTROLS, 4)
+    return _natural(kind, rng.uniform(seed, _CONTROLS, 6))
+
+
+def _natural(kind: Kind, u: Array) -> tuple[float, float, float, float]:
     pitch = kind.pitch[0] * (kind.pitch[1] / kind.pitch[0]) ** u[0]
     duration = kind.duration[0] * (kind.duration[1] / kind.duration[0]) ** u[1]
     low, high = kind.octaves
     most = min(1.06, (np.log2(5000 / pitch) - low) / (high - low))
     loudness = LOUDNESS_RANGE[0] + (LOUDNESS_RANGE[1] - LOUDNESS_RANGE[0]) * u[3]
-    return float(pitch), float(duration), float(-0.06 + (most + 0.06) * u[2]), float(loudness)
+    brightness = -0.06 + (most + 0.06) * u[2]
+    body = RECIPES[kind.name].centroid if kind.name in RECIPES else None
+    if body and u[4] < 2 / 3:
+        octaves = np.log2(body[0] * (body[1] / body[0]) ** u[5] / pitch)
+        brightness = min(max((octaves - low) / (high - low), -0.06), most)
+    return float(pitch), float(duration), float(brightness), float(loudness)
 
 
 def natural_controls(kinds: Sequence[Kind], count: int, seed: int) -> Controls:
@@ -77,37 +113,10 @@ def render(
     Returns:
         Wave, shape (WINDOW_SAMPLES,), at 22,050 Hz: 512 samples of silence, the toot, silence.
     """
-    recipe, about = RECIPES[kind], KINDS[kind]
-    drawn = recipe.draw(seed)
-    pressure = _pressure(duration, drawn, about.trill, seed)
-    time = np.arange(len(pressure)) / SAMPLE_RATE
-    bend = 2 ** _bend(time, duration, drawn, seed)
-    ratios, levels, starts = _notes(about.intervals, drawn, seed)
-    top = int(_TOP / (pitch * bend.max() * ratios.min()))
-    resonance = _resonator(recipe.formants, seed)
-    # (notes, harmonics): frequencies, and levels but for the tilt that makes the brightness right
-    numbers = np.arange(1, top + 1)
-    frequency = pitch * ratios[:, None] * numbers
-    shape = levels[:, None] * resonance(frequency) * (frequency * bend.max() < _TOP)
-    shape[:, 1::2] *= drawn["even"]
-    noise = 10 ** (drawn["breath"] / 20)
-    colour = _breath_colour(pitch, drawn["breath_focus"], resonance)
-    low, high = about.octaves
-    target = pitch * 2 ** (low + (high - low) * brightness)
-    amplitude = shape * numbers ** -_tilt(frequency, shape, target, noise * colour)
-    tone = np.zeros(len(time), dtype=np.float32)
-    for ratio, row, start in zip(ratios, amplitude, starts, strict=True):
-        late = np.interp(time - start, time, pressure, left=0.0)
-        tone += _harmonics(pitch * ratio * bend, late, row, drawn["swell"], ratio)
-    level = np.sqrt(np.mean(np.square(tone, dtype=np.float64)))
-    early = _pressure(duration, drawn, about.trill, seed, lead=drawn["breath_lead"])
-    blown = noise * early + 10 ** (drawn["chiff"] / 20) * np.minimum(early * 4, 1) * np.exp(-time / 0.04)
-    tone += (level * _breath(blown, colour, seed)).astype(np.float32)
-    wave = np.zeros(WINDOW_SAMPLES, dtype=np.float32)
-    length = min(len(tone), WINDOW_SAMPLES - ONSET_SAMPLES)
-    wave[ONSET_SAMPLES : ONSET_SAMPLES + length] = tone[:length]
-    gain = 10 ** (loudness / 20) / 10 ** (float(measures.loudness(torch.from_numpy(wave), SAMPLE_RATE)) / 20)
-    return (wave * min(gain, PEAK / float(np.abs(wave).max()))).astype(np.float32)
+    wave = torch.zeros(1, WINDOW_SAMPLES)
+    peak = _place(_blow(kind, pitch, duration, brightness, seed, _chances([seed])[0]), wave[0])
+    _bring(wave, np.array([loudness]), np.array([peak]))
+    return np.asarray(wave[0].numpy())
 
 
 def toots(kinds: Sequence[str], count: int, seed: int, start: int = 0) -> tuple[Tensor, Controls]:
@@ -122,51 +131,141 @@ def toots(kinds: Sequence[str], count: int, seed: int, start: int = 0) -> tuple[
     Returns:
         Waves, shape (B, WINDOW_SAMPLES), and their controls as measured (the pitch is exact by construction).
     """
-    waves = torch.empty(count, WINDOW_SAMPLES)
-    which = np.arange(start, start + count) % len(kinds)
+    waves = torch.from_numpy(np.zeros((count, WINDOW_SAMPLES), dtype=np.float32))
+    which = np.arange(start, start + count) % max(len(kinds), 1)
+    labels = np.empty((3, count))
     pitch = np.empty(count)
-    for i in range(count):
-        name, own = kinds[which[i]], rng.child(seed, start + i)
-        asked = draw(KINDS[name], own)
-        waves[i] = torch.from_numpy(render(name, *asked, seed=own))
-        pitch[i] = asked[0]
-    return waves, measured(waves, which, pitch, [KINDS[name] for name in kinds])
+    for first in range(0, count, _AT_ONCE):
+        rows = range(first, min(first + _AT_ONCE, count))
+        seeds = rng.children(seed, start + first, len(rows))
+        loud, peaks = [], []
+        for i, own, chance in zip(rows, seeds, _chances(seeds), strict=True):
+            name = kinds[which[i]]
+            pitch[i], duration, brightness, loudness = _natural(KINDS[name], chance.controls)
+            peaks.append(_place(_blow(name, pitch[i], duration, brightness, own, chance), waves[i]))
+            loud.append(loudness)
+        labels[:, first : rows.stop] = _bring(waves[first : rows.stop], np.array(loud), np.array(peaks))
+    return waves, _controls(which, pitch, labels, [KINDS[name] for name in kinds])
 
 
 def measured(waves: Tensor, kind: NDArray[np.int64], pitch: Array, kinds: Sequence[Kind]) -> Controls:
     """The controls of waves (B, N) at 22,050 Hz of known kind (B,) and pitch (B,), the others as measured."""
     found = measures.measure(waves, SAMPLE_RATE)
-    octaves = np.log2(found.centroid.double().numpy() / pitch)
+    labels = torch.stack((found.duration, found.centroid, found.loudness)).double().numpy()
+    return _controls(kind, pitch, labels, kinds)
+
+
+def _controls(kind: NDArray[np.int64], pitch: Array, labels: Array, kinds: Sequence[Kind]) -> Controls:
+    """From duration (s), centroid (Hz) and loudness (dBFS), shape (3, B)."""
+    octaves = np.log2(labels[1] / pitch)
     brightness = np.array([kinds[k].brightness(o) for k, o in zip(kind, octaves, strict=True)])
-    return Controls(kind, pitch, found.duration.double().numpy(), brightness, found.loudness.double().numpy())
+    return Controls(kind, pitch, labels[0], brightness, labels[2])
 
 
-def _pressure(duration: float, drawn: dict[str, float], trill: float, seed: int, lead: float = 0.0) -> Array:
-    """Blowing pressure p(t), 0 to 1, to -80 dB after the release; its rise is shorter by a share of ``lead``."""
+def _place(toot: Signal, window: Tensor) -> float:
+    """Put a toot (N,) into its window (WINDOW_SAMPLES,), after the silence; its peak."""
+    window[ONSET_SAMPLES : ONSET_SAMPLES + len(toot)] = torch.from_numpy(toot)
+    return float(max(toot.max(), -toot.min()))
+
+
+def _bring(waves: Tensor, loudness: Array, peak: Array) -> Array:
+    """Bring waves (B, N) of this peak (B,) to a loudness (B,) in dBFS, or as near as full scale lets them, in place.
+
+    Returns:
+        Duration (s), centroid (Hz) and loudness (dBFS) of the result, shape (3, B).
+    """
+    found = measures.measure(waves, SAMPLE_RATE)
+    level = found.loudness.double().numpy()
+    gain = np.minimum(10 ** ((loudness - level) / 20), PEAK / peak)
+    waves *= torch.from_numpy(gain).float()[:, None]
+    return np.stack((found.duration.double().numpy(), found.centroid.double().numpy(), level + 20 * np.log10(gain)))
+
+
+def _blow(kind: str, pitch: float, duration: float, brightness: float, seed: int, chance: _Chance) -> Signal:
+    """The toot from its onset to its end, at any level."""
+    recipe, about = RECIPES[kind], KINDS[kind]
+    drawn = recipe.at(chance.recipe)
+    pressure, early = (p[:_ROOM] for p in _pressure(duration, drawn, about.trill, chance.flutter))
+    count = len(pressure)
+    time = acoustics.points(count)
+    quick = acoustics.wandering(time * 60, chance.jitter)  # too quick to be heard as a contour of f0
+    bend = 2 ** (_bend(time, duration, drawn, chance.drift) + drawn["jitter"] / 1200 * quick)
+    shimmer = acoustics.shimmer(time, drawn["shimmer"], chance.shimmer)
+    turns = acoustics.turns(pitch * bend, count)
+    ratios, levels, starts = _notes(about.intervals, drawn, chance)
+    top = int(_TOP / (pitch * bend.max() * ratios.min()))
+    resonance = acoustics.resonator(recipe.formants, drawn["spread"] * chance.formants)
+    # (notes, harmonics): frequencies, and levels but for the tilt that makes the brightness right
+    numbers = np.arange(1, top + 1)
+    frequency = pitch * ratios[:, None] * numbers
+    shape = levels[:, None] * resonance(frequency) * (frequency * bend.max() < _TOP)
+    shape[:, 1::2] *= drawn["even"]
+    shape *= 10 ** (drawn["ripple"] / 20 * np.resize(chance.ripple, shape.shape))
+    noise = 10 ** (drawn["breath"] / 20)
+    colour = acoustics.breath_colour(pitch, drawn["breath_focus"], drawn["breath_top"], resonance)
+    low, high = about.octaves
+    target = pitch * 2 ** (low + (high - low) * brightness)
+    amplitude = shape * numbers ** -acoustics.tilt(frequency, shape, target, noise * colour)
+    tone = np.zeros(count, dtype=np.float32)
+    for ratio, row, start in zip(ratios, amplitude, starts, strict=True):
+        late = round(start * SAMPLE_RATE)
+        blown = pressure[: count - late]
+        tone[late:] += acoustics.harmonics(ratio * (turns[late:] + 1), blown, row, drawn["swell"], shimmer)
+    level = np.sqrt(np.square(tone).mean())
+    chiff = 10 ** (drawn["chiff"] / 20) * acoustics.joined(np.exp(-time / 0.04), count)
+    blown = np.float32(noise) * early + chiff * np.minimum(early * 4, 1)
+    tone += acoustics.breath(level * blown, colour, seed, _BREATH)
+    return tone
+
+
+def _pressure(duration: float, drawn: dict[str, float], trill: float, flutter: Array) -> tuple[Signal, Signal]:
+    """Blowing pressure p(t), 0 to 1, to -80 dB after the release.
+
+    Args:
+        duration: s.
+        drawn: by the recipe.
+        trill: its rate, Hz.
+        flutter: random numbers, 12 a second.
+
+    Returns:
+        The tone's pressure, shape (N,), and the breath's, whose rise is shorter by a share of ``breath_lead``.
+    """
     forty = np.log(100) / (1 + drawn["swell"])  # time constants in which the fundamental falls by 40 dB
     fall = min(drawn["release"], 0.45 * duration / forty)  # a short toot spends at most 45 % of its time fading
     rise = min(drawn["attack"], 0.4 * duration)
     audible = rise * (2 / np.pi) * np.arcsin(0.1 ** (1 / (1 + drawn["swell"])))  # when it rises through -40 dB
     end = duration + audible - fall * forty  # where the fall to -40 dB must begin
-    time = np.arange(int((end + fall * np.log(1e4)) * SAMPLE_RATE)) / SAMPLE_RATE
-    ramp = np.clip(time / (rise * (1 - lead)), 0, 1)
-    level = np.sin(0.5 * np.pi * ramp) ** 2 * np.exp(-np.clip(time - end, 0, None) / fall)
-    level *= np.clip((time[-1] - time) / 0.003, 0, 1)  # the last 3 ms, below -70 dB, go to zero
-    knots = rng.normal(seed, _FLUTTER, 64)
-    slow = np.interp(time * 12, np.arange(64), knots)  # 12 random values a second, joined
+    last = int((end + fall * np.log(1e4)) * SAMPLE_RATE) - 1
+    count = last + 1
+    time = acoustics.points(count)
+    slow = np.interp(time * 12, np.arange(len(flutter)), flutter)
     wobble = np.sin(2 * np.pi * drawn["vibrato_rate"] * time) * np.clip((time - 0.2) / 0.2, 0, 1)
-    level *= (1 + drawn["flutter"] * slow + drawn["tremolo"] * wobble).clip(0.3, 1.7)
+    points = (1 + drawn["flutter"] * slow + drawn["tremolo"] * wobble).clip(0.3, 1.7)
     if drawn["hold"]:
-        level *= 10 ** (-drawn["hold"] / 20 * time)
+        points *= 10 ** (-drawn["hold"] / 20 * time)
+    level = acoustics.joined(points, count)
     if trill:
-        level *= 1 - drawn["trill"] * (0.5 - 0.5 * np.cos(2 * np.pi * trill * time))
-    return np.asarray(level)
+        angle = np.arange(count, dtype=np.float32) * np.float32(2 * np.pi * trill / SAMPLE_RATE)
+        level *= np.float32(1 - drawn["trill"] / 2) + np.float32(drawn["trill"] / 2) * np.cos(angle)
+    falling = np.arange(int(end * SAMPLE_RATE) + 1, count)
+    level[falling] *= np.exp((end - falling / SAMPLE_RATE) / fall)
+    final = np.arange(last - int(0.003 * SAMPLE_RATE), count)
+    level[final] *= (last - final) / (0.003 * SAMPLE_RATE)  # the last 3 ms, below -70 dB, go to zero
+    return _raised(level, rise), _raised(level, rise * (1 - drawn["breath_lead"]))
 
 
-def _bend(time: Array, duration: float, drawn: dict[str, float], seed: int) -> Array:
-    """f0 over time, in octaves above the pitch."""
+def _raised(level: Signal, rise: float) -> Signal:
+    """A level (N,) that rises for so many seconds, as a squared sine."""
+    raised = level.copy()
+    ramp = np.arange(min(int(rise * SAMPLE_RATE) + 1, len(level))) / (rise * SAMPLE_RATE)
+    raised[: len(ramp)] *= np.sin(0.5 * np.pi * ramp) ** 2
+    return raised
+
+
+def _bend(time: Array, duration: float, drawn: dict[str, float], drift: Array) -> Array:
+    """f0 over time, in octaves above the pitch; ``drift`` holds random numbers, five a second."""
     cents = -drawn["glide"] * np.exp(-time / drawn["glide_time"])
-    cents += drawn["drift"] * np.interp(time * 5, np.arange(32), rng.normal(seed, _DRIFT, 32))
+    cents += drawn["drift"] * np.interp(time * 5, np.arange(len(drift)), drift)
     late = np.clip((time - 0.2) / 0.2, 0, 1)
     cents += drawn["vibrato"] * late * np.sin(2 * np.pi * drawn["vibrato_rate"] * time)
     cents -= drawn["droop"] * drawn["hold"] / 6 * time
@@ -179,98 +278,19 @@ def _bend(time: Array, duration: float, drawn: dict[str, float], seed: int) -> A
 def bends(kinds: Sequence[str], count: int, seed: int, start: int, time: Array) -> Array:
     """f0 of the toots of :func:`toots`, in octaves above their pitch, at times in s after the onset (T,): (B, T)."""
     rows = []
-    for i in range(start, start + count):
-        own, name = rng.child(seed, i), kinds[i % len(kinds)]
-        duration = draw(KINDS[name], own)[1]
-        rows.append(_bend(np.clip(time, 0, None), duration, RECIPES[name].draw(own), own))
+    for i, chance in enumerate(_chances(rng.children(seed, start, count)) if count else [], start):
+        name = kinds[i % len(kinds)]
+        duration = _natural(KINDS[name], chance.controls)[1]
+        rows.append(_bend(np.clip(time, 0, None), duration, RECIPES[name].at(chance.recipe), chance.drift))
     return np.stack(rows)
 
 
-def _notes(intervals: Sequence[float], drawn: dict[str, float], seed: int) -> tuple[Array, Array, Array]:
+def _notes(intervals: Sequence[float], drawn: dict[str, float], chance: _Chance) -> tuple[Array, Array, Array]:
     """Each note's multiple of the pitch, its level and its start in s; the lowest note is exact and first."""
     count = len(intervals)
-    random = rng.normal(seed, _NOTES, 2 * count)
-    late = rng.uniform(seed, _NOTES + 100, count) * drawn["stagger"]
-    detune = random[:count] * drawn["detune"]
+    late = chance.late[:count] * drawn["stagger"]
+    detune = chance.notes[:count] * drawn["detune"]
     detune[0], late[0] = 0.0, 0.0
-    return np.array(intervals) * 2 ** (detune / 1200), 10 ** (1.5 * random[count:] / 20), late
-
-
-def _resonator(formants: Sequence[tuple[float, float, float]], seed: int) -> Callable[[Array], Array]:
-    """Gain over frequency (Hz): bells in log frequency, of which each toot has its own."""
-    moved = 2 ** (rng.normal(seed, _FORMANTS, len(formants)) * 0.1)
-
-    def gain(hz: Array) -> Array:
-        decibel = np.zeros_like(hz)
-        for (centre, width, height), move in zip(formants, moved, strict=True):
-            decibel += height * np.exp(-0.5 * (np.log2(hz / (centre * move)) / (width / 2)) ** 2)
-        return np.asarray(10 ** (decibel / 20))
-
-    return gain
-
-
-def _tilt(frequency: Array, level: Array, centroid: float, noise: Array) -> float:
-    """The exponent at which harmonics k^-tilt and the noise that goes with them have this spectral centroid.
-
-    Args:
-        frequency: Hz of the harmonics, shape (notes, K).
-        level: their amplitudes before the tilt, shape (notes, K).
-        centroid: what the magnitude spectrum's centroid shall be, Hz.
-        noise: level of the noise against the tone's RMS over :data:`_GRID`, shape (513,).
-    """
-    number = np.log(np.arange(1, frequency.shape[1] + 1))
-    # A Hann frame of 1024 shows a sine of amplitude a as magnitudes that add up to 512 a, white noise of RMS s
-    # as 17.4 s in each bin.
-    noise_weights = 17.4 / 512 * np.array([noise.sum(), (noise * _GRID).sum()])
-    low, high = -2.0, 8.0
-    for _ in range(18):
-        tilt = (low + high) / 2
-        line = level * np.exp(-tilt * number)
-        tone_rms = np.sqrt(np.square(line).sum() / 2)
-        weights = np.array([line.sum(), (line * frequency).sum()]) + noise_weights * tone_rms
-        low, high = (tilt, high) if weights[1] > centroid * weights[0] else (low, tilt)
-    return (low + high) / 2
-
-
-def _harmonics(f0: Array, pressure: Array, level: Array, swell: float, turn: float) -> NDArray[np.float32]:
-    """Sum over k of level_k pressure^(1 + k swell) sin(k theta), by Clenshaw's recurrence.
-
-    Args:
-        f0: Hz at each sample, shape (N,).
-        pressure: 0 to 1, shape (N,).
-        level: of harmonics 1, 2, ..., shape (K,).
-        swell: exponent a harmonic.
-        turn: where in its period the note starts, in turns.
-
-    Returns:
-        Wave, shape (N,).
-    """
-    theta = 2 * np.pi * ((np.cumsum(f0) / SAMPLE_RATE + turn) % 1.0)
-    rho = np.maximum(pressure, 1e-6) ** swell
-    twice = (2 * rho * np.cos(theta)).astype(np.float32)
-    square = (rho * rho).astype(np.float32)
-    one, two, next_ = (np.zeros(len(f0), dtype=np.float32) for _ in range(3))
-    for a in level[::-1].astype(np.float32):  # b_k = a_k + 2 rho cos(theta) b_(k+1) - rho^2 b_(k+2)
-        np.multiply(twice, one, out=next_)
-        np.multiply(square, two, out=two)
-        next_ -= two
-        next_ += a
-        one, two, next_ = next_, one, two
-    return np.asarray(one * (rho * np.sin(theta) * pressure), dtype=np.float32)
-
-
-def _breath_colour(pitch: float, focus: float, resonance: Callable[[Array], Array]) -> Array:
-    """Spectrum of the turbulence over :data:`_GRID`, (513,), about unit RMS: the horn's resonances and the pitch's."""
-    broad = resonance(_GRID) * np.minimum(_GRID / 300, 1) / (1 + (_GRID / 4000) ** 2)
-    near = np.exp(-0.5 * (np.log2(_GRID / pitch) / 0.12) ** 2)
-    broad, near = (c / np.sqrt(np.mean(c**2)) for c in (broad, near))
-    return np.asarray(np.sqrt(1 - focus) * broad + np.sqrt(focus) * near)
-
-
-def _breath(pressure: Array, colour: Array, seed: int) -> Array:
-    """Turbulence of about unit RMS while it sounds: noise of this colour (513,) that follows the pressure (N,)."""
-    count = len(pressure)
-    padded = -(-count // 2048) * 2048  # a length that the FFT likes
-    spectrum = np.fft.rfft(rng.normal(seed, _BREATH, padded))
-    noise = np.fft.irfft(spectrum * np.interp(np.linspace(0, SAMPLE_RATE / 2, len(spectrum)), _GRID, colour), padded)
-    return np.asarray(noise[:count] * pressure)
+    decibel = chance.notes[count : 2 * count] * drawn["balance"]
+    decibel[0] = abs(decibel[0])  # the note that gives the pitch is not the weakest
+    return np.array(intervals) * 2 ** (detune / 1200), 10 ** (decibel / 20), late

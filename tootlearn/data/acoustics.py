@@ -1,0 +1,168 @@
+"""The physics that all toots share, as signals: what changes slowly, harmonics, resonances and breath.
+
+The sum over harmonics, sum_k a_k z^k of z = rho e^(i theta), is a polynomial. It is cut into about sqrt(K) groups:
+one matrix product gives all of them from the first powers of z, and Horner's scheme in a higher power joins them
+(M. S. Paterson and L. J. Stockmeyer, 1973). That takes two square roots of K complex products a sample, and one sine
+and cosine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tootlearn import rng
+
+SAMPLE_RATE = 22050
+STEP = 32  # samples between two points of what changes slowly: 1.5 ms
+GRID = np.maximum(np.linspace(0, SAMPLE_RATE / 2, 513), 1.0)  # Hz: where colours of noise are described
+_BLOCK = 4096  # samples whose powers fit the cache
+_LENGTHS = tuple(2048 * n for n in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24))  # that the FFT likes; more than a window
+
+Array = NDArray[np.float64]
+Signal = NDArray[np.float32]
+
+
+def points(count: int) -> Array:
+    """Times in s, every STEP samples from 0 until they span this many samples."""
+    return np.arange(-(-count // STEP) + 1, dtype=np.float64) * (STEP / SAMPLE_RATE)
+
+
+def joined(values: Array, count: int) -> Signal:
+    """Straight lines between values (..., T) at :func:`points`: (..., count)."""
+    at = values.astype(np.float32)
+    part = np.arange(STEP, dtype=np.float32) / STEP
+    lines = (at[..., 1:] - at[..., :-1])[..., None] * part
+    lines += at[..., :-1, None]
+    return np.asarray(lines.reshape(*at.shape[:-1], -1)[..., :count], dtype=np.float32)
+
+
+def wandering(place: Array, random: Array) -> Array:
+    """From one random number to the next without a kink: of numbers (..., K), values at places (T,) among them."""
+    whole = np.minimum(place.astype(int), random.shape[-1] - 2)
+    part = np.minimum(place - whole, 1.0)
+    before = random[..., whole]
+    return np.asarray(before + (random[..., whole + 1] - before) * (part * part * (3 - 2 * part)))
+
+
+def shimmer(time: Array, decibel: float, random: Array) -> Array:
+    """Gains of eight groups of partials, each of which wanders on its own: (8, T); random numbers come 16 a second."""
+    return np.asarray(10 ** (decibel / 20 * wandering(time * 16, random.reshape(8, -1))))
+
+
+def turns(f0: Array, count: int) -> Array:
+    """Phase in turns, (count,), of f0 in Hz at :func:`points`, straight between them."""
+    each = f0 * (STEP / SAMPLE_RATE)
+    start = np.concatenate(([0.0], np.cumsum((each[:-1] + each[1:]) / 2)[:-1]))
+    part = np.arange(STEP) / STEP
+    turns = (np.diff(each) / 2)[:, None] * part
+    turns += each[:-1, None]
+    turns *= part
+    turns += start[:, None]
+    return turns.ravel()[:count]
+
+
+def harmonics(turns: Array, pressure: Signal, level: Array, swell: float, shimmer: Array) -> Signal:
+    """Sum over k of level_k pressure^(1 + k swell) sin(k theta), after Paterson and Stockmeyer.
+
+    Args:
+        turns: theta / 2 pi at each sample, shape (N,).
+        pressure: 0 to 1, shape (N,).
+        level: of harmonics 1, 2, ..., shape (K,).
+        swell: exponent a harmonic.
+        shimmer: gains of the groups at :func:`points` (or more of them), in turn, shape (G, T).
+
+    Returns:
+        Wave, shape (N,).
+    """
+    heard = np.flatnonzero(level > 1e-6 * level.max(initial=0.0))
+    count = int(heard[-1]) + 1 if len(heard) else 1
+    size = max(2, round(count**0.5))  # harmonics of a group
+    groups = -(-count // size)
+    padded = np.zeros(groups * size, dtype=np.float32)
+    padded[: min(count, len(level))] = level[:count]
+    weights = padded.reshape(groups, size)
+    gains = joined(shimmer[:groups], len(turns))
+    wave = np.empty(len(turns), dtype=np.float32)
+    for first in range(0, len(turns), _BLOCK):
+        part = slice(first, min(first + _BLOCK, len(turns)))
+        theta = ((turns[part] - np.floor(turns[part])) * (2 * np.pi)).astype(np.float32)
+        rho = np.exp(np.float32(swell) * np.log(np.maximum(pressure[part], np.float32(1e-6))))
+        powers = np.empty((size, len(theta)), dtype=np.complex64)
+        np.multiply(rho, np.cos(theta), out=powers[0].real)
+        np.multiply(rho, np.sin(theta), out=powers[0].imag)
+        for k in range(1, size):  # z^(k + 1) from two near halves
+            np.multiply(powers[k // 2], powers[k - k // 2 - 1], out=powers[k])
+        sums = (weights @ powers.view(np.float32)).view(np.complex64)  # (groups, samples)
+        for i, group in enumerate(sums):
+            group *= gains[i % len(gains)][part]
+        total = sums[-1]
+        for group in sums[-2::-1]:
+            total *= powers[-1]
+            total += group
+        np.multiply(total.imag, pressure[part], out=wave[part])
+    return wave
+
+
+def resonator(formants: Sequence[tuple[float, float, float]], move: Array) -> Callable[[Array], Array]:
+    """Gain over frequency (Hz): bells in log frequency, moved by so many octaves each."""
+    moved = 2**move
+
+    def gain(hz: Array) -> Array:
+        decibel = np.zeros_like(hz)
+        octave = np.log2(hz)
+        for (centre, width, height), move in zip(formants, moved, strict=False):
+            decibel += height * np.exp(-0.5 * ((octave - np.log2(centre * move)) / (width / 2)) ** 2)
+        return np.asarray(10 ** (decibel / 20))
+
+    return gain
+
+
+def tilt(frequency: Array, level: Array, centroid: float, noise: Array) -> float:
+    """The exponent at which harmonics k^-tilt and the noise that goes with them have this spectral centroid.
+
+    Args:
+        frequency: Hz of the harmonics, shape (notes, K).
+        level: their amplitudes before the tilt, shape (notes, K).
+        centroid: what the magnitude spectrum's centroid shall be, Hz.
+        noise: level of the noise against the tone's RMS over :data:`GRID`, shape (513,).
+    """
+    number = np.log(np.arange(1, frequency.shape[1] + 1))
+    lines = np.stack((level.sum(0), (level * frequency).sum(0)), 1)  # of all notes
+    power = np.square(level).sum(0) / 2
+    # A Hann frame of 1024 shows a sine of amplitude a as magnitudes that add up to 512 a, white noise of RMS s
+    # as 17.4 s in each bin.
+    hiss = 17.4 / 512 * np.array([noise.sum(), noise @ GRID])
+    low, high = -2.0, 8.0
+    for _ in range(3):  # the step shrinks by 24 each time
+        tilts = np.linspace(low, high, 25)
+        fall = np.exp(-tilts[:, None] * number)
+        found = fall @ lines + np.sqrt(np.square(fall) @ power)[:, None] * hiss
+        above = np.flatnonzero(found[:, 1] > centroid * found[:, 0])
+        at = min(int(above[-1]), 23) if len(above) else 0
+        low, high = tilts[at], tilts[at + 1]
+    return float((low + high) / 2)
+
+
+def breath_colour(pitch: float, focus: float, top: float, resonance: Callable[[Array], Array]) -> Array:
+    """Spectrum of the turbulence over :data:`GRID`, (513,), about unit RMS: the horn's resonances and the pitch's."""
+    broad = resonance(GRID) * np.minimum(GRID / 300, 1) / (1 + (GRID / top) ** 2)
+    near = np.exp(-0.5 * (np.log2(GRID / pitch) / 0.12) ** 2)
+    broad, near = (c / np.sqrt(np.mean(c**2)) for c in (broad, near))
+    return np.asarray(np.sqrt(1 - focus) * broad + np.sqrt(focus) * near)
+
+
+def breath(pressure: Signal, colour: Array, seed: int, stream: int) -> Signal:
+    """Turbulence: noise of this colour (513,), random in phase, that follows the pressure (N,)."""
+    length = next(n for n in _LENGTHS if n >= len(pressure))
+    bins = length // 2
+    halves = rng.words(seed, stream, bins // 2).astype("<u4").view("<u2")  # a word holds two phases
+    phase = halves.astype(np.float32) * np.float32(2 * np.pi / 2**16)
+    level = (colour[:-1, None] + np.diff(colour)[:, None] * (np.arange(bins // 512) * 512 / bins)).ravel()
+    level = (level * np.sqrt(length)).astype(np.float32)
+    spectrum = np.zeros(bins + 1, dtype=np.complex64)
+    np.multiply(level, np.cos(phase), out=spectrum.real[:bins])
+    np.multiply(level, np.sin(phase), out=spectrum.imag[:bins])
+    return np.asarray(np.fft.irfft(spectrum, length)[: len(pressure)] * pressure)
