@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tootlearn import audio, cli, doctor, generation
+from tootlearn import audio, cli, doctor, generation, model_file
 from tootlearn.audio import InputError
 from tootlearn.doctor import Finding
 
@@ -68,7 +68,7 @@ def examined(capsys) -> str:
 
 
 def test_a_missing_model_is_bad(packages, capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(generation, "files", lambda package: tmp_path)
+    monkeypatch.setattr(model_file, "shipped", lambda: tmp_path / "default.safetensors")
     line = examined(capsys)
     assert line.startswith("BAD   the shipped model makes no toot: reinstall tootlearn")
     assert "default.safetensors" in line
