@@ -143,7 +143,7 @@ def test_fingerprint_of_silence():
 
 @pytest.mark.parametrize("hertz", [33.0, 55.0, 110.0, 441.0, 1234.0, 1950.0, 3500.0])
 def test_quick_f0_of_harmonics(hertz):
-    wave = sum(tone(hertz * h, 0.1 / h) for h in range(1, 6))
+    wave = sum(tone(hertz * h, 0.1 / h) for h in range(1, 6) if hertz * h < RATE / 2)
     assert quick_f0(wave, RATE) == pytest.approx(hertz, rel=0.004)
 
 

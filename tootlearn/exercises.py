@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,7 +69,8 @@ def check(name: str, answer: Any) -> bool:
         InputError: there is no such exercise.
     """
     right, said = judge(find(name), answer)
-    print(f"{name} {'is right.' if right else 'is not right yet.'}{' ' + said if said else ''}")
+    verdict = f"{name} {'is right.' if right else 'is not right yet.'} {said}".strip()
+    print(textwrap.fill(verdict, 76))  # what a page shows without scrolling
     return right
 
 
