@@ -141,7 +141,7 @@ def test_fingerprint_of_silence():
     assert fingerprint(torch.zeros(1000)) == "peak -inf dBFS, RMS -inf dBFS, f0 -, centroid -, 0.00 s"
 
 
-@pytest.mark.parametrize("hertz", [33.0, 55.0, 110.0, 441.0, 1234.0, 1950.0, 3500.0])
+@pytest.mark.parametrize("hertz", [33.0, 55.0, 110.0, 441.0, 1234.0, 1950.0, 5000.0])
 def test_quick_f0_of_harmonics(hertz):
     wave = sum(tone(hertz * h, 0.1 / h) for h in range(1, 6) if hertz * h < RATE / 2)
     assert quick_f0(wave, RATE) == pytest.approx(hertz, rel=0.004)
@@ -151,6 +151,11 @@ def test_quick_f0_of_harmonics(hertz):
 def test_quick_f0_of_a_toot_is_that_of_pyin(kind):
     wave = torch.from_numpy(render(kind, 130, 0.8, 0.5, -18, 4))
     assert quick_f0(wave, RATE) == pytest.approx(float(measures.median_f0(wave, RATE)), rel=0.01)
+
+
+def test_quick_f0_of_a_glide_is_none():
+    time = torch.arange(RATE, dtype=torch.float64) / RATE
+    assert math.isnan(quick_f0(torch.sin(2 * math.pi * (300 * time + 200 * time**2)).float(), RATE))
 
 
 def test_quick_f0_of_noise_and_of_a_click_is_none():

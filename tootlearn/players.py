@@ -26,10 +26,11 @@ from tootlearn.stft import Stft
 COLOURS = "magma"
 RANGE_DB = 80.0  # of a spectrogram, from black to the row's brightest colour
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
-LOWEST_F0, HIGHEST_F0 = 30.0, 4000.0  # Hz: where the fingerprint looks for a period
+LOWEST_F0 = 30.0  # Hz: down to where the fingerprint looks for a period
 PERIODIC = 0.15  # a normalised difference below this is a period (YIN's threshold, a little wider)
-_YIN_SECONDS = 0.2  # of the sound's middle that are looked at
+_YIN_SECONDS = 0.1  # before and after the sound's middle
 _FINER = 4  # times as many samples, so that a high note's period is many of them
+_SHORTEST = 9  # of those: a period at 22,050 Hz of 8 kHz has 11
 _ROWS, _COLUMNS = 96, 256  # pixels of a spectrogram
 
 
@@ -108,38 +109,43 @@ def quick_f0(wave: Tensor, sample_rate: float) -> float:
         sample_rate: Hz.
 
     Returns:
-        Hz, between 30 and 4000; nan where nothing repeats.
+        Hz, between 30 and 8000; nan where nothing repeats, or where f0 moves by more than half a semitone in .1 s.
     """
     found = measures.measure(wave, sample_rate)
     if not float(found.duration) > 0:
         return math.nan
     longest = math.ceil(sample_rate / LOWEST_F0)
-    size = min(int(_YIN_SECONDS * sample_rate), max(int(float(found.duration) * sample_rate) - longest, longest))
+    size = min(int(_YIN_SECONDS * sample_rate), max(int(float(found.duration) * sample_rate - longest) // 2, longest))
     middle = int((float(found.onset) + float(found.duration) / 2) * sample_rate)
-    first = max(0, middle - (size + longest) // 2)
-    part = wave[first : first + size + longest]
-    part = resample(functional.pad(part, (0, size + longest - len(part))), 1, _FINER).double()
-    sample_rate, longest, size = sample_rate * _FINER, longest * _FINER, size * _FINER
-    fft_size = 2 ** math.ceil(math.log2(2 * len(part)))
+    first = max(0, middle - size - longest // 2)
+    part = functional.pad(wave, (0, 2 * size + longest))[first : first + 2 * size + longest]
+    part = resample(part, 1, _FINER).double()
+    size, longest = size * _FINER, longest * _FINER
+    periods = [_period(part[start : start + size + longest], size) for start in (0, size)]
+    steady = abs(math.log(periods[0] / periods[1])) < math.log(2) / 24  # false for nan, too
+    return sample_rate * _FINER / math.sqrt(periods[0] * periods[1]) if steady else math.nan
+
+
+def _period(part: Tensor, size: int) -> float:
+    """The shortest shift, in samples, under which `size` samples of a part (size + longest,) come again; or nan."""
+    longest, fft_size = len(part) - size, 2 ** math.ceil(math.log2(2 * len(part)))
     spectrum = torch.fft.rfft(part, fft_size)
     same = torch.fft.irfft(torch.fft.rfft(part[:size], fft_size).conj() * spectrum, fft_size)[: longest + 1]
     energy = functional.pad(part.square().cumsum(0), (1, 0))
     power = energy[size : size + longest + 1] - energy[: longest + 1]
     difference = (power[0] + power - 2 * same).clamp_min(0)  # (lags,): 0 at the period
-    lags = torch.arange(1, longest + 1)
-    normal = difference[1:] * lags / difference[1:].cumsum(0).clamp_min(1e-30)
-    shortest = max(2, math.floor(sample_rate / HIGHEST_F0))
-    below = (normal[shortest:] < PERIODIC).nonzero()
+    normal = difference[1:] * torch.arange(1, longest + 1) / difference[1:].cumsum(0).clamp_min(1e-30)
+    below = (normal[_SHORTEST:] < PERIODIC).nonzero()
     if len(below) == 0:
         return math.nan
-    at = int(below[0]) + shortest
+    at = int(below[0]) + _SHORTEST
     while at + 1 < len(normal) and normal[at + 1] < normal[at]:  # down to the bottom of the dip
         at += 1
     if at + 1 >= len(normal):
         return math.nan
     a, b, c = (float(normal[i]) for i in (at - 1, at, at + 1))
     bend = a - 2 * b + c
-    return sample_rate / (at + 1 + (0.5 * (a - c) / bend if bend > 0 else 0.0))
+    return at + 1 + (0.5 * (a - c) / bend if bend > 0 else 0.0)
 
 
 def _checked(label: str, wave: Tensor | NDArray[Any]) -> Tensor:

@@ -1,7 +1,7 @@
 """Mend what the theme and its extensions leave inaccessible in a page.
 
-Each step answers a rule of axe that the pages failed, in light or dark, wide or narrow; `tests/book/test_browser.py` asks
-axe again.
+Each step answers a rule of axe that the pages failed, in light or dark, wide or narrow; `tests/book/test_browser.py`
+asks axe again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ OFTEN = ("exercise-content", "solution-content")  # ids that sphinx-exercise giv
 def mend(page: str) -> str:
     """A page of HTML -> the same page, accessible."""
     soup = BeautifulSoup(page, "html.parser")
-    for step in (buttons, folds, sidebar, citations, twins):
+    for step in (buttons, uses, folds, sidebar, citations, twins):
         step(soup)
     return str(soup)
 
@@ -31,6 +31,13 @@ def buttons(soup: BeautifulSoup) -> None:
         name = seen or button.get("aria-label") or button.get("title")
         if name:
             button["aria-label"] = name
+
+
+def uses(soup: BeautifulSoup) -> None:
+    """The fold in which codeautolink lists where a name is used: no link in what is clicked, and a plainer word."""
+    for summary in soup.select("summary"):
+        if summary.get_text().startswith("Expand for references to"):
+            summary.string = "Used in"
 
 
 def folds(soup: BeautifulSoup) -> None:

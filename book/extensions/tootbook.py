@@ -84,7 +84,7 @@ def launch_buttons(app: Sphinx, config: Any) -> None:
 
 
 def plain(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """Docstrings here are plain text with `code`: a lone star means itself, and an indented block stays as it stands."""
+    """Docstrings are plain text with `code`: a lone star means itself, and an indented block stays as it stands."""
     escaped: list[str] = []
     for line in lines:
         block = line.startswith("    ") and what == "module"
