@@ -16,7 +16,7 @@ OFTEN = ("exercise-content", "solution-content")  # ids that sphinx-exercise giv
 def mend(page: str) -> str:
     """A page of HTML -> the same page, accessible."""
     soup = BeautifulSoup(page, "html.parser")
-    for step in (buttons, uses, folds, sidebar, citations, twins):
+    for step in (buttons, uses, folds, sidebar, citations, tables, twins, widgets):
         step(soup)
     return str(soup)
 
@@ -62,6 +62,21 @@ def citations(soup: BeautifulSoup) -> None:
     """The roles of bibliography entries are out of use, and not allowed there."""
     for part in soup.select("[role=doc-biblioentry], .citation-list[role=list]"):
         del part["role"]
+
+
+def tables(soup: BeautifulSoup) -> None:
+    """A corner that heads nothing is no header."""
+    for corner in soup.select("th"):
+        if not corner.get_text(strip=True):
+            corner.name = "td"
+
+
+def widgets(soup: BeautifulSoup) -> None:
+    """The widgets' bundle, two megabytes, where a cell made widgets but the page shows none."""
+    if not soup.select('script[type="application/vnd.jupyter.widget-view+json"]'):
+        scripts = ("[src*='vendor/ipywidgets']", "[type='application/vnd.jupyter.widget-state+json']")
+        for script in soup.select(", ".join(f"script{which}" for which in scripts)):
+            script.decompose()
 
 
 def twins(soup: BeautifulSoup) -> None:

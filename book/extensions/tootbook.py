@@ -64,9 +64,20 @@ def visit_title(self: CodeBlockAnalyser, node: nodes.title) -> None:
         self.title_stack.append(node.astext())
 
 
+def titled(node: nodes.section) -> bool:
+    """Not so the sections that sphinx-exercise makes, whose ids are the same for every exercise."""
+    return any(type(child) is nodes.title for child in node.children)
+
+
+def visit_section(self: CodeBlockAnalyser, node: nodes.section) -> None:
+    """As the original, but only for sections with a title."""
+    if titled(node):
+        self.current_refid = node["ids"][0]
+
+
 def depart_section(self: CodeBlockAnalyser, node: nodes.section) -> None:
-    """As the original, but not for the sections without a title that sphinx-exercise makes."""
-    if any(type(child) is nodes.title for child in node.children):
+    """As the original, but only for sections with a title."""
+    if titled(node):
         self.title_stack.pop()
 
 
@@ -121,6 +132,7 @@ def finish(app: Sphinx, error: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     CodeBlockAnalyser.visit_title = visit_title
+    CodeBlockAnalyser.visit_section = visit_section
     CodeBlockAnalyser.depart_section = depart_section
     app.add_directive("chapter", Chapter)
     app.connect("config-inited", launch_buttons)
