@@ -3,8 +3,9 @@
     python .ci/notebook_metadata.py NOTEBOOK...          rewrites those that differ; exits 1 if there were any
     python .ci/notebook_metadata.py --check NOTEBOOK...  only names them
 
-Outputs stay: the checks of the book compare them. What goes is what editors add: kernel versions, timings, collapsed
-states, execution counts.
+Outputs stay: the checks of the book compare them, but only those of cells with an execution count. So code cells are
+counted in their order, 1, 2, 3; one that was never run stays without a count. What goes is what editors add: kernel
+versions, timings, collapsed states.
 """
 
 from __future__ import annotations
@@ -23,16 +24,19 @@ KEPT_OF_CELL = ("tags", "mystnb", "slideshow")
 
 
 def tidy(notebook: dict[str, Any]) -> dict[str, Any]:
-    """Returns a copy of a notebook (format 4) with canonical metadata and no execution counts."""
-    cells = []
+    """Returns a copy of a notebook (format 4) with canonical metadata and execution counts."""
+    cells, number = [], 0
     for cell in notebook["cells"]:
         metadata = {key: cell["metadata"][key] for key in KEPT_OF_CELL if cell["metadata"].get(key)}
         if cell["metadata"].get("jupyter", {}).get("source_hidden"):  # solutions fold in JupyterLab by this
             metadata["jupyter"] = {"source_hidden": True}
         cell = {**cell, "metadata": metadata}
         if cell["cell_type"] == "code":
-            outputs = [{**out, "execution_count": None} if "execution_count" in out else out for out in cell["outputs"]]
-            cell |= {"execution_count": None, "outputs": outputs}
+            number += 1
+            ran = cell.get("execution_count") is not None or bool(cell["outputs"])
+            count = number if ran else None
+            outputs = [out | {"execution_count": count} if "execution_count" in out else out for out in cell["outputs"]]
+            cell |= {"execution_count": count, "outputs": outputs}
         cells.append(cell)
     kept = {key: value for key, value in notebook["metadata"].items() if key in KEPT_OF_NOTEBOOK}
     return {**notebook, "cells": cells, "metadata": {**NOTEBOOK, **kept}}

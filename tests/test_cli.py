@@ -149,7 +149,7 @@ def test_help_does_not_wait_for_torch():
 
 def test_help_names_every_command_and_each_has_its_own(run):
     text = run("--help").out
-    for command in ("generate", "train", "reconstruct", "evaluate", "info", "doctor"):
+    for command in ("generate", "train", "reconstruct", "evaluate", "info", "lab", "book", "doctor"):
         assert f"  {command} " in text
         own = run(command, "--help")
         assert own.status == 0 and own.out.startswith(f"usage: tootlearn {command}") and own.err == ""
@@ -264,7 +264,7 @@ class Interrupt:
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        ("", "generate, train, reconstruct, evaluate, info, doctor"),
+        ("", "generate, train, reconstruct, evaluate, info, lab, book, doctor"),
         ("genrat", "did you mean generate?"),
         ("--count 3", "no command '--count'"),
         ("generate --cuont 3", "unknown flag --cuont: did you mean --count?"),

@@ -5,12 +5,15 @@ import errno
 import matplotlib
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage, imread
 
-from tootlearn import audio
+from tootlearn import audio, figures
 from tootlearn.audio import InputError
 from tootlearn.figures import RANGE_DB, contact_sheet
+from tootlearn.front_end import FrontEnd
+from tootlearn.stft import Stft
 
 RATE = 22050
 
@@ -108,3 +111,80 @@ def test_a_full_disk_leaves_the_old_picture(tmp_path, monkeypatch):
 def test_no_sounds_or_other_titles_are_an_error(tmp_path, waves, titles):
     with pytest.raises(ValueError, match="a title for each"):
         contact_sheet(tmp_path / "sheet.png", waves, titles, RATE)
+
+
+# Figures in a notebook
+
+
+@pytest.fixture
+def ax():
+    return Figure(layout="constrained").subplots()
+
+
+def test_a_wave_is_drawn_in_seconds_on_full_scale(ax):
+    figures.waveform(torch.from_numpy(tone(3, 0.5, 0.25)), ax, "slow", RATE, start=1.0)
+    seconds, samples = ax.lines[0].get_data()
+    assert seconds[0] == 1.0 and seconds[-1] == pytest.approx(1.5, abs=1e-4) and samples.max() == pytest.approx(0.25)
+    assert ax.get_ylim() == (-1, 1) and ax.get_xlabel() == "time (s)" and ax.get_title() == "slow"
+
+
+def test_a_wave_beyond_full_scale_is_not_cut(ax):
+    figures.waveform(tone(100, amplitude=1.7), ax)
+    assert ax.get_ylim()[1] == pytest.approx(1.7, abs=0.01)
+
+
+@pytest.mark.parametrize("form", ["wave", "magnitude", "complex"])
+def test_spectrogram_of_a_tone_in_any_form(ax, form):
+    wave = torch.from_numpy(tone(3000))
+    stft = Stft(1024, 256)
+    sound = {"wave": wave, "magnitude": stft.magnitude(wave), "complex": stft(wave)}[form]
+    image = figures.spectrogram(sound, ax)
+    row = np.asarray(image.get_array()).mean(1).argmax()
+    assert row / 512 * image.get_extent()[3] == pytest.approx(3.0, abs=0.05)
+    assert ax.get_ylabel() == "frequency (kHz)" and ax.get_xlabel() == "time (s)"
+    assert np.ptp(image.get_clim()) == pytest.approx(RANGE_DB)
+    assert image.get_clim()[1] == pytest.approx(float(20 * stft.magnitude(wave).max().log10()), abs=1e-3)
+    assert image.get_extent()[1] == pytest.approx(0.5, abs=0.02) and image.get_cmap().name == figures.COLOURS
+
+
+def test_spectrograms_are_compared_under_one_top(ax):
+    top = figures.spectrogram(tone(500), ax).get_clim()[1]
+    quiet = figures.spectrogram(tone(500, amplitude=0.05), ax, top=top, colourbar=False)
+    assert quiet.get_clim() == (top - RANGE_DB, top) and quiet.get_array().max() == pytest.approx(top - 20, abs=0.1)
+
+
+def test_log_mel_is_drawn_by_band_over_the_same_range(ax):
+    front_end = FrontEnd()
+    x = front_end(torch.from_numpy(tone(1000)))
+    image = figures.log_mel(x, front_end, ax, "x")
+    assert np.ptp(image.get_clim()) == pytest.approx(RANGE_DB * np.log(10) / 20)
+    assert image.get_extent()[1] == pytest.approx(0.5, abs=0.02) and image.get_extent()[3] == 128
+    assert ax.get_ylabel() == "mel band" and np.array_equal(image.get_array(), x.numpy())
+
+
+@pytest.mark.parametrize("draw", [figures.waveform, figures.spectrogram, figures.log_mel])
+def test_what_cannot_be_drawn_is_refused(draw):
+    with pytest.raises(InputError, match="give an array of shape"):
+        draw(torch.zeros(2, 3, 4))
+
+
+def test_style_reads_on_light_and_dark_pages():
+    """Ink on the card has the contrast that small text needs (4.5), and the card is opaque."""
+    with matplotlib.rc_context():
+        figures.style()
+        card = matplotlib.colors.to_rgba(matplotlib.rcParams["savefig.facecolor"])
+        assert card[3] == 1 and matplotlib.rcParams["savefig.transparent"] is False
+        inks = [matplotlib.rcParams["text.color"], *(c["color"] for c in matplotlib.rcParams["axes.prop_cycle"])]
+    assert all(contrast(ink, card) >= 4.5 for ink in inks)
+
+
+def contrast(a, b) -> float:
+    """Of two colours as WCAG 2 defines it."""
+
+    def luminance(colour) -> float:
+        rgb = np.array(matplotlib.colors.to_rgb(colour))
+        linear = np.where(rgb <= 0.03928, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    light, dark = sorted((luminance(a), luminance(b)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)

@@ -33,7 +33,8 @@ ORDER = [
     *("classifier",),
     *("presets", "model_file", "checkpoint", "fine_tuning", "dataset", "training", "tuning", "generation"),
     *("recognition", "reconstruction", "evaluation", "doctor", "export"),
-    *("figures", "players", "exercises", "widgets", "cli", "__main__"),
+    *("figures", "players", "exercises", *(f"answers.ch{i:02d}" for i in range(13)), "answers", "widgets", "reading"),
+    *("cli", "__main__"),
 ]
 
 
@@ -169,12 +170,15 @@ def test_a_model_ships_and_is_small():
 def test_wheel_and_sdist_hold_the_package_its_models_and_nothing_else(dist):
     package = {path.relative_to(ROOT).as_posix() for path in MODULES} | {f"tootlearn/models/{name}" for name in MODELS}
     package.add("tootlearn/py.typed")
+    chapters = {path.relative_to(ROOT).as_posix() for path in tracked() if path.parent == ROOT / "notebooks"}
     info = f"tootlearn-{tootlearn.__version__}.dist-info/"
     held = contents(dist)
-    assert {name for name in held["wheel"] if not name.startswith(info)} == package
+    assert {name for name in held["wheel"] if not name.startswith(info)} == package | {
+        f"tootlearn/{name}" for name in chapters
+    }
     assert info + "licenses/LICENSE" in held["wheel"]
     pages = {"README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "constraints.txt", "pyproject.toml"}
-    assert held["sdist"] - {"PKG-INFO", ".gitignore"} == package | pages
+    assert held["sdist"] - {"PKG-INFO", ".gitignore"} == package | chapters | pages
 
 
 def test_an_index_would_accept_wheel_and_sdist(dist):
@@ -363,9 +367,9 @@ def test_hook_takes_out_what_editors_add_and_nothing_else(tmp_path):
     heading, code = tidy["cells"]
     assert heading == {"cell_type": "markdown", "id": "a", "metadata": {}, "source": ["# Trött\n"]}
     assert code["metadata"] == {"tags": ["hide-cell"], "jupyter": {"source_hidden": True}}
-    assert code["execution_count"] is None
+    assert code["execution_count"] == 1  # in order; a cell without a count is never compared
     result, stream = untidy_notebook()["cells"][1]["outputs"]
-    assert code["outputs"] == [result | {"execution_count": None}, stream]
+    assert code["outputs"] == [result | {"execution_count": 1}, stream]
     assert "Trött" in path.read_text("utf8")
     assert hook().main([str(path)]) == hook().main(["--check", str(path)]) == 0
 

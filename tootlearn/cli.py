@@ -61,13 +61,15 @@ def _run(words: list[str]) -> None:
         "reconstruct": (_reconstruct, "Encode a recording and decode it again: mono, at the model's sample rate."),
         "evaluate": (_evaluate, "Measure control and reconstruction, beside what can be had without a network."),
         "info": (_info, "Show what a model file holds."),
+        "lab": (_lab, "Copy the book's notebooks into a folder of yours, and open JupyterLab there."),
+        "book": (_book, "Show the rendered book, if it was built, on this machine."),
         "doctor": (_doctor, "Check this installation, and say how to mend it."),
     }
     names = ", ".join(commands)
     if not words:
         _fail(f"give a command: {names}")
     if words[0] in ("-h", "--help"):
-        print("usage: tootlearn COMMAND [options]\n\nToots from a neural network: generate, train, evaluate.\n")
+        print("usage: tootlearn COMMAND [options]\n\nToots from a neural network: generate, train, evaluate, learn.\n")
         print("\n".join(f"  {name:12} {what}" for name, (_, what) in commands.items()))
         print("\ntootlearn COMMAND --help shows its options, tootlearn --version the version.")
     elif words[0] == "--version":
@@ -276,6 +278,36 @@ def _info(parser: ArgumentParser, words: list[str]) -> None:
 
     generator = generation.load(a.model)
     print(model_file.summary(generator.model, generator.description))
+
+
+def _lab(parser: ArgumentParser, words: list[str]) -> None:
+    parser.add_argument("folder", type=str, nargs="?", default="tootlearn-book", help="where to")
+    parser.add_argument("--fresh", action="store_true", help="write the notebooks anew; yours are moved to NAME.bak")
+    parser.add_argument("--no-browser", action="store_true", help="start JupyterLab and print its address")
+    parser.add_argument("--no-open", action="store_true", help="only copy")
+    a = parser.parse_args(words)
+
+    from tootlearn import reading
+
+    folder = Path(a.folder)
+    done = reading.copy_notebooks(folder, a.fresh)
+    print(f"{len(done.new)} files are new in {folder}, {len(done.same)} were there")
+    if done.kept:
+        print(f"left as they are, since they differ from what ships: {', '.join(done.kept)} (--fresh writes them anew)")
+    if done.aside:
+        print(f"yours are beside them as .bak: {', '.join(done.aside)}")
+    if not a.no_open:
+        raise SystemExit(reading.open_lab(folder, not a.no_browser))
+
+
+def _book(parser: ArgumentParser, words: list[str]) -> None:
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--no-browser", action="store_true", help="only serve, and print the address")
+    a = parser.parse_args(words)
+
+    from tootlearn import reading
+
+    reading.serve(reading.site(), a.port, not a.no_browser)
 
 
 def _doctor(parser: ArgumentParser, words: list[str]) -> None:

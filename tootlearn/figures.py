@@ -1,22 +1,181 @@
-"""Pictures of sound."""
+"""Pictures of sound: waves, spectrograms and log-mels in a notebook, and a contact sheet of many sounds."""
 
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from tootlearn.audio import write_whole
+from tootlearn.audio import InputError, write_whole
+from tootlearn.front_end import FrontEnd
 from tootlearn.stft import Stft
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
 
 COLOURS = "magma"  # perceptually uniform, from black
 RANGE_DB = 80.0  # from black to the brightest colour
 SILENCE_DB = -120.0  # what is drawn of a magnitude of zero
+RANGE_LOG_MEL = RANGE_DB * math.log(10) / 20  # the same in natural logarithms: 9.2
+STYLE: Any = {  # a light card with dark ink: it reads on a light page and on a dark one, where a clear ground would not
+    "figure.facecolor": "#fcfcfa",
+    "savefig.facecolor": "#fcfcfa",
+    "figure.figsize": (7.0, 2.6),
+    "figure.dpi": 100,
+    "savefig.dpi": 100,
+    "figure.constrained_layout.use": True,
+    "axes.facecolor": "#fcfcfa",
+    "axes.grid": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": "medium",
+    "axes.prop_cycle": "cycler('color', ['#3b528b', '#c4421a', '#1f7a5c', '#7a4ea3', '#8a6d00', '#4d4d4d'])",
+    "lines.linewidth": 1.2,
+    "font.size": 9.0,
+    "legend.frameon": False,
+    "image.cmap": COLOURS,
+    "image.interpolation": "nearest",
+    "image.aspect": "auto",
+    "image.origin": "lower",
+}
+
+
+def style() -> None:
+    """Draw all figures from here on as this book does: a light ground, dark ink, lines that also differ in grey."""
+    import matplotlib
+
+    matplotlib.rcParams.update(STYLE)
+
+
+def waveform(
+    wave: Tensor | NDArray[Any], ax: Axes | None = None, title: str = "", sample_rate: int = 22050, start: float = 0.0
+) -> Axes:
+    """Draw a wave (N,) over time in s, on a level axis of full scale, -1 to 1 (more where the wave is beyond).
+
+    Args:
+        wave: (N,).
+        ax: where to; a new figure without it.
+        title: what it shows.
+        sample_rate: Hz.
+        start: s: when its first sample is.
+
+    Returns:
+        The axes.
+    """
+    ax = _axes(ax)
+    samples = _array(wave, 1)
+    seconds = start + np.arange(len(samples)) / sample_rate
+    ax.plot(seconds, samples, linewidth=0.6 if len(samples) > 2000 else 1.2)
+    top = max(1.0, float(np.abs(samples).max(initial=0)))
+    ax.set(xlim=(start, start + len(samples) / sample_rate), ylim=(-top, top))
+    ax.set(xlabel="time (s)", ylabel="sample", title=title)
+    return ax
+
+
+def spectrogram(
+    sound: Tensor | NDArray[Any],
+    ax: Axes | None = None,
+    title: str = "",
+    sample_rate: int = 22050,
+    n_fft: int = 1024,
+    hop: int = 256,
+    top: float | None = None,
+    colourbar: bool = True,
+) -> AxesImage:
+    """Draw magnitudes in dB over time in s and frequency in kHz; the colours span 80 dB.
+
+    Args:
+        sound: a wave (N,), or a magnitude (F, T), or a complex spectrum (F, T), which was made with this hop.
+        ax: where to; a new figure without it.
+        title: what it shows.
+        sample_rate: Hz.
+        n_fft: of the STFT of a wave.
+        hop: samples from frame to frame.
+        top: dB that the brightest colour stands for; the loudest bin without it. Give one to pictures to be compared.
+        colourbar: whether to draw it.
+
+    Returns:
+        The image, whose `get_clim()[1]` is the top that was used.
+    """
+    given = torch.as_tensor(sound).detach().cpu()
+    if given.ndim == 1:
+        given = Stft(n_fft, hop).magnitude(given.float())
+    levels = 20 * np.log10(_array(given.abs(), 2).clip(1e-12))
+    top = max(float(levels.max()), SILENCE_DB + RANGE_DB) if top is None else top
+    extent = (0.0, levels.shape[1] * hop / sample_rate, 0.0, sample_rate / 2000)
+    return _image(levels, ax, title, extent, (top - RANGE_DB, top), "frequency (kHz)", "dB" if colourbar else "")
+
+
+def log_mel(
+    x: Tensor | NDArray[Any],
+    front_end: FrontEnd | None = None,
+    ax: Axes | None = None,
+    title: str = "",
+    top: float | None = None,
+    colourbar: bool = True,
+) -> AxesImage:
+    """Draw a log-mel over time in s and mel bands; the colours span 80 dB, 9.2 in natural logarithms.
+
+    Args:
+        x: (M, T), natural logarithms.
+        front_end: what made it; the default one without it.
+        ax: where to; a new figure without it.
+        title: what it shows.
+        top: the value that the brightest colour stands for; the largest without it.
+        colourbar: whether to draw it.
+
+    Returns:
+        The image, whose `get_clim()[1]` is the top that was used.
+    """
+    config = (front_end or FrontEnd()).config
+    values = _array(x, 2)
+    top = max(float(values.max()), math.log(config.floor) + RANGE_LOG_MEL) if top is None else top
+    extent = (0.0, values.shape[1] * config.hop / config.sample_rate, 0.0, float(values.shape[0]))
+    return _image(values, ax, title, extent, (top - RANGE_LOG_MEL, top), "mel band", "ln" if colourbar else "")
+
+
+def _axes(ax: Axes | None) -> Axes:
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot
+
+    return pyplot.subplots()[1]
+
+
+def _array(values: Tensor | NDArray[Any], dimensions: int) -> NDArray[Any]:
+    array = np.asarray(torch.as_tensor(values).detach().cpu().numpy())
+    if array.ndim != dimensions or array.size == 0:
+        shape = {1: "(N,)", 2: "(F, T)"}[dimensions]
+        raise InputError(f"to draw this, give an array of shape {shape}, not {array.shape}")
+    return array
+
+
+def _image(
+    values: NDArray[Any],
+    ax: Axes | None,
+    title: str,
+    extent: tuple[float, float, float, float],
+    limits: tuple[float, float],
+    ylabel: str,
+    unit: str,
+) -> AxesImage:
+    ax = _axes(ax)
+    image = ax.imshow(
+        values, origin="lower", aspect="auto", extent=extent, cmap=COLOURS, vmin=limits[0], vmax=limits[1]
+    )
+    ax.set(xlabel="time (s)", ylabel=ylabel, title=title)
+    if unit:
+        ax.figure.colorbar(image, ax=ax, label=unit)
+    return image
 
 
 def contact_sheet(

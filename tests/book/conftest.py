@@ -1,0 +1,66 @@
+"""The book, built once for all tests, and a browser that reaches nothing but this machine."""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tootlearn import reading
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Built(NamedTuple):
+    """A build: its folder of pages, and what it printed."""
+
+    html: Path
+    log: str
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory) -> Built:
+    """`jupyter-book build . -n -W --keep-going` into a folder of its own. BOOK_SITE names one to look at instead."""
+    if "BOOK_SITE" in os.environ:
+        return Built(Path(os.environ["BOOK_SITE"]).resolve(), "")
+    out = tmp_path_factory.mktemp("book")
+    command = [sys.executable, "-m", "jupyter_book.cli.main", "build", ROOT, "--path-output", out]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, "-n", "-W", "--keep-going", "--all"], env=environment, cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-8000:]
+    return Built(out / "_build/html", done.stdout + done.stderr)
+
+
+@pytest.fixture(scope="session")
+def address(built) -> Iterator[str]:
+    """Where the pages are served."""
+    with reading.server(built.html) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+def chromium() -> str | None:
+    """A Chromium of this machine; None leaves it to Playwright's own."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return next((found for name in names if (found := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator:
+    """Fails where there is none: `.ci/run` installs it."""
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+    flags += ["--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required"]
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium(), args=flags)
+        yield started
+        started.close()

@@ -1,0 +1,210 @@
+"""Every page in a real browser without a network: wide and narrow, light and dark, by mouse and by keyboard."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from lint import NOTEBOOKS, ROOT
+
+pytestmark = pytest.mark.book
+AXE = (ROOT / "tests/book/vendor/axe/axe.min.js").read_text("utf8")
+WIDTHS, MODES = (1280, 390), ("light", "dark")
+CHAPTERS = [f"notebooks/{path.stem}.html" for path in NOTEBOOKS]
+TYPESET = "() => !window.MathJax || !MathJax.startup || MathJax.startup.promise.then(() => true)"
+
+
+@pytest.fixture(scope="module")
+def names(built) -> list[str]:
+    """All pages, by their path below the site's root."""
+    paths = (path.relative_to(built.html) for path in sorted(built.html.rglob("*.html")))
+    return [path.as_posix() for path in paths if path.parts[0] != "_static" and path.name != "index.html"]
+
+
+class Page:
+    """A page of the browser that notes what fails."""
+
+    def __init__(self, browser, address: str, width: int, mode: str) -> None:
+        self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=mode)
+        self.context.route(lambda url: not url.startswith((address, "data:", "blob:")), self.refuse)
+        self.page = self.context.new_page()
+        self.address, self.faults = address, []
+        self.page.on("console", lambda said: self.faults.append(said.text) if said.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("requestfailed", lambda request: self.faults.append(f"failed: {request.url[:200]}"))
+
+    def refuse(self, route) -> None:
+        self.faults.append(f"asked for {route.request.url}")
+        route.abort()
+
+    def open(self, name: str):
+        """Load a page, and wait until its mathematics is set."""
+        self.page.goto(self.address + name, wait_until="load")
+        self.page.wait_for_function(TYPESET)
+        return self.page
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Opens a page: visit(name, width, mode); what fails in it fails the test."""
+    visits = []
+
+    def call(name: str, width: int = 1280, mode: str = "light"):
+        visits.append(Page(browser, address, width, mode))
+        return visits[-1].open(name)
+
+    yield call
+    faults = [fault for visited in visits for fault in visited.faults]
+    for visited in visits:
+        visited.context.close()
+    assert faults == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_page_is_whole_and_accessible(browser, address, names, width, mode):
+    """No failed request, no error, no sideways scroll, mathematics set, and nothing that axe finds wrong."""
+    visited, wrong = Page(browser, address, width, mode), []
+    for name in names:
+        page = visited.open(name)
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            wrong.append((name, "scrolls sideways"))
+        if page.evaluate("document.documentElement.dataset.theme") != mode:
+            wrong.append((name, f"is not {mode}"))
+        unset = "[...document.querySelectorAll('.math')].filter(part => !part.querySelector('mjx-container')).length"
+        if page.evaluate(unset) or page.evaluate("document.querySelectorAll('mjx-merror, .MathJax_Error').length"):
+            wrong.append((name, "mathematics that is not set"))
+        page.evaluate(AXE)
+        for violation in page.evaluate("axe.run().then(found => found.violations)"):
+            wrong += [(name, violation["id"], node["html"][:200]) for node in violation["nodes"]]
+        wrong += [(name, fault) for fault in visited.faults]
+        visited.faults.clear()
+    visited.context.close()
+    assert wrong == []
+
+
+def test_axe_sees_what_is_inaccessible(visit):
+    page = visit("book/intro.html")
+    page.evaluate("document.querySelector('main img').removeAttribute('alt')")
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run().then(found => found.violations.map(violation => violation.id))")
+    assert "image-alt" in found
+
+
+@pytest.mark.parametrize("name", ["book/intro.html", *CHAPTERS])
+def test_every_player_plays(visit, name):
+    page = visit(name)
+    count = page.evaluate("document.querySelectorAll('audio').length")
+    assert count > 0
+    page.evaluate("document.querySelectorAll('audio').forEach(player => { player.muted = true })")
+    for i in range(count):
+        length = page.evaluate(
+            """async i => {
+              const player = document.querySelectorAll('audio')[i];
+              await player.play();
+              await new Promise(done => player.addEventListener('timeupdate', done, {once: true}));
+              player.pause();
+              return player.currentTime >= 0 && !player.error ? player.duration : -1;
+            }""",
+            i,
+        )
+        assert 0.01 < length < 60, f"player {i}: {length}"
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_solutions_and_answers_open(visit, name):
+    page = visit(name, width=390)
+    folds = page.locator("main details")
+    assert folds.count() >= 3 + 6
+    for i in range(folds.count()):
+        fold = folds.nth(i)
+        inside = fold.locator(":scope > :not(summary)").first
+        assert not inside.is_visible()
+        fold.locator(":scope > summary").click()
+        assert inside.is_visible()
+
+
+STOPS = """() => [...document.querySelectorAll(
+  'a[href], button, input, select, textarea, summary, audio[controls], [tabindex="0"]')]
+  .filter(part => part.tabIndex >= 0 && !part.disabled && part.checkVisibility({visibilityProperty: true})
+    && !(part.type === 'radio' && !part.checked))
+  .map((part, i) => { part.dataset.stop = i; return part.outerHTML.slice(0, 120); })"""
+
+
+@pytest.mark.parametrize("name", ["book/intro.html", "search.html", *CHAPTERS])
+def test_tab_reaches_every_control(visit, name):
+    page = visit(name)
+    stops = page.evaluate(STOPS)
+    reached: set[int] = set()
+    for _ in range(8 * len(stops)):  # a player has several stops of its own
+        page.keyboard.press("Tab")
+        stop = page.evaluate("document.activeElement.dataset.stop")
+        if stop is not None:
+            reached.add(int(stop))
+        if len(reached) == len(stops):
+            break
+    assert [stops[i] for i in range(len(stops)) if i not in reached] == []
+
+
+def test_a_solution_opens_by_keyboard(visit):
+    page = visit(CHAPTERS[0])
+    page.locator("main details.hide > summary").first.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("main details.hide").first.get_attribute("open") is not None
+
+
+def test_arrow_keys_turn_a_dial(visit):
+    page = visit(CHAPTERS[0])
+    dial = page.locator("main div[id^=dial-]").first
+    shown = "dial => [...dial.querySelectorAll('img')].flatMap((image, i) => image.checkVisibility() ? [i] : [])"
+    before = dial.evaluate(shown)
+    dial.locator("input:checked").focus()
+    page.keyboard.press("ArrowLeft")
+    assert (before, dial.evaluate(shown)) == ([2], [1])
+
+
+def test_search_finds_griffin_lim(visit):
+    page = visit("search.html?q=Griffin-Lim")
+    page.wait_for_selector("#search-results li a")
+    found = page.locator("#search-results li a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
+    assert any("glossary.html" in link or "07_phase.html" in link for link in found)
+
+
+def test_the_search_field_leads_there(visit):
+    page = visit("book/intro.html")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("Griffin-Lim")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#search-results li a")
+    assert "search.html?q=Griffin-Lim" in page.url
+
+
+def test_the_button_changes_light_and_dark(visit):
+    page = visit("book/intro.html")
+    seen = set()
+    for _ in range(3):
+        page.locator("button.theme-switch-button").first.click()
+        seen.add(page.evaluate("document.documentElement.dataset.theme"))
+    assert seen == {"light", "dark"}
+
+
+def test_the_page_opens_as_a_file(browser, built):
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.goto((built.html / CHAPTERS[0]).as_uri())
+    page.wait_for_function(TYPESET)
+    assert page.locator("mjx-container").count() > 0 and page.locator("mjx-merror").count() == 0
+    page.wait_for_function("document.querySelector('audio').duration > 0")
+    context.close()
+
+
+def test_screenshots(visit, tmp_path_factory):
+    """One of each width and mode, to be looked at in the folder BOOK_SHOTS."""
+    folder = Path(os.environ.get("BOOK_SHOTS") or tmp_path_factory.mktemp("shots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("book/intro.html", CHAPTERS[0], "book/api/stft.html"):
+        for width in WIDTHS:
+            for mode in MODES:
+                path = folder / f"{re.sub(r'[/.]', '_', name)}_{width}_{mode}.png"
+                visit(name, width, mode).screenshot(path=path, full_page=True)
+                assert path.stat().st_size > 20_000

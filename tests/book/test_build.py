@@ -1,0 +1,122 @@
+"""The built book: nothing broken, nothing from elsewhere, reference and chapters linked both ways."""
+
+import json
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from bs4 import BeautifulSoup
+from lint import NOTEBOOKS, ROOT
+
+pytestmark = pytest.mark.book
+LOADING = "script[src], link[href]:not([rel=next], [rel=prev]), img[src], audio[src], source[src]"
+
+
+@pytest.fixture(scope="module")
+def pages(built) -> dict[str, BeautifulSoup]:
+    """The pages by their path below the site's root."""
+    paths = sorted(built.html.rglob("*.html"))
+    found = [path for path in paths if "_static" not in path.relative_to(built.html).parts]
+    return {p.relative_to(built.html).as_posix(): BeautifulSoup(p.read_text("utf8"), "html.parser") for p in found}
+
+
+def target(page: str, link: str) -> tuple[str, str]:
+    """The path below the root that a relative link of a page leads to, and its fragment."""
+    parts = urlsplit(link)
+    whole = (Path("/") / Path(page).parent / unquote(parts.path)) if parts.path else Path("/") / page
+    steps: list[str] = []
+    for step in whole.parts[1:]:
+        steps = steps[:-1] if step == ".." else [*steps, step]
+    return "/".join(steps), unquote(parts.fragment)
+
+
+def test_links_are_resolved_as_a_browser_does():
+    assert target("book/api/stft.html", "../../notebooks/a.html#x%20y") == ("notebooks/a.html", "x y")
+    assert target("book/intro.html", "#top") == ("book/intro.html", "top")
+
+
+def test_no_link_is_broken(built, pages):
+    broken = []
+    for page, soup in pages.items():
+        base = "index.html" if soup.select_one("base") else page
+        for link in soup.select("a[href]"):
+            if urlsplit(link["href"]).scheme or link["href"] == "#":
+                continue
+            path, fragment = target(base, link["href"])
+            astray = fragment and path in pages and not pages[path].find(id=fragment)
+            if astray or not (built.html / path).is_file():
+                broken.append((page, link["href"]))
+    assert broken == []
+
+
+def test_nothing_is_loaded_from_elsewhere(built, pages):
+    for page, soup in pages.items():
+        base = "index.html" if soup.select_one("base") else page
+        for part in soup.select(LOADING):
+            address = part.get("src") or part["href"]
+            if not address.startswith("data:"):
+                assert not urlsplit(address).scheme and not address.startswith("//"), (page, address)
+                assert (built.html / target(base, address)[0]).is_file(), (page, address)
+    for sheet in [*built.html.rglob("*.css")]:
+        assert not re.search(r"url\([\"']?(?:https?:)?//|@import [\"'](?:https?:)?//", sheet.read_text("utf8")), sheet
+
+
+def test_every_picture_has_words(pages):
+    for page, soup in pages.items():
+        for image in soup.select("main img:not(.toggler)"):
+            words = image.get("alt", "")
+            assert len(words) >= 10 and not re.search(r"\.(png|svg|jpg)$", words), (page, str(image)[:200])
+
+
+def test_no_system_message_and_no_raw_markup(pages):
+    for page, soup in pages.items():
+        assert not soup.select(".system-message, .problematic"), page
+        if page.startswith("notebooks/"):
+            text = " ".join(part.get_text(" ") for part in soup.select("main p, main li, main h2"))
+            assert not re.search(r"\{(term|ref|cite|doc|glue|py|eq)[\w:]*\}|```|:::", text), page
+
+
+def test_chapters_and_reference_lead_to_each_other(pages):
+    for path in NOTEBOOKS:
+        soup = pages[f"notebooks/{path.stem}.html"]
+        assert soup.select("div.highlight a[href*='book/api/']"), f"{path.stem}: its code leads to no reference"
+    listen = pages["book/api/notebook.html"].find(id="tootlearn.players.listen").parent
+    assert listen.select("details a[href*='notebooks/00_sound.html']")
+    assert pages["book/api/sound.html"].select("p a[href$='notebooks/00_sound.html']")
+
+
+def test_status_lists_every_chapter_with_its_seconds(pages):
+    rows = {row.get_text(" ", strip=True) for row in pages["book/status.html"].select("main tr")}
+    for path in NOTEBOOKS:
+        (row,) = [row for row in rows if row.startswith(f"notebooks/{path.stem} ")]
+        assert re.search(r" \d+\.\d+ ", row), row
+    assert re.search(r"torch +\d", pages["book/status.html"].get_text())
+
+
+def test_intro_begins_with_a_sound(pages):
+    main = pages["book/intro.html"].select_one("main article")
+    assert main.select_one("audio").find_previous("h2").text.strip() == "Contents" and len(main.select("audio")) >= 2
+
+
+def test_solutions_are_folded_and_code_of_players_is_not(pages):
+    soup = pages["notebooks/00_sound.html"]
+    folded = [block.get_text() for block in soup.select("details.hide .cell_input div.highlight")]
+    assert len(folded) == 5 and all("check(" in text for text in folded)
+
+
+def test_the_page_for_what_is_not_there_works_at_any_address(pages):
+    soup = pages["404.html"]
+    assert soup.head.find()["href"] == "/" and soup.head.find().name == "base"
+    assert soup.select_one("main a[href='book/intro.html']")
+
+
+def test_chapters_can_be_downloaded(built):
+    for path in NOTEBOOKS:
+        shipped = json.loads((built.html / f"_sources/notebooks/{path.name}").read_text("utf8"))
+        assert shipped["cells"] == json.loads(path.read_text("utf8"))["cells"]
+
+
+def test_no_build_is_in_the_repository():
+    ignored = (ROOT / ".gitignore").read_text("utf8").splitlines()
+    assert "/_build/" in ignored and "/.ipynb_checkpoints/" in ignored

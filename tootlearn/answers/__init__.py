@@ -1,0 +1,1 @@
+"""The exercises of the chapters: one module a chapter, each with a list EXERCISES. `tootlearn.exercises` finds them."""

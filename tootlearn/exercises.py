@@ -1,0 +1,172 @@
+"""Exercises that answer back: a right answer is told so, and a known mistake gets the hint made for it.
+
+A chapter's exercises stand in `tootlearn/answers/chNN.py`, as a list EXERCISES. Each holds a solution and the likely
+mistakes, so that one test can prove for every exercise that the stub fails, the solution passes and each mistake gets
+its own hint.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from tootlearn.audio import InputError
+
+Answer = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise, whose answer is a value (number, array, text) or a function.
+
+    A value is written as a function of no arguments that returns it, so that both kinds are tried in the same way:
+    called with each of `tries`, and compared with what the solution returns.
+
+    Args:
+        name: chapter and number: "1.2".
+        solution: returns the right value; or, with `tries`, the right function itself.
+        wrong: likely mistakes, two or more, each as a solution would be, with the hint for whoever makes it. A hint
+            says what to look at and does not give the answer away.
+        right: what to say to the right answer: one sentence that adds something.
+        tries: returns the arguments, a list of tuples, that an answer which is a function is tried on.
+        stub: the answer as the notebook leaves it; `...` for a value.
+        tolerance: the error that is allowed, relative to the largest value of the right answer.
+        judge: in place of comparing, for exercises with many right answers: returns True for those.
+    """
+
+    name: str
+    solution: Answer
+    wrong: Sequence[tuple[Answer, str]]
+    right: str = ""
+    tries: Callable[[], Sequence[tuple[Any, ...]]] | None = None
+    stub: Any = ...
+    tolerance: float = 1e-3
+    judge: Callable[[Any], bool] | None = None
+
+    def given(self, answer: Answer) -> Any:
+        """A solution or mistake in the form that a reader gives to `check`."""
+        return answer() if self.tries is None else answer
+
+
+def check(name: str, answer: Any) -> bool:
+    """Say whether an answer to an exercise is right, or what may be wrong with it.
+
+    Args:
+        name: of the exercise, such as "1.2".
+        answer: number, array, tensor, text or function, as the exercise asks.
+
+    Returns:
+        Whether it is right. What it says is printed.
+
+    Raises:
+        InputError: there is no such exercise.
+    """
+    right, said = judge(find(name), answer)
+    verdict = f"{name} {'is right.' if right else 'is not right yet.'} {said}".strip()
+    print(textwrap.fill(verdict, 76))  # what a page shows without scrolling
+    return right
+
+
+def judge(exercise: Exercise, answer: Any) -> tuple[bool, str]:
+    """Whether an answer is right, and what there is to say about it."""
+    if answer is None or answer is ...:
+        return False, "Put your answer in place of the dots, run its cell, then this one again."
+    if exercise.tries is not None and not callable(answer):
+        return False, f"The answer is a function: give the function itself, not {type(answer).__name__}."
+    try:
+        found = _results(exercise, answer)
+    except Exception as error:  # whatever the reader's function does
+        return False, f"Your function raised {type(error).__name__}: {error}."
+    if any(value is None or value is ... for value in found):
+        return False, "Your function returns nothing yet: fill in its body."
+    if exercise.judge is not None:
+        right = exercise.judge(answer)
+    else:
+        right = _equal(found, _results(exercise, exercise.given(exercise.solution)), exercise.tolerance)
+    if right:
+        return True, exercise.right
+    for mistake, hint in exercise.wrong:
+        if _equal(found, _results(exercise, exercise.given(mistake)), exercise.tolerance):
+            return False, hint
+    if exercise.judge is not None:
+        return False, "Read the question again, and compare with what the text above says."
+    return False, _difference(exercise, found)
+
+
+def find(name: str) -> Exercise:
+    """The exercise of that name."""
+    chapter = name.split(".")[0]
+    try:
+        module = importlib.import_module(f"tootlearn.answers.ch{int(chapter):02d}")
+    except (ImportError, ValueError):
+        raise InputError(f"there is no exercise {name!r}: a name is chapter and number, such as '1.2'") from None
+    known: dict[str, Exercise] = {exercise.name: exercise for exercise in module.EXERCISES}
+    if name not in known:
+        raise InputError(f"there is no exercise {name!r}: chapter {chapter} has {', '.join(known)}")
+    return known[name]
+
+
+def every() -> list[Exercise]:
+    """The exercises of all chapters."""
+    folder = importlib.import_module("tootlearn.answers")
+    names = sorted(module.name for module in pkgutil.iter_modules(folder.__path__))
+    modules = [importlib.import_module(f"tootlearn.answers.{name}") for name in names]
+    return [exercise for module in modules for exercise in module.EXERCISES]
+
+
+def _results(exercise: Exercise, answer: Any) -> list[Any]:
+    if exercise.tries is None:
+        return [answer]
+    return [answer(*arguments) for arguments in exercise.tries()]
+
+
+def _plain(value: Any) -> Any:
+    """Text in lower case without outer spaces, all else as an array."""
+    if isinstance(value, str):
+        return value.strip().lower()
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().numpy()
+    try:
+        return np.asarray(value)
+    except ValueError:  # a ragged list
+        return np.asarray(value, dtype=object)
+
+
+def _equal(found: Sequence[Any], wanted: Sequence[Any], tolerance: float) -> bool:
+    return all(_same(_plain(a), _plain(b), tolerance) for a, b in zip(found, wanted, strict=True))
+
+
+def _same(a: Any, b: Any, tolerance: float) -> bool:
+    if isinstance(a, str) or isinstance(b, str):
+        return bool(isinstance(a, str) and isinstance(b, str) and a == b)
+    if a.shape != b.shape or a.dtype.kind not in "biufc" or b.dtype.kind not in "biufc":
+        return bool(a.shape == b.shape and a.dtype.kind not in "biufc" and np.array_equal(a, b))
+    allowed = tolerance * float(np.abs(b).max(initial=0))
+    return bool((np.abs(a * 1.0 - b * 1.0) <= allowed).all())  # NaN is nowhere within
+
+
+def _difference(exercise: Exercise, found: Sequence[Any]) -> str:
+    """How an answer differs, without giving the right one away."""
+    wanted = _results(exercise, exercise.given(exercise.solution))
+    pairs = ((_plain(x), _plain(y)) for x, y in zip(found, wanted, strict=True))
+    a, b = next((x, y) for x, y in pairs if not _same(x, y, exercise.tolerance))
+    if isinstance(b, str):
+        return "It is another word." if isinstance(a, str) else "The answer is a text, in quotes."
+    if isinstance(a, str) or a.dtype.kind not in "biufc":
+        return "The answer is a number." if b.shape == () else "The answer is an array of numbers."
+    if a.shape != b.shape:
+        return f"The answer has shape {b.shape}, yours has {a.shape}."
+    if not np.isfinite(a).all():
+        return "There are values in it that are not finite."
+    if b.shape == () and b.dtype.kind in "iuf" and b != 0 and a != 0 and np.sign(a) == np.sign(b):
+        ratio = float(abs(a / b))
+        far = "" if 0.5 < ratio < 2 else ", by a factor of 2 or more"
+        return f"It is too {'large' if ratio > 1 else 'small'}{far}."
+    return "The shape is right, the values are not." if b.shape else "Work it out once more."
