@@ -23,6 +23,7 @@ from tootlearn.front_end import FrontEnd, FrontEndConfig
 
 RANGE = 6.0  # nats: what lies further below the peak of its clip (52 dB) is silence
 _SOUNDING = 3.5  # nats: frames whose loudest band is less than this below the peak (30 dB) count
+_ENVELOPES = (1, 5, 9, 17)  # widths of the envelopes, in pairs of bands; 1 is what is shown itself
 _CURVE = 6  # cosines that a smooth curve over the bands is made of
 _SWAY = 8  # and one over the frames
 CHANCES = 10 + 2 * _CURVE + _SWAY  # random numbers that `augmented` takes for a clip
@@ -49,14 +50,14 @@ class ClassifierConfig:
         InputError: values that are not allowed; the message says what is.
     """
 
-    steps: int = 500
+    steps: int = 700
     batch: int = 48
     learning_rate: float = 3e-3
-    width: int = 16
+    width: int = 8
     embedding: int = 64
     dropout: float = 0.1
     smoothing: float = 0.05
-    augmentation: float = 0.5
+    augmentation: float = 0.1
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -82,8 +83,9 @@ def _block(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential
 class Classifier(nn.Module):
     """Log-mel (B, M, T) -> logits (B, K) of the kinds.
 
-    A convolution over bands and frames, mean and spread over the sounding frames of what it shows in each band, and
-    three convolutions over the bands.
+    A convolution over bands and frames; mean and spread over the sounding frames of what it shows in each band, and the
+    mean spectrum; their envelopes, as the largest within some bands; and three convolutions over the bands. Envelopes
+    show resonances whatever the pitch.
 
     Args:
         front_end: what the log-mels are made with.
@@ -97,7 +99,8 @@ class Classifier(nn.Module):
         w = config.width
         glance = nn.Conv2d(1, w, (5, 7), 2, padding=(2, 3), bias=False)
         self.look = nn.Sequential(glance, nn.BatchNorm2d(w), nn.ReLU())
-        self.body = nn.Sequential(_block(2 * w, 4 * w, 5, 1), _block(4 * w, 4 * w, 5, 2), _block(4 * w, 4 * w, 5, 2))
+        seen = len(_ENVELOPES) * (2 * w + 1)
+        self.body = nn.Sequential(_block(seen, 4 * w, 5, 1), _block(4 * w, 4 * w, 5, 2), _block(4 * w, 4 * w, 5, 2))
         self.squeeze = nn.Linear(4 * w * -(-front_end.mels // 8), config.embedding)
         self.norm = nn.BatchNorm1d(config.embedding)
         self.dropout = nn.Dropout(config.dropout)
@@ -116,7 +119,10 @@ class Classifier(nn.Module):
         h = self.look(x[:, None])  # (B, C, M / 2, T / 2)
         mean = (h * weight).sum(3)
         spread = ((h - mean[..., None]).square() * weight).sum(3).add(1e-5).sqrt()
-        h = self.body(torch.cat([mean, spread], 1)).flatten(1)
+        spectrum = F.avg_pool1d((x[:, None, :, ::2] * weight).sum(3), 2, ceil_mode=True)
+        shown = torch.cat([mean, spread, spectrum], 1)  # (B, 2 C + 1, M / 2)
+        envelopes = torch.cat([F.max_pool1d(shown, width, 1, width // 2) for width in _ENVELOPES], 1)
+        h = self.body(envelopes).flatten(1)
         embedding: Tensor = self.norm(self.squeeze(h))
         return embedding
 
