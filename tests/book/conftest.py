@@ -61,6 +61,9 @@ def browser() -> Iterator:
     flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
     flags += ["--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required"]
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=flags)
+        try:
+            started = playwright.chromium.launch(executable_path=chromium(), args=flags)
+        except Exception as error:
+            pytest.fail(f"no browser: install chromium, or leave the book out by -m 'not book' ({error})")
         yield started
         started.close()
