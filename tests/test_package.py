@@ -51,9 +51,11 @@ def tracked() -> list[Path]:
 
 
 def written() -> dict[str, str]:
-    """The tracked files that are text, by name."""
+    """The tracked files that are text and our own, by name."""
     files = {}
     for path in tracked():
+        if "vendor" in path.parts:
+            continue
         data = path.read_bytes()
         if b"\0" not in data:
             files[path.relative_to(ROOT).as_posix()] = data.decode("utf8")

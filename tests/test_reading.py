@@ -83,11 +83,14 @@ def test_lab_copies_tells_and_opens(shipped, tmp_path, monkeypatch, capsys):
     assert len(opened) == 1
 
 
-def test_lab_is_this_python_s_own(tmp_path):
+def test_lab_is_this_python_s_own(tmp_path, monkeypatch):
     pytest.importorskip("jupyterlab")
+    monkeypatch.setattr(reading.os, "geteuid", lambda: 1000, raising=False)
     command = reading.lab_command(tmp_path, browser=False)
     assert command[:3] == [sys.executable, "-m", "jupyterlab"] and command[-1] == "--no-browser"
-    assert f"--ServerApp.root_dir={tmp_path}" in command
+    assert f"--ServerApp.root_dir={tmp_path}" in command and "--allow-root" not in command
+    monkeypatch.setattr(reading.os, "geteuid", lambda: 0, raising=False)
+    assert reading.lab_command(tmp_path)[4:] == ["--allow-root"]
 
 
 def test_without_jupyterlab_it_says_what_to_install(tmp_path, monkeypatch):

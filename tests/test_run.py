@@ -79,7 +79,7 @@ def test_test_measures_coverage_unless_given_options(run, calls):
 def test_installs_the_tested_versions_once_for_each_command(run, calls):
     for name in ("toots", "toots", "test", "toots", "test"):
         assert run.main([name]) == 0
-    assert [call[-1] for call in calls.installs] == [".", ".[train,test]"]
+    assert [call[-1] for call in calls.installs] == [".", ".[train,book,test]"]
     assert all("constraints.txt" in call for call in calls.installs)
     assert sum("venv" in call for call in calls) == 1
 
@@ -106,7 +106,7 @@ def test_a_failed_installation_is_an_error_and_is_tried_again(run, calls):
     assert "pytest" not in calls[-1]
     del calls.fails
     assert run.main(["test"]) == 0
-    assert calls.installs[-1][-1] == ".[train,test]"
+    assert calls.installs[-1][-1] == ".[train,book,test]"
 
 
 def test_the_status_is_that_of_the_command(run, calls):

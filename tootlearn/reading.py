@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import os
 import shutil
 import subprocess
 import sys
@@ -87,6 +88,8 @@ def lab_command(folder: Path, browser: bool = True) -> list[str]:
     if find_spec("jupyterlab") is None:
         raise InputError('JupyterLab is not installed: pip install "tootlearn[book]"')
     options = [] if browser else ["--no-browser"]
+    if getattr(os, "geteuid", lambda: 1)() == 0:  # as in most containers, where JupyterLab asks to be told so
+        options.append("--allow-root")
     return [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}", *options]
 
 
