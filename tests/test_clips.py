@@ -124,21 +124,21 @@ def test_whole_sources_are_held_out_of_every_kind(sources):
 
 
 def test_each_origin_is_split_its_own_way():
-    """Recordings by source, all else by pitch; a kind that was recorded from one source alone by pitch too."""
+    """Recordings by source, or by semitone if their kind has but one source; all else by pitch."""
     made = of_sources(1200, 40)
-    kind, pitch = made.controls.kind, midi_to_hz(0) * 2 ** ((40 + np.arange(1200) % 24) / 12)
-    source = tuple("one" if k == 0 else s for k, s in zip(kind, made.source, strict=True))
+    kind, pitch = made.controls.kind, midi_to_hz(0) * 2 ** ((40 + 2 * (np.arange(1200) % 12)) / 12)
+    source = np.array(["one" if k == 0 else s for k, s in zip(kind, made.source, strict=True)])
     origin = np.where(np.arange(1200) < 600, RECORDED, SYNTHETIC).astype(np.int8)
     controls = dataclasses.replace(made.controls, pitch=pitch)
-    made = dataclasses.replace(made, controls=controls, source=source, origin=origin)
-    _, held_out = made.split()
-    chosen = np.isin(made.controls.duration, held_out.controls.duration)  # the durations number the clips
+    made = dataclasses.replace(made, controls=controls, source=tuple(source), origin=origin)
+    chosen = np.isin(made.controls.duration, made.split()[1].controls.duration)  # the durations number the clips
     by_pitch = np.isin(made.controls.duration, made.split("pitch")[1].controls.duration)
-    other = (origin == SYNTHETIC) | (kind == 0)
-    assert np.array_equal(chosen[other], by_pitch[other])
-    for name in set(np.array(source)[~other]):
-        assert len(set(chosen[~other & (np.array(source) == name)])) == 1
-    assert 0 < np.mean(chosen[~other]) < 0.5
+    assert np.array_equal(chosen[origin == SYNTHETIC], by_pitch[origin == SYNTHETIC])
+    for alone, group in ((kind == 0, pitch), (kind != 0, source)):
+        among = (origin == RECORDED) & alone
+        for name in set(group[among]):
+            assert len(set(chosen[among & (group == name)])) == 1
+        assert 0 < np.mean(chosen[among]) < 0.5
 
 
 def test_a_kind_of_one_source_is_learned():

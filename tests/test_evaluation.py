@@ -109,7 +109,7 @@ def test_control_table_of_the_shipped_model(g):
         assert set(row) == {"generated", "synthesiser"}
         assert {o.count for o in row.values()} == {48 if name == "all" else 4}
     ours, theirs = table["all"]["generated"], table["all"]["synthesiser"]
-    assert theirs.f0_median < 10 and theirs.brightness_rank > 0.9  # the yardstick itself is straight
+    assert theirs.f0_median < 10 and theirs.brightness_rank > 0.85  # the yardstick itself is straight
     assert ours.f0_median < 20 and ours.f0_within_50 > 0.9
     assert ours.duration_median < 30
     assert ours.brightness_rank > 0.9 and ours.loudness_rank > 0.9

@@ -117,7 +117,7 @@ def test_another_sample_rate_is_the_same_sound(g, rate):
 def test_the_loudest_toot_is_turned_down_not_clipped(g, kind, rate):
     wave = g.generate(kind, loudness=-6, brightness=1.0, seed=4, sample_rate=rate)
     peak = np.abs(wave).max()
-    assert 0.9 < peak <= generation.PEAK * (1 + 1e-6)
+    assert 0.75 < peak <= generation.PEAK * (1 + 1e-6)  # a sine of -6 dBFS peaks at .71, all others higher
     assert (np.abs(wave) > 0.999 * peak).sum() < 10  # no flat top
 
 
@@ -260,15 +260,15 @@ def test_silence_comes_back_as_silence(g):
 
 
 def test_a_long_recording_is_done_window_by_window(g):
-    whistle = tensor(synthesis.render("steam_whistle", 700.0, 1.0, 0.5, -18, seed=1))
-    trumpet = tensor(synthesis.render("trumpet", 300.0, 1.0, 0.5, -18, seed=2))
-    whole = torch.cat([whistle, torch.zeros(WINDOW_SAMPLES), trumpet, whistle[:3000]])
+    horn = tensor(synthesis.render("car_horn", 400.0, 1.0, 0.5, -18, seed=1))
+    tuba = tensor(synthesis.render("tuba", 80.0, 1.0, 0.5, -18, seed=2))
+    whole = torch.cat([horn, torch.zeros(WINDOW_SAMPLES), tuba, horn[:3000]])
     back = g.reconstruct(whole)
     assert back.shape == whole.shape and back.dtype == torch.float32
     assert not back[WINDOW_SAMPLES : 2 * WINDOW_SAMPLES].any()
     for window, original, other in (
-        (back[:WINDOW_SAMPLES], whistle, trumpet),
-        (back[2 * WINDOW_SAMPLES :], trumpet, whistle),
+        (back[:WINDOW_SAMPLES], horn, tuba),
+        (back[2 * WINDOW_SAMPLES :], tuba, horn),
     ):
         own, wrong = (metrics.compare(window[:WINDOW_SAMPLES], wave).mel_l1 for wave in (original, other))
         assert own < 0.8 * wrong

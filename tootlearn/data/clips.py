@@ -78,43 +78,45 @@ class Clips:
         Args:
             by: "pitch" holds out whole (kind, semitone) groups, so that no note has a twin; "source" holds out about
                 one in six whole sources by a hash of their names, at least one of every kind that has two or more and
-                never all of them; "origin" splits what was recorded by source, if its kind has more than one, and all
-                else by pitch.
+                never all of them; "origin" splits what was recorded by source, or, where a kind has but one, by whole
+                semitones in the same way, and all else by pitch.
         """
-        turn = np.array([_hash(kind.name) % HOLD_OUT_EVERY for kind in self.kinds])  # other semitones of each kind
-        by_pitch = (np.round(hz_to_midi(self.controls.pitch)) + turn[self.controls.kind]) % HOLD_OUT_EVERY == 0
+        semitone = np.round(hz_to_midi(self.controls.pitch)).astype(int)
+        source = np.array(self.source, dtype=object)
         if by == "pitch":
-            held_out = by_pitch
+            held_out = self._every_sixth(semitone)
         elif by == "source":
-            held_out = self._held_out_sources(self.origin >= SYNTHETIC)
+            held_out = self._some_of(source, self.origin >= SYNTHETIC)
         elif by == "origin":
             recorded = self.origin == RECORDED
-            several = np.array([len(sources) > 1 for sources in self._sources(recorded)])
-            by_source = recorded & several[self.controls.kind]
-            held_out = np.where(by_source, self._held_out_sources(by_source), by_pitch)
+            of_kind = [set(source[recorded & (self.controls.kind == k)]) for k in range(len(self.kinds))]
+            several = np.array([len(sources) > 1 for sources in of_kind])
+            group = np.where(several[self.controls.kind], source, semitone.astype(str))
+            held_out = np.where(recorded, self._some_of(group, recorded), self._every_sixth(semitone))
         else:
             raise ValueError(f'clips are split by "pitch", "source" or "origin", not by {by!r}')
         return self[~held_out], self[held_out]
 
-    def _sources(self, among: NDArray[np.bool_]) -> list[list[str]]:
-        """For each kind the sources of these clips (B,), in an order that has nothing to do with their names."""
-        return [
-            sorted({self.source[i] for i in np.flatnonzero(among & (self.controls.kind == kind))}, key=_hash)
-            for kind in range(len(self.kinds))
-        ]
+    def _every_sixth(self, semitone: NDArray[np.int_]) -> NDArray[np.bool_]:
+        """Whether these semitones (B,) are held out; other ones of each kind."""
+        turn = np.array([_hash(kind.name) % HOLD_OUT_EVERY for kind in self.kinds])
+        return np.asarray((semitone + turn[self.controls.kind]) % HOLD_OUT_EVERY == 0)
 
-    def _held_out_sources(self, among: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _some_of(self, group: NDArray[np.object_], among: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether these of the clips (B,) are held out: whole groups, by a hash of their names."""
         chosen: set[str] = set()
-        of_kind = self._sources(among)
-        for sources in of_kind:
-            chosen.update(source for source in sources if _hash(source) % HOLD_OUT_EVERY == 0)
-        for sources in of_kind:  # few sources may all fall on one side
-            if len(sources) > 1 and chosen.isdisjoint(sources):
-                chosen.add(sources[0])
-        for sources in of_kind:
-            if sources and chosen.issuperset(sources):
-                chosen.discard(sources[-1])
-        return np.array([source in chosen for source in self.source], dtype=bool)
+        of_kind = [
+            sorted(set(group[among & (self.controls.kind == kind)]), key=_hash) for kind in range(len(self.kinds))
+        ]
+        for groups in of_kind:
+            chosen.update(name for name in groups if _hash(name) % HOLD_OUT_EVERY == 0)
+        for groups in of_kind:  # few groups may all fall on one side
+            if len(groups) > 1 and chosen.isdisjoint(groups):
+                chosen.add(groups[0])
+        for groups in of_kind:
+            if groups and chosen.issuperset(groups):
+                chosen.discard(groups[-1])
+        return np.asarray(among & np.array([name in chosen for name in group], dtype=bool))
 
     @staticmethod
     def concatenate(parts: Sequence[Clips]) -> Clips:
