@@ -5,7 +5,7 @@ from torch import Tensor
 
 from tootlearn.exercises import Exercise
 
-KERNELS = ([1.0, 2.0, 1.0], [1.0, 3.0, 3.0, 1.0], [1.0, 1.0, 1.0, 1.0, 1.0])
+KERNELS = ([1.0, 2.0, 4.0], [1.0, 3.0, -3.0, 2.0], [5.0, 1.0, 1.0, 1.0, 1.0])
 
 
 def _stamp(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
@@ -28,7 +28,10 @@ EXERCISES = [
         solution=lambda: (44 - 1) * 2 - 2 * 1 + 4,
         wrong=[
             (lambda: 44 * 2 + 2, "That has no padding in it. Padding takes frames away at both ends."),
-            (lambda: (44 + 2 - 4) // 2 + 1, "That is the convolution, which shrinks. Its transpose goes the other way."),
+            (
+                lambda: (44 + 2 - 4) // 2 + 1,
+                "That is the convolution, which shrinks. Its transpose goes the other way.",
+            ),
             (lambda: 43 * 2 + 4 - 1, "The padding is taken off at both ends, not at one."),
         ],
         right="Kernel 4, stride 2 and padding 1 double any number of frames exactly.",

@@ -70,10 +70,16 @@ EXERCISES = [
     Exercise(
         "6.4",
         solution=_held_out,
-        tries=lambda: [(torch.arange(60) % 3, torch.arange(60) // 2 + 48), (torch.arange(40) % 4, torch.arange(40) + 60)],
+        tries=lambda: [
+            (torch.arange(60) % 3, torch.arange(60) // 2 + 48),
+            (torch.arange(40) % 4, torch.arange(40) + 60),
+        ],
         stub=lambda kind, semitone: ...,
         wrong=[
-            (_every_sixth_clip, "Clips of one note would fall on both sides. Look at what a clip is, not at its place."),
+            (
+                _every_sixth_clip,
+                "Clips of one note would fall on both sides. Look at what a clip is, not at its place.",
+            ),
             (_same_for_all_kinds, "Then no kind is ever heard at these notes. Shift the pattern from kind to kind."),
         ],
         right="What a kind lacks at one note, another kind has: the gaps do not line up.",
