@@ -54,7 +54,7 @@ def render(*arguments, **options):
 CHANGES = {
     "a gain of 6 dB in the synthesiser": ("00_sound", "data/synthesis.py", None, QUIETER_RECIPE),
     "a gain of 6 dB in the generator": ("08_generation", "generation.py", None, QUIETER),
-    "the hop of the STFT": ("01_stft", "stft.py", "hop: int = 256", "hop: int = 128"),
+    "the hop of the STFT": ("01_stft", "stft.py", "self.hop = hop\n", "self.hop = hop // 2\n"),
     "the hop of the front end": ("03_normalization", "front_end.py", "hop: int = 256", "hop: int = 128"),
     "the epsilon of the logarithm": ("03_normalization", "front_end.py", "floor: float = 1e-5", "floor: float = 1e-4"),
 }
