@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tootlearn import model_file, rng
+from tootlearn import measures, model_file, rng
 from tootlearn.audio import InputError, resample
 from tootlearn.autoencoder import Generator, TootModel
 from tootlearn.controls import LOUDNESS_RANGE, Controls, check_range, find_kind, parse_pitch
@@ -184,7 +184,11 @@ class TootGenerator:
         drawing = self._generator().decode(Condition.of(controls, self.device), residual)
         noise = _texture(checked_seed(seed), *drawing.log_mel.shape[1:]).to(self.device)
         log_mel = drawing.log_mel[0] + strength * drawing.breath[0] * self._restlessness * noise
-        return _cut(resample(self.drawn_to_wave(log_mel, drawing), self.sample_rate, rate), rate)
+        wave = self.drawn_to_wave(log_mel, drawing)
+        # The network draws the level to a few dB; what is left can be measured, and mended.
+        found = float(measures.loudness(wave, self.sample_rate))
+        wave *= 10 ** ((float(controls.loudness[0]) - found) / 20) if math.isfinite(found) else 1.0
+        return _cut(resample(wave, self.sample_rate, rate), rate)
 
     @torch.inference_mode()
     def reconstruct(self, wave: Tensor) -> Tensor:
