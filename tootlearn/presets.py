@@ -119,9 +119,8 @@ PRESETS: dict[str, TrainConfig] = {
         data=("recordings",),
         start_from="default",
         replay=960,
-        steps=300,
-        learning_rate=3e-4,
-        check_every=100,
+        steps=800,
+        check_every=200,
     ),
     # The book's first model: three convolutions, a mean over time, two transposed convolutions.
     "baseline": TrainConfig(generator=None, autoencoder=AutoencoderConfig()),
