@@ -198,6 +198,7 @@ def from_waves(
     known: Sequence[Kind] = (),
     problems: list[str] | None = None,
     progress: bool = False,
+    called: Sequence[str] | None = None,
 ) -> Clips:
     """Clips of recorded or rendered toots, one in each wave.
 
@@ -217,6 +218,7 @@ def from_waves(
         problems: where a line goes for each wave that is left out since it is silent or has no pitch; None makes
             warnings of them.
         progress: show a bar on stderr.
+        called: B names by which problems call the waves; without them, their sources.
 
     Returns:
         Clips of the waves that were not left out, in their order. ``kinds`` are those that occur: the known first, in
@@ -243,7 +245,8 @@ def from_waves(
                 hertz = estimate_pitch(windows[row], rate, by_name.get(kinds[i]))
             bar.update()
             if not duration > 0 or not hertz > 0:
-                _tell(problems, f"{sources[i]}: left out: {'no pitch was found' if duration > 0 else 'it is silent'}")
+                why = "no pitch was found" if duration > 0 else "it is silent"
+                _tell(problems, f"{(called or sources)[i]}: left out: {why}")
                 continue
             octaves = float(measures.brightness_octaves(found.centroid[row], hertz))
             rows.append((i, hertz, duration, octaves, float(found.loudness[row])))

@@ -192,7 +192,8 @@ def read_recordings(
         told = f"; the first of {len(problems)} problems: {problems[0]}" if problems else ""
         raise InputError(f"there is no toot in any of {len(recordings)} recordings{told}")
     labels, pitch = [r.label for r in origins], [r.pitch for r in origins]
-    clips = from_waves(waves, labels, pitch, [r.source for r in origins], front_end, known, problems, progress)
+    sources, names = [r.source for r in origins], [str(r.path) for r in origins]
+    clips = from_waves(waves, labels, pitch, sources, front_end, known, problems, progress, names)
     return clips, Report(files, len(clips), tuple(problems))
 
 
