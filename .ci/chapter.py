@@ -38,7 +38,9 @@ def main(arguments: list[str]) -> int:
     path = NOTEBOOKS / (Path(a.name).stem + ".ipynb")
     if a.text:
         import jupytext
+        from jupytext.myst import CompactDumper, represent_dict
 
+        CompactDumper.add_multi_representer(dict, represent_dict)  # it knows no kind of dict but dict itself
         jupytext.write(jupytext.read(path), a.text, fmt="md:myst")
         return 0
     notebook = from_markdown(a.draft) if a.draft else nbformat.read(path, as_version=4)
