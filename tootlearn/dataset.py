@@ -122,15 +122,21 @@ def describe(config: TrainConfig, clips: Clips) -> str:
 
 def licence(config: TrainConfig) -> str:
     """What is to be said of the rights in what was trained on."""
-    told = ["MIT; trained on sounds that the package synthesises"]
-    if sampled_kinds(config) and "fluidr3" in _font(config).lower():
-        told.append("and on notes of the sound font FluidR3 (Copyright 2000-2013 Frank Wen and others; MIT licence)")
-    elif sampled_kinds(config):
-        told.append(f"and on notes of {_font(config)}, whose licence holds too")
+    fluid = "fluidr3" in _font(config).lower()
+    told = []
+    if config.start_from:
+        told.append("what the model that was started from was trained on")
+    if config.clips:
+        told.append("sounds that the package synthesises")
+    if sampled_kinds(config):
+        notice = "notes of the sound font FluidR3 (Copyright 2000-2013 Frank Wen and others; MIT licence)"
+        told.append(notice if fluid else f"notes of {_font(config)}, whose licence holds too")
     for path in config.data:
         name = public.detect(path)
-        told.append(f"and on {name}, {public.LICENCES[name]}" if name else f"and on recordings of {Path(path).name}")
-    return " ".join(told)
+        rights = f"{name}, {public.LICENCES[name]}" if name else f"recordings of {Path(path).name}, whose rights hold"
+        told.append(rights)
+    ours = not config.data and not config.start_from and (fluid or not sampled_kinds(config))
+    return ("MIT; " if ours else "") + "trained on " + " and on ".join(told)
 
 
 def _font(config: TrainConfig) -> str:
