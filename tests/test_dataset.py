@@ -144,7 +144,7 @@ def test_the_licence_names_what_has_rights(monkeypatch, tmp_path):
     fluid = dataset.licence(replace(CONFIG, sampled=5, font="/fonts/FluidR3Mono_GM.sf3"))
     assert "Frank Wen" in fluid and "MIT" in fluid and "/fonts" not in fluid
     assert "Choir.sf2, whose licence" in dataset.licence(replace(CONFIG, sampled=5, font="Choir.sf2"))
-    mine = dataset.licence(replace(OWN, data=("/home/me/horns",)))
+    mine = dataset.licence(replace(OWN, data=("recordings/horns",)))
     assert mine == "trained on recordings of horns, whose rights hold"  # nothing synthetic, and not ours to license
     assert "started from" in dataset.licence(replace(OWN, start_from="x"))
     (tmp_path / "meta").mkdir()
