@@ -28,10 +28,10 @@ MODELS = sorted(path.name for path in (ROOT / "tootlearn/models").glob("*.safete
 ORDER = [
     *("audio", "stft", "mel", "normalization", "front_end", "rng", "controls", "measures"),
     *("data.recipes", "data.acoustics", "data.synthesis", "data.clips", "data.sound_font", "data.sampled"),
-    *("data.folder", "data.public", "data.augmentation", "data"),
+    *("data.folder", "data.public", "data.sounds", "data.augmentation", "data"),
     *("layers", "encoder", "decoder", "autoencoder", "losses", "phase", "vocoder", "denoising", "metrics"),
     *("classifier",),
-    *("presets", "model_file", "checkpoint", "fine_tuning", "dataset", "training", "tuning", "generation"),
+    *("presets", "model_file", "checkpoint", "fine_tuning", "dataset", "training", "vocoder_training", "tuning", "generation"),
     *("recognition", "reconstruction", "evaluation", "doctor", "export"),
     *("figures", "players", "exercises", *(f"answers.ch{i:02d}" for i in range(13)), "answers", "widgets", "reading"),
     *("cli", "__main__"),

@@ -58,6 +58,7 @@ def _run(words: list[str]) -> None:
     commands = {  # torch takes seconds to import: each command imports what it needs, and the help nothing
         "generate": (_generate, "Make toots: WAV files, a list of them and a picture."),
         "train": (_train, "Train a model on synthetic toots, a sound font or your own recordings."),
+        "train-vocoder": (_train_vocoder, "Train the network that turns mel spectrograms to sound."),
         "reconstruct": (_reconstruct, "Encode a recording and decode it again: mono, at the model's sample rate."),
         "evaluate": (_evaluate, "Measure control and reconstruction, beside what can be had without a network."),
         "info": (_info, "Show what a model file holds."),
@@ -196,9 +197,7 @@ def _train(parser: ArgumentParser, words: list[str]) -> None:
     given = {name: re.search(rf"--{name}[ =](\S+)", " ".join(words)) for name in ("preset", "from", "data")}
     usual = "fine_tune" if given["from"] else "own" if given["data"] else "default"
     preset = given["preset"][1] if given["preset"] else usual
-    parser.add_argument(
-        "--preset", type=str, default=usual, help=f"what to start from: {', '.join(presets.PRESETS)}"
-    )
+    parser.add_argument("--preset", type=str, default=usual, help=f"what to start from: {', '.join(presets.PRESETS)}")
     parser.add_argument("--data", type=str, nargs="+", help="folders of recordings, manifests or public data sets")
     parser.add_argument(
         "--from", type=str | None, dest="start_from", help='a model to fine-tune; "default" is the shipped one'
@@ -234,6 +233,37 @@ def _train(parser: ArgumentParser, words: list[str]) -> None:
     except training.Stopped as stopped:
         _fail(str(stopped), 130)
     print(f"the model is {out / 'model.safetensors'}: tootlearn generate --model {out / 'model.safetensors'}")
+
+
+def _train_vocoder(parser: ArgumentParser, words: list[str]) -> None:
+    from tootlearn import training, vocoder_training
+    from tootlearn.front_end import FrontEndConfig
+    from tootlearn.vocoder import VocoderConfig
+    from tootlearn.vocoder_training import VocoderTrainConfig
+
+    parser.add_argument("--data", type=str, nargs="+", default=[], help="folders of recordings to learn from as well")
+    parser.add_argument("--out", type=str, default="runs/vocoder", help="folder of the run")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
+    parser.add_argument("--device", type=str, default="auto", help="cpu, cuda, mps or auto")
+    parser.add_class_arguments(VocoderTrainConfig, skip={"data"})
+    a = parser.parse_args(words)
+
+    values = {f.name: a[f.name] for f in fields(VocoderTrainConfig)}
+    front_end = FrontEndConfig(**vars(values["front_end"]))
+    size = VocoderConfig(**vars(values["vocoder"]))
+    config = VocoderTrainConfig(**values | {"data": tuple(a.data), "front_end": front_end, "vocoder": size})
+    out = Path(a.out)
+    training.check_run(out, a.resume, "vocoder.safetensors")
+    problems: list[str] = []
+    heard = vocoder_training.gather(config, problems)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    print(vocoder_training.describe(config, heard))
+    try:
+        vocoder_training.train(config, heard, out, a.resume, a.device)
+    except training.Stopped as stopped:
+        _fail(str(stopped), 130)
+    print(f"the vocoder is {out / 'vocoder.safetensors'}: tootlearn generate --vocoder {out / 'vocoder.safetensors'}")
 
 
 def _reconstruct(parser: ArgumentParser, words: list[str]) -> None:

@@ -22,20 +22,21 @@ from typing import Any, TypeVar
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
-from torch import Tensor
+from torch import Tensor, nn
 
 from tootlearn.audio import InputError, write_whole
 from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig, TootModel
 from tootlearn.controls import LOUDNESS_RANGE, Kind
 from tootlearn.front_end import FrontEndConfig
 from tootlearn.normalization import Normalizer
+from tootlearn.vocoder import Vocoder, VocoderConfig
 
 SCHEMA = 1
 SHIPPED = "default"  # a name for the model that comes with the package
 _EXACT = ("normalizer.", "generator.prior")  # statistics stay float32 where weights are halved
 _PICKLES = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch's zip archive, and protocols 2 to 5
 
-Config = TypeVar("Config", FrontEndConfig, GeneratorConfig, AutoencoderConfig)
+Config = TypeVar("Config", FrontEndConfig, GeneratorConfig, AutoencoderConfig, VocoderConfig)
 
 
 def save(path: str | os.PathLike[str], model: TootModel, provenance: dict[str, Any], half: bool = False) -> None:
@@ -98,6 +99,8 @@ def load(path: str | os.PathLike[str], front_end: FrontEndConfig | None = None) 
     """
     path = shipped() if path == SHIPPED and not Path(path).exists() else Path(path)
     description, tensors = _read(path)
+    if "vocoder" in description:
+        raise InputError(f"{path} is a vocoder: give it as --vocoder, and a model of toots as the model")
     try:
         config = _config(FrontEndConfig, description["front_end"])
         parts = description["model"]
@@ -120,6 +123,68 @@ def load(path: str | os.PathLike[str], front_end: FrontEndConfig | None = None) 
             model = TootModel(config, Normalizer(*statistics), kinds, generator, autoencoder)
     except _DAMAGE as error:
         raise _damaged(path, error) from error
+    _fill(model, tensors, path)
+    return model.eval(), description
+
+
+def save_vocoder(path: str | os.PathLike[str], vocoder: Vocoder, provenance: dict[str, Any]) -> None:
+    """Write a vocoder's file, whole or not at all: weights in 16 bits; otherwise as `save`.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    description = {
+        "schema": SCHEMA,
+        "front_end": asdict(vocoder.front_end.config),
+        "vocoder": asdict(vocoder.config),
+        "provenance": provenance,
+    }
+    tensors = {name: tensor.half().cpu().contiguous() for name, tensor in vocoder.state_dict().items()}
+    write_whole(Path(path), to_bytes(tensors, metadata={"tootlearn": json.dumps(description)}))
+
+
+def shipped_vocoder() -> Path:
+    """Where the vocoder that comes with the package lies."""
+    return Path(__file__).parent / "models" / "vocoder.safetensors"
+
+
+def load_vocoder(
+    path: str | os.PathLike[str] | None = None, front_end: FrontEndConfig | None = None
+) -> tuple[Vocoder, dict[str, Any]]:
+    """Read a vocoder's file.
+
+    Args:
+        path: where from; None is the shipped one.
+        front_end: of the log-mels that it shall make sound of.
+
+    Returns:
+        The vocoder, in evaluation mode, on the CPU, in float32; and its metadata.
+
+    Raises:
+        InputError: as `load`; also for a file that holds another kind of model.
+    """
+    path = shipped_vocoder() if path is None else Path(path)
+    description, tensors = _read(path)
+    if "vocoder" not in description:
+        raise InputError(f"{path} holds a model, but no vocoder: write one with `tootlearn train-vocoder`")
+    try:
+        config = _config(FrontEndConfig, description["front_end"])
+        size = _config(VocoderConfig, description["vocoder"])
+        with torch.random.fork_rng(devices=[]):
+            vocoder = Vocoder(config, size)
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+    if front_end is not None and front_end != config:
+        differences = _difference(config, front_end)
+        raise InputError(
+            f"{path} is a vocoder of another front end ({differences}): train one with `tootlearn train-vocoder`"
+        )
+    _fill(vocoder, tensors, path)
+    return vocoder.eval(), description
+
+
+def _fill(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Give a model the tensors of its file. Raises InputError if they are not what it needs."""
     wanted = model.state_dict()
     missing = sorted(wanted.keys() - tensors.keys())
     if missing:
@@ -131,7 +196,6 @@ def load(path: str | os.PathLike[str], front_end: FrontEndConfig | None = None) 
         if not bool(tensors[name].isfinite().all()):
             raise InputError(f"{path}: {name} is not finite: the training went astray, or the file is damaged")
     model.load_state_dict({name: tensors[name] for name in wanted})
-    return model.eval(), description
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

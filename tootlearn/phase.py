@@ -145,13 +145,18 @@ def ridge_phase(magnitude: Tensor, stft: Stft) -> Tensor:
         Complex (B, T, F) of that magnitude.
     """
     peak = region_peaks(magnitude)
-    loudest = magnitude.amax((1, 2), keepdim=True)
-    log_magnitude = torch.maximum(magnitude, _RELATIVE_FLOOR * loudest + 1e-30).log()
-    frequency = peak_frequencies(magnitude, log_magnitude, peak, stft)
-    spread = spread_in_frequency(log_magnitude, peak, stft)
+    logarithm = floored_log(magnitude)
+    frequency = peak_frequencies(magnitude, logarithm, peak, stft)
+    spread = spread_in_frequency(logarithm, peak, stft)
     phase = integrate_in_time(frequency, spread, peak, stft)
     centring = 1 - 2 * (torch.arange(stft.bins, device=magnitude.device) % 2)  # (-1)^bin
     return _with_phase(magnitude * centring, phase)
+
+
+def floored_log(magnitude: Tensor) -> Tensor:
+    """Natural logarithm of a magnitude (B, T, F), floored 100 dB below each clip's peak."""
+    loudest = magnitude.amax((1, 2), keepdim=True)
+    return torch.maximum(magnitude, _RELATIVE_FLOOR * loudest + 1e-30).log()
 
 
 def region_peaks(magnitude: Tensor) -> Tensor:
@@ -209,16 +214,28 @@ def spread_in_frequency(log_magnitude: Tensor, peak: Tensor, stft: Stft) -> Tens
 def integrate_in_time(frequency: Tensor, spread: Tensor, peak: Tensor, stft: Stft) -> Tensor:
     """Advance each peak's phase from the same bin of the frame before: phase in turns, (B, T, F).
 
-    On a steady ridge that bin advances by the ridge's frequency, of which the mean of both frames is taken. On a
-    sliding one it advances by (f + s^2 b) / (1 + s^2), where f is the ridge's frequency, b the bin's own and s the
-    slide in bins a hop times gamma / (n_fft hop): so has a linear chirp under a Gaussian window. Without it fast slides
-    lose 10 dB and more. A jump of more than 2.5 bins is no slide: a new partial begins, and its own frequency holds.
-
     Args:
         frequency: of each bin's peak, in turns a hop, (B, T, F).
         spread: how far each bin's phase is ahead of its peak's, in turns, (B, T, F).
         peak: each bin's peak, (B, T, F).
         stft: the transform.
+    """
+    advance = advances(frequency, peak, stft)
+    phase = spread.clone()
+    phase[:, 1:] += advance - advance.round()  # whole turns would cost a long sound its precision
+    frames, peaks = phase.unbind(1), peak.unbind(1)
+    for t in range(1, len(frames)):
+        frames[t].add_(frames[t - 1].gather(-1, peaks[t]))
+    return phase
+
+
+def advances(frequency: Tensor, peak: Tensor, stft: Stft) -> Tensor:
+    """How far each bin's peak turns from one frame to the next: frequency and peak (B, T, F) -> turns (B, T - 1, F).
+
+    On a steady ridge that bin advances by the ridge's frequency, of which the mean of both frames is taken. On a
+    sliding one it advances by (f + s^2 b) / (1 + s^2), where f is the ridge's frequency, b the bin's own and s the
+    slide in bins a hop times gamma / (n_fft hop): so has a linear chirp under a Gaussian window. Without it fast slides
+    lose 10 dB and more. A jump of more than 2.5 bins is no slide: a new partial begins, and its own frequency holds.
     """
     step = stft.hop / stft.n_fft  # turns a hop, per bin
     now = frequency[:, 1:]
@@ -226,13 +243,7 @@ def integrate_in_time(frequency: Tensor, spread: Tensor, peak: Tensor, stft: Stf
     change = change * (change.abs() <= _SAME_RIDGE * step)
     ridge = now + change / 2
     squared = (change * (_HANN_GAMMA / step**2)).square()  # s^2
-    advance = ridge + squared / (1 + squared) * (peak[:, 1:] * step - ridge)
-    phase = spread.clone()
-    phase[:, 1:] += advance - advance.round()  # whole turns would cost a long sound its precision
-    frames, peaks = phase.unbind(1), peak.unbind(1)
-    for t in range(1, len(frames)):
-        frames[t].add_(frames[t - 1].gather(-1, peaks[t]))
-    return phase
+    return ridge + squared / (1 + squared) * (peak[:, 1:] * step - ridge)
 
 
 def _with_phase(magnitude: Tensor, turns: Tensor) -> Tensor:

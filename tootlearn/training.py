@@ -129,8 +129,8 @@ def _split(clips: Clips, config: TrainConfig) -> tuple[Clips, Clips]:
     return learn, held_out
 
 
-def check_run(out: Path, resume: bool) -> Path:
-    """The checkpoint of the run in ``out``, if ``resume`` fits to whether there is one.
+def check_run(out: Path, resume: bool, result: str = "model.safetensors") -> Path:
+    """The checkpoint of the run in ``out``, whose end is ``result``, if ``resume`` fits to whether there is one.
 
     Raises:
         InputError: if there is none to resume, or a run that would be overwritten.
@@ -138,7 +138,7 @@ def check_run(out: Path, resume: bool) -> Path:
     path = out / "checkpoint.safetensors"
     if resume and not path.exists():
         raise InputError(f"there is no checkpoint {path} to go on from: train without --resume first")
-    if not resume and any((out / name).exists() for name in (path.name, "log.jsonl", "model.safetensors")):
+    if not resume and any((out / name).exists() for name in (path.name, "log.jsonl", result)):
         raise InputError(f"{out} holds a run already: give --resume to go on with it, or another --out")
     return path
 
