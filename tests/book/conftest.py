@@ -48,7 +48,7 @@ def built(tmp_path_factory) -> Built:
     out = tmp_path_factory.mktemp("book")
     program = "from jupyter_book.cli.main import main; main()"  # its own script may not be on the path
     command = [sys.executable, "-c", program, "build", ROOT, "--path-output", out]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}  # as in CI, and yet with figures
     done = subprocess.run(
         [*command, "-n", "-W", "--keep-going", "--all"], env=environment, cwd=ROOT, capture_output=True, text=True
     )

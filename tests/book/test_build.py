@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from bs4 import BeautifulSoup
 from budget import WAYS
-from lint import NOTEBOOKS, ROOT
+from lint import NOTEBOOKS, ROOT, code_cells
 
 pytestmark = pytest.mark.book
 LOADING = "script[src], link[href]:not([rel=next], [rel=prev]), img[src], audio[src], source[src]"
@@ -68,6 +68,14 @@ def test_every_picture_has_words(pages):
         for image in soup.select("main img:not(.toggler)"):
             words = image.get("alt", "")
             assert len(words) >= 10 and not re.search(r"\.(png|svg|jpg)$", words), (page, str(image)[:200])
+
+
+def test_every_figure_is_in_its_page(pages):
+    for path in NOTEBOOKS:
+        outputs = [output for cell in code_cells(json.loads(path.read_text("utf8"))) for output in cell["outputs"]]
+        kept = sum("image/png" in output.get("data", {}) for output in outputs)
+        shown = len(pages[f"notebooks/{path.stem}.html"].select("main img[src*='_images/']"))
+        assert shown == kept > 0, f"{path.stem}: {shown} of {kept} figures"
 
 
 def test_no_system_message_and_no_raw_markup(pages):

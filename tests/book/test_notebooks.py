@@ -23,6 +23,7 @@ def nbval(notebook: Path, package: Path = ROOT, seconds: int = CHAPTER) -> subpr
     options = ["--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={seconds}", "-p", "no:cacheprovider", "-q"]
     command = [sys.executable, "-m", "pytest", *options, str(notebook)]
     environment = os.environ | {"PYTHONPATH": str(package), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop("MPLBACKEND", None)  # a reader's kernel draws the figures
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
