@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import resource
 import sys
@@ -71,6 +72,7 @@ def run(notebook: nbformat.NotebookNode) -> float:
     client = NotebookClient(
         notebook, timeout=LONGEST, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOKS)}}
     )
+    os.environ.pop("MPLBACKEND", None)  # the kernel inherits it; with Agg, say, no figure would be kept
     started = time.perf_counter()
     try:
         client.execute()

@@ -2,7 +2,7 @@
 
 /* What scrolls can be reached by keyboard. It is known only when fonts and mathematics are set. */
 function reachable() {
-  for (const part of document.querySelectorAll("mjx-container[display], pre, table, .cell_output .output")) {
+  for (const part of document.querySelectorAll("mjx-container[display], pre, table, .cell_output, .cell_output .output")) {
     if (part.scrollWidth > part.clientWidth + 1) {
       part.tabIndex = 0;
       if (!part.hasAttribute("aria-label") && part.tagName !== "TABLE") {

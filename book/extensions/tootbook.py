@@ -131,6 +131,7 @@ def finish(app: Sphinx, error: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
+    os.environ.pop("MPLBACKEND", None)  # kernels inherit it; with Agg, say, no figure would reach the pages
     CodeBlockAnalyser.visit_title = visit_title
     CodeBlockAnalyser.visit_section = visit_section
     CodeBlockAnalyser.depart_section = depart_section

@@ -9,11 +9,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import budget
 import pytest
 
 from tootlearn import reading
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """The seconds of the notebooks, which tests record as the property "took": [way, notebook, seconds]."""
+    properties = [
+        properties
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for properties in report.user_properties
+    ]
+    seconds = {(way, name): taken for key, value in properties if key == "took" for way, name, taken in [value]}
+    if seconds:
+        terminalreporter.section("notebooks")
+        for line in budget.table(seconds, os.cpu_count()):
+            terminalreporter.write_line(line)
 
 
 class Built(NamedTuple):
@@ -31,7 +48,7 @@ def built(tmp_path_factory) -> Built:
     out = tmp_path_factory.mktemp("book")
     program = "from jupyter_book.cli.main import main; main()"  # its own script may not be on the path
     command = [sys.executable, "-c", program, "build", ROOT, "--path-output", out]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}  # as in CI, and yet with figures
     done = subprocess.run(
         [*command, "-n", "-W", "--keep-going", "--all"], env=environment, cwd=ROOT, capture_output=True, text=True
     )

@@ -124,6 +124,22 @@ def test_solutions_and_answers_open(visit, name):
         assert inside.is_visible()
 
 
+CUT_OFF = "parts => parts.filter(part => part.scrollWidth > part.clientWidth).map(part => part.innerText.slice(0, 80))"
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_code_fits_a_desktop_and_fingerprints_a_phone(visit, name):
+    assert visit(name).locator("main .cell_input pre").evaluate_all(CUT_OFF) == []
+    assert visit(name, width=390).locator("main .cell_output:has(audio) pre").evaluate_all(CUT_OFF) == []
+
+
+def test_a_fold_says_one_thing(visit):
+    summary = visit(CHAPTERS[0]).locator("main details.hide > summary").first
+    assert summary.inner_text().strip() == "Show code cell content"
+    summary.click()
+    assert summary.inner_text().strip() == "Hide code cell content"
+
+
 STOPS = """() => [...document.querySelectorAll(
   'a[href], button, input, select, textarea, summary, audio[controls], [tabindex="0"]')]
   .filter(part => part.tabIndex >= 0 && !part.disabled && part.checkVisibility({visibilityProperty: true})

@@ -7,7 +7,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
-from lint import NOTEBOOKS, ROOT
+from budget import WAYS
+from lint import NOTEBOOKS, ROOT, code_cells
 
 pytestmark = pytest.mark.book
 LOADING = "script[src], link[href]:not([rel=next], [rel=prev]), img[src], audio[src], source[src]"
@@ -69,6 +70,14 @@ def test_every_picture_has_words(pages):
             assert len(words) >= 10 and not re.search(r"\.(png|svg|jpg)$", words), (page, str(image)[:200])
 
 
+def test_every_figure_is_in_its_page(pages):
+    for path in NOTEBOOKS:
+        outputs = [output for cell in code_cells(json.loads(path.read_text("utf8"))) for output in cell["outputs"]]
+        kept = sum("image/png" in output.get("data", {}) for output in outputs)
+        shown = len(pages[f"notebooks/{path.stem}.html"].select("main img[src*='_images/']"))
+        assert shown == kept > 0, f"{path.stem}: {shown} of {kept} figures"
+
+
 def test_no_system_message_and_no_raw_markup(pages):
     for page, soup in pages.items():
         assert not soup.select(".system-message, .problematic"), page
@@ -86,11 +95,12 @@ def test_chapters_and_reference_lead_to_each_other(pages):
     assert pages["book/api/sound.html"].select("p a[href$='notebooks/00_sound.html']")
 
 
-def test_status_lists_every_chapter_with_its_seconds(pages):
+def test_status_lists_every_chapter_with_its_seconds(pages, record_property):
     rows = {row.get_text(" ", strip=True) for row in pages["book/status.html"].select("main tr")}
     for path in NOTEBOOKS:
         (row,) = [row for row in rows if row.startswith(f"notebooks/{path.stem} ")]
-        assert re.search(r" \d+\.\d+ ", row), row
+        (seconds,) = re.findall(r" (\d+\.\d+) ", row)
+        record_property("took", [WAYS[1], path.stem, float(seconds)])
     assert re.search(r"torch +\d", pages["book/status.html"].get_text())
 
 

@@ -2,29 +2,37 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from budget import CHAPTER, WAYS, table
 from lint import CHECKED, NOTEBOOKS, ROOT
 
 pytestmark = pytest.mark.book
-SECONDS = 90  # of a cell; a chapter has no more
 
 
-def nbval(notebook: Path, package: Path = ROOT) -> subprocess.CompletedProcess:
-    """Run a notebook cell by cell against a package, and compare the text of the cells that are tagged for it."""
-    options = ["--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={SECONDS}", "-p", "no:cacheprovider", "-q"]
+def nbval(notebook: Path, package: Path = ROOT, seconds: int = CHAPTER) -> subprocess.CompletedProcess:
+    """Run a notebook cell by cell against a package, and compare the text of the cells that are tagged for it.
+
+    A cell that takes more than ``seconds`` is broken off and fails.
+    """
+    options = ["--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={seconds}", "-p", "no:cacheprovider", "-q"]
     command = [sys.executable, "-m", "pytest", *options, str(notebook)]
     environment = os.environ | {"PYTHONPATH": str(package), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop("MPLBACKEND", None)  # a reader's kernel draws the figures
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook(path):
+def test_notebook(path, record_property):
     done = nbval(path)
+    took = re.search(r" in (\d+\.\d+)s", done.stdout)
+    if took:
+        record_property("took", [WAYS[0], path.stem, float(took[1])])
     assert done.returncode == 0, done.stdout[-6000:]
     ran = len([cell for cell in json.loads(path.read_text("utf8"))["cells"] if cell["cell_type"] == "code"])
     assert f"{ran} passed" in done.stdout
@@ -136,3 +144,41 @@ def test_without_a_count_or_a_tag_nothing_is_compared(tmp_path):
     content["cells"][0]["outputs"] = []
     path.write_text(json.dumps(content))
     assert small(tmp_path, path)
+
+
+def test_a_cell_without_end_is_broken_off(tmp_path):
+    path = notebook(tmp_path, "while True:\n    pass", "")
+    shutil.copy(ROOT / "conftest.py", tmp_path)
+    done = nbval(path, seconds=1)
+    assert done.returncode == 1 and "Timeout of 1 seconds exceeded" in done.stdout, done.stdout[-3000:]
+
+
+# The table of seconds at the end
+
+
+def test_the_table_shows_what_is_over_budget():
+    seconds = {(WAYS[0], "00_a"): 91.0, (WAYS[1], "00_a"): 89.0, (WAYS[0], "01_b"): 90.0, (WAYS[0], "02_c"): 420.0}
+    head, *rows = table(seconds, 2)
+    assert "on 2 cores" in head
+    assert [" ".join(line.split()) for line in rows] == [
+        "00_a 91.0 89.0 over budget: 90 s",
+        "01_b 90.0 -",
+        "02_c 420.0 - over budget: 90 s",
+        "total 601.0 89.0 over budget: 600 s",
+    ]
+
+
+@pytest.mark.parametrize("passes", [True, False])
+def test_the_run_ends_with_the_table(tmp_path, passes):
+    """Also of a notebook that fails. The exit status is that of the tests, whatever the clock says."""
+    for name in ("conftest.py", "budget.py"):
+        shutil.copy(ROOT / "tests/book" / name, tmp_path)
+    took = [WAYS[0], "00_a", 95.5]
+    test = f"def test(record_property):\n    record_property('took', {took})\n    assert {passes}\n"
+    (tmp_path / "test_small.py").write_text(test)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == int(not passes), done.stdout + done.stderr
+    assert re.search(r"= notebooks =+\n.*\n00_a +95\.5 +-   over budget: 90 s\ntotal +95\.5 +-\n", done.stdout)

@@ -66,6 +66,16 @@ def test_a_draft_becomes_a_notebook_that_has_run(chapter, tmp_path, capsys):
     assert (tmp_path / "00_small.ipynb").read_bytes() == before
 
 
+def test_figures_are_kept_whatever_backend_is_set(chapter, tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    (tmp_path / "draft.md").write_text(
+        DRAFT.replace("print(2 + 2)", "from matplotlib import pyplot as plt\nplt.plot([1, 2]);")
+    )
+    assert chapter.main(["00_small", "--from", str(tmp_path / "draft.md")]) == 0
+    (output,) = json.loads((tmp_path / "00_small.ipynb").read_text("utf8"))["cells"][1]["outputs"]
+    assert "image/png" in output["data"]
+
+
 def test_a_chapter_that_fails_is_left_as_it_was(chapter, tmp_path):
     (tmp_path / "00_small.ipynb").write_text("old")
     (tmp_path / "draft.md").write_text(DRAFT.replace("print(2 + 2)", "1 / 0"))
