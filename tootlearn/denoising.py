@@ -174,9 +174,7 @@ def _exponential_integral(x: Tensor) -> Tensor:
     """E1 of x > 0, to 2e-7 (Abramowitz and Stegun 1964, 5.1.53 and 5.1.56)."""
     x = x.clamp(1e-10, 80)
     small = x.clamp_max(1)
-    low = -small.log() + _polynomial(
-        small, (0.00107857, -0.00976004, 0.05519968, -0.24991055, 0.99999193, -0.57721566)
-    )
+    low = -small.log() + _polynomial(small, (0.00107857, -0.00976004, 0.05519968, -0.24991055, 0.99999193, -0.57721566))
     above = _polynomial(x, (1, 8.5733287401, 18.0590169730, 8.6347608925, 0.2677737343))
     below = _polynomial(x, (1, 9.5733223454, 25.6329561486, 21.0996530827, 3.9584969228))
     return torch.where(x < 1, low, torch.exp(-x) / x * above / below)
