@@ -121,7 +121,9 @@ def coloured(samples: int, colour: str, seed: int) -> Tensor:
 
 
 def si_sdr(estimate: Tensor, clean: Tensor) -> float:
-    """In dB; 140 at most, where only rounding is left."""
+    """In dB; 140 at most, where only rounding is left; -inf for silence."""
+    if not estimate.any():
+        return -float("inf")
     clean, estimate = clean.double(), estimate.double()
     target = clean * (estimate @ clean) / (clean @ clean)
     return 10 * float(

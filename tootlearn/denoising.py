@@ -10,16 +10,22 @@ Noise reduction turns each cell of the STFT down by how much of it is noise. Thr
 * the *rule* from that ratio to a gain: Wiener's, which is best in squared error, or the minimum mean-square error of
   the logarithm of the amplitude (Ephraim and Malah 1985), which lets more through.
 
-The noise is taken to be steady through the clip. It is a filter for noisy recordings: a clean sound passes.
+The noise is taken to be steady through the clip, and a sound that is itself steady noise from end to end, such as the
+breath in a clip without a pause, is taken for it: leave some quiet around a toot, or give a clip of the noise. It is a
+filter for noisy recordings; a clean sound with a pause passes as it is.
 """
 
 import math
+import os
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from tqdm import tqdm
 
-from tootlearn.audio import RATES, STEP_16_BIT, InputError
+from tootlearn.audio import RATES, STEP_16_BIT, InputError, load, save, write_whole
+from tootlearn.data.folder import FOREIGN, SUFFIXES
 from tootlearn.stft import Stft
 
 RULES = ("wiener", "log_amplitude")
@@ -261,3 +267,63 @@ def limit(wave: Tensor, ceiling_db: float = -1.0) -> Tensor:
     ceiling = 10 ** (ceiling_db / 20)
     peak = true_peak(wave).unsqueeze(-1)
     return torch.where(peak > ceiling, wave * (ceiling * (1 - 1e-6) / peak.clamp_min(1e-30)), wave)
+
+
+def clean(wave: Tensor, sample_rate: int, noise: Tensor | None = None) -> Tensor:
+    """All in order: a wave (..., N) without offset and noise, faded where an end clicks, at most -1 dB true peak."""
+    return limit(declick(denoise(remove_dc(wave), sample_rate, noise), sample_rate))
+
+
+def clean_file(source: Path, target: Path, noise: str | os.PathLike[str] | None = None) -> None:
+    """:func:`clean` a recording, as mono at its own sample rate, into another file, perhaps with a recording of noise.
+
+    Raises:
+        InputError: a file that cannot be read or written, or a clip of noise that is too short.
+    """
+    if target.is_dir():
+        raise InputError(f"{target} is a folder: name the file to write")
+    wave, rate = load(source)
+    save(target, clean(wave, rate, None if noise is None else load(noise, rate)[0]), rate)
+
+
+def clean_folder(
+    source: Path, target: Path, noise: str | os.PathLike[str] | None, problems: list[str]
+) -> tuple[int, int]:
+    """:func:`clean_file` for each recording in a folder and below, into another folder, under the same names.
+
+    What libsndfile reads and `audio.save` does not write becomes a WAV file, with .wav after its name. A `manifest.csv`
+    is copied.
+
+    Args:
+        source: hidden files and folders in it are passed over.
+        target: made where it is missing; neither ``source`` nor in it.
+        noise: a recording of noise alone.
+        problems: gets a line on each recording that could not be read or written; the others are done all the same.
+
+    Returns:
+        How many recordings were done, and how many there are.
+
+    Raises:
+        InputError: nothing to read, or ``target`` is a file, or within the folder.
+    """
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{target} is a file: give a folder for the recordings of {source}")
+    if target.resolve().is_relative_to(source.resolve()):
+        raise InputError(f"{target} is in {source}, whose recordings are kept: give a folder beside it")
+    files = [path for path in sorted(source.rglob("*")) if path.suffix.lower() in SUFFIXES + FOREIGN and path.is_file()]
+    files = [path for path in files if not any(part.startswith(".") for part in path.relative_to(source).parts)]
+    if not files:
+        raise InputError(f"{source} holds no recordings: put WAV, FLAC, Ogg or MP3 files there")
+    done = 0
+    for path in tqdm(files, desc="files", unit="", leave=False, disable=None):
+        out = target / path.relative_to(source)
+        out = out if path.suffix.lower() in (".wav", ".flac", ".ogg", ".mp3") else out.with_name(f"{out.name}.wav")
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            clean_file(path, out, noise)
+            done += 1
+        except InputError as error:
+            problems.append(f"left out: {error}")
+    if (source / "manifest.csv").is_file():
+        write_whole(target / "manifest.csv", (source / "manifest.csv").read_bytes())
+    return done, len(files)
