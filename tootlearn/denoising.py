@@ -1,12 +1,14 @@
 """Cleaning a recording: noise, an offset, clicks at its ends, and peaks beyond full scale.
 
-Noise reduction turns each cell of the STFT down by how much of it is noise. Three things decide how it sounds:
+Noise reduction turns each cell of the STFT down by how much of it is noise. Four things decide how it sounds:
 
 * the *noise level*: measured where the clip is quiet, or taken from a clip of noise alone. A note that is held through
   the whole clip is as steady as noise; but its harmonics are narrow, and noise is smooth over frequency. So the level
   is sought below the harmonics, and they are kept;
 * the *a-priori signal-to-noise ratio*: a single cell of noise is often several times its mean. Averaging over the
   frames around it, before and after, tells a tone from such a flicker. Methods for telephones may not look ahead;
+* the *window*: a long one tells the harmonics of a low note from the noise between them, a short one keeps onsets. The
+  result is the mean of what both give;
 * the *rule* from that ratio to a gain: Wiener's, which is best in squared error, or the minimum mean-square error of
   the logarithm of the amplitude (Ephraim and Malah 1985), which lets more through.
 
@@ -31,8 +33,8 @@ from tootlearn.stft import Stft
 RULES = ("wiener", "log_amplitude")
 _WINDOW = 0.093  # s: 2048 samples at 22,050 Hz
 _OVERLAP = 4
-_AVERAGED = 7  # frames, .23 s with their windows: enough to tell a tone from a flicker of noise
-_SUBTRACTED = 3.5  # of the noise level: what a mean over so many frames of noise hardly passes
+_AVERAGED = (9, 5)  # frames of the short and the long window: enough to tell a tone from a flicker of noise
+_SUBTRACTED = 4.0  # times the noise level: what a mean over so many frames of noise hardly ever passes
 _LEAST_PRIOR = 10 ** (-25 / 10)
 _QUIET = 0.1  # of the frames are taken to be quiet at first
 _BELOW = 0.25  # of the bins around are below the noise level at first: the troughs between harmonics
@@ -47,33 +49,51 @@ def denoise(wave: Tensor, sample_rate: int, noise: Tensor | None = None, rule: s
 
     Args:
         wave: (..., N), each clip with a noise level of its own. Memory is some 100 bytes a sample.
-        sample_rate: Hz. The window is the power of two next to 93 ms, the hop a quarter of it.
-        noise: (..., n), noise alone, one window or more, with leading axes that broadcast to the wave's. Without it the
-            level is found in the wave, which has to last two windows: a shorter one comes back as it is.
+        sample_rate: Hz. The short window is the power of two next to 93 ms, the long one twice that; the hop is a
+            quarter of it. The long one is left out where the wave does not last two of it, or the noise not one.
+        noise: (..., n), noise alone, one short window or more, with leading axes that broadcast to the wave's. Without
+            it the level is found in the wave, which has to last two of them: a shorter one comes back as it is.
         rule: "wiener" or "log_amplitude".
 
     Returns:
         (..., N). Silence comes back as silence, and what holds no noise comes back but for rounding.
 
     Raises:
-        InputError: an empty wave, samples that are no numbers, a noise clip shorter than a window, an unknown rule or
+        InputError: an empty wave, samples that are no numbers, a noise clip that is too short, an unknown rule or
             sample rate.
     """
     _check(wave, "the wave")
     if rule not in RULES:
         raise InputError(f"there is no rule {rule!r}: give {' or '.join(RULES)}")
-    stft = _stft(sample_rate).to(wave.device)
+    short = _stft(sample_rate).to(wave.device)
+    long = Stft(2 * short.n_fft, 2 * short.hop).to(wave.device)
+    stfts = [short, long] if wave.shape[-1] >= 2 * long.n_fft else [short]
     if noise is not None:
-        level = _level_of(noise, stft)
-    elif wave.shape[-1] >= 2 * stft.n_fft:
+        _check(noise, "the noise clip", short.n_fft)
+        levels = [_level_of(noise, stft) for stft in stfts if noise.shape[-1] >= stft.n_fft]
+    elif wave.shape[-1] >= 2 * short.n_fft:
         level = noise_level(wave, sample_rate)
+        levels = [level, _level_of_long(level)]
     else:
         return wave
+    parts = zip(stfts, levels, _AVERAGED, strict=False)
+    done = [_filtered(wave, stft, level, rule, averaged) for stft, level, averaged in parts]
+    return torch.stack(done).mean(0)
+
+
+def _filtered(wave: Tensor, stft: Stft, level: Tensor, rule: str, averaged: int) -> Tensor:
+    """A wave (..., N) filtered in one STFT, with the power of the noise (..., F) in it."""
     spectrum = stft.analyze(wave)  # (..., T, F)
     posterior = spectrum.abs().square() / level.unsqueeze(-2).clamp_min(1e-30)
-    prior = (_mean_around(posterior, _AVERAGED) - _SUBTRACTED).clamp_min(_LEAST_PRIOR)
+    prior = (_mean_around(posterior, averaged) - _SUBTRACTED).clamp_min(_LEAST_PRIOR)
     gain = wiener_gain(prior) if rule == "wiener" else log_amplitude_gain(prior, posterior)
     return stft.synthesize(spectrum * gain, wave.shape[-1])
+
+
+def _level_of_long(level: Tensor) -> Tensor:
+    """The noise level (..., F) in a window twice as long: twice the power in twice the bins, (..., 2 F - 1)."""
+    between = (level[..., 1:] + level[..., :-1]) / 2
+    return 2 * torch.cat([torch.stack([level[..., :-1], between], -1).flatten(-2), level[..., -1:]], -1)
 
 
 def wiener_gain(prior: Tensor) -> Tensor:
@@ -98,16 +118,16 @@ def noise_level(wave: Tensor, sample_rate: int) -> Tensor:
     A first level is low in the two ways that noise can be found: the tenth of the frames that are quietest, and there
     the quarter of the neighbouring bins that are lowest, each corrected for what it is of noise. From there on, the
     level is the mean of all cells near a bin that have less than four times the level, corrected for what noise has
-    above that, in five rounds. This is done with the window, and with one twice and four times as long where the wave
-    lasts two of them: the short one finds the pauses, the long ones see between the harmonics of a low note. The
+    above that, in five rounds. This is done with the short window, and with one twice and four times as long where the
+    wave lasts two of them: the short one finds the pauses, the long ones see between the harmonics of a low note. The
     lowest of the three is the level.
 
     Args:
-        wave: (..., N), two windows or more.
-        sample_rate: Hz; decides the window, as in :func:`denoise`.
+        wave: (..., N), two short windows or more.
+        sample_rate: Hz; decides the windows, as in :func:`denoise`.
 
     Returns:
-        (..., F), as the squared magnitude of the STFT with that window.
+        (..., F), as the squared magnitude of the STFT with the short window.
     """
     n_fft = _stft(sample_rate).n_fft
     levels = []
@@ -122,9 +142,6 @@ def noise_level(wave: Tensor, sample_rate: int) -> Tensor:
 
 def _level_of(noise: Tensor, stft: Stft) -> Tensor:
     """The power (..., F) of a clip that is noise alone: its mean over time, and over five bins, which calms it."""
-    _check(noise, "the noise clip")
-    if noise.shape[-1] < stft.n_fft:
-        raise InputError(f"the noise clip has {noise.shape[-1]} samples: give {stft.n_fft} or more at this sample rate")
     power = _power_inside(noise, stft).mean(-2)
     return _mean_around(power.unsqueeze(-1), 5).squeeze(-1)
 
@@ -201,9 +218,11 @@ def _stft(sample_rate: int) -> Stft:
     return Stft(n_fft, n_fft // _OVERLAP)
 
 
-def _check(wave: Tensor, name: str) -> None:
+def _check(wave: Tensor, name: str, least: int = 1) -> None:
     if wave.dim() == 0 or wave.shape[-1] == 0:
         raise InputError(f"{name} is empty: give one sample or more")
+    if wave.shape[-1] < least:
+        raise InputError(f"{name} has {wave.shape[-1]} samples: give {least} or more at this sample rate")
     if not bool(wave.isfinite().all()):
         raise InputError(f"{name} has NaN or infinite samples: mend or leave out the recording")
 
