@@ -91,10 +91,10 @@ def test_silence_stays_silent():
 # What is taken out
 
 
-def test_noise_alone_nearly_vanishes():
-    for pink in (False, True):
-        clip = 0.1 * noise(2 * RATE, pink=pink)
-        assert float(denoise(clip, RATE).norm() / clip.norm()) < 0.1
+@pytest.mark.parametrize(("pink", "left"), [(False, 0.02), (True, 0.06)])
+def test_noise_alone_nearly_vanishes(pink, left):
+    clip = 0.1 * noise(2 * RATE, pink=pink)
+    assert float(denoise(clip, RATE).norm() / clip.norm()) < left
 
 
 @pytest.mark.parametrize(("pink", "gain"), [(False, 14.0), (True, 11.0)])
@@ -255,9 +255,12 @@ def test_true_peak_is_never_below_the_largest_sample():
 
 
 def test_a_peak_before_the_first_sample_is_seen():
-    """The sound of the two samples 1 and -1, a quarter of a step before them: sinc(.25) - sinc(1.25)."""
-    wanted = math.sin(math.pi / 4) / (math.pi / 4) + math.sin(math.pi / 4) / (1.25 * math.pi)
-    assert float(true_peak(torch.tensor([1.0, -1.0]))) == pytest.approx(wanted, abs=0.01)
+    """A tone at half of the rate that begins at once and decays: the sound swings up before its first sample."""
+    wave = (-0.9) ** torch.arange(60.0)
+    before = -torch.arange(1, 4)[:, None] / 4
+    wanted = (wave * torch.sinc(before - torch.arange(60))).sum(1).abs().max()
+    assert float(wanted) > 1.3  # by an endless sinc; the filter's is short
+    assert float(true_peak(wave)) > 1.2
 
 
 @pytest.mark.parametrize("ceiling", [-6.0, -1.0, 0.0])

@@ -48,7 +48,7 @@ def denoise(wave: Tensor, sample_rate: int, noise: Tensor | None = None, rule: s
     """Take steady noise out of a sound; held notes stay.
 
     Args:
-        wave: (..., N), each clip with a noise level of its own. Memory is some 100 bytes a sample.
+        wave: (..., N), each clip with a noise level of its own. Memory is some 120 bytes a sample.
         sample_rate: Hz. The short window is the power of two next to 93 ms, the long one twice that; the hop is a
             quarter of it. The long one is left out where the wave does not last two of it, or the noise not one.
         noise: (..., n), noise alone, one short window or more, with leading axes that broadcast to the wave's. Without
