@@ -20,7 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import tootlearn
-from tootlearn import audio, cli, evaluation, presets, training
+from tootlearn import audio, cli, evaluation, presets, rng, training
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = Path(str(files("tootlearn") / "models" / "default.safetensors"))
@@ -149,7 +149,7 @@ def test_help_does_not_wait_for_torch():
 
 def test_help_names_every_command_and_each_has_its_own(run):
     text = run("--help").out
-    for command in ("generate", "train", "reconstruct", "evaluate", "info", "lab", "book", "doctor"):
+    for command in ("generate", "train", "reconstruct", "denoise", "evaluate", "info", "lab", "book", "doctor"):
         assert f"  {command} " in text
         own = run(command, "--help")
         assert own.status == 0 and own.out.startswith(f"usage: tootlearn {command}") and own.err == ""
@@ -181,6 +181,14 @@ def test_seeds_count_and_so_does_texture(run, tmp_path):
         run("generate", "--kind", "steam_whistle", "--count", 1, "--out", name, *words)
     toots = {(tmp_path / name / "000_steam_whistle.wav").read_bytes() for name in "abc"}
     assert len(toots) == 3
+
+
+def test_denoise_filters_each_toot(run, tmp_path, monkeypatch):
+    words = ("--kind", "trumpet", "--count", 1, "--out")
+    monkeypatch.setattr("tootlearn.denoising.denoise", lambda wave, rate: wave * (torch.arange(len(wave)) < 9000))
+    assert run("generate", *words, "whole").status == run("generate", *words, "short", "--denoise").status == 0
+    lengths = [len(samples(tmp_path / name / "000_trumpet.wav")) for name in ("whole", "short")]
+    assert lengths[1] < 9000 and lengths[1] < lengths[0]
 
 
 def test_kinds_take_turns_among_those_that_can(run, tmp_path):
@@ -264,7 +272,7 @@ class Interrupt:
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        ("", "generate, train, reconstruct, evaluate, info, lab, book, doctor"),
+        ("", "generate, train, reconstruct, denoise, evaluate, info, lab, book, doctor"),
         ("genrat", "did you mean generate?"),
         ("--count 3", "no command '--count'"),
         ("generate --cuont 3", "unknown flag --cuont: did you mean --count?"),
@@ -294,6 +302,11 @@ class Interrupt:
         ("generate --model none.safetensors", "none.safetensors"),
         ("reconstruct", "input, output"),
         ("reconstruct none.wav out.wav", "none.wav does not exist"),
+        ("denoise one.wav", "output"),
+        ("denoise none.wav out.wav", "none.wav does not exist"),
+        ("denoise . out --noise none.wav", "none.wav does not exist"),
+        ("denoise . ../out", "holds no recordings"),
+        ("denoise . out", "out is in .,"),
         ("evaluate --only everything", "'everything': there are control, swap, kind, reconstruction"),
         ("evaluate --count 1", "count is 12 or more"),
         ("info none.safetensors", "none.safetensors"),
@@ -526,6 +539,55 @@ def test_the_shipped_model_learns_a_new_kind_and_goes_on_after_ctrl_c(run, tmp_p
 )
 def test_training_data_that_cannot_be_had_is_named(refused, words, named):
     assert named in refused("train", *words)
+
+
+# denoise
+
+
+@pytest.fixture
+def noisy(tmp_path):
+    """A tone of 1 s in 2 s of noise, in a folder of its kind, and a second of other noise. Returns tone and mix."""
+    both = torch.from_numpy(rng.normal(1, 0, 3 * 22050)).float() * 0.01
+    tone = torch.zeros(2 * 22050)
+    tone[11025:33075] = 0.3 * torch.sin(2 * torch.pi * 440 * torch.arange(22050) / 22050)
+    (tmp_path / "mine/horn").mkdir(parents=True)
+    audio.save(tmp_path / "mine/horn/a.wav", tone + both[: len(tone)], 22050)
+    audio.save(tmp_path / "noise.wav", both[len(tone) :], 22050)
+    return tone, tone + both[: len(tone)]
+
+
+@pytest.mark.parametrize("words", [(), ("--noise", "noise.wav")])
+def test_a_recording_is_cleaned(run, tmp_path, noisy, words):
+    tone, mix = noisy
+    before = (tmp_path / "mine/horn/a.wav").read_bytes()
+    done = run("denoise", "mine/horn/a.wav", "clean.flac", *words)
+    assert done.status == 0 and "clean.flac" in done.out and done.err == ""
+    wave, rate = audio.load(tmp_path / "clean.flac")
+    assert rate == 22050 and float((wave - tone).norm()) < 0.2 * float((mix - tone).norm())
+    assert (tmp_path / "mine/horn/a.wav").read_bytes() == before
+
+
+def test_a_folder_is_cleaned_under_the_same_names_and_what_cannot_be_is_told(run, tmp_path, noisy):
+    (tmp_path / "mine/manifest.csv").write_text("path,label\nhorn/a.wav,horn\n")
+    (tmp_path / "mine/horn/letter.wav").write_text("Dear sir")
+    (tmp_path / "mine/horn/b.m4a").write_text("?")
+    (tmp_path / "mine/.hidden.wav").write_text("?")
+    soundfile.write(tmp_path / "mine/c.aiff", np.zeros((500, 2)), 44100)
+    done = run("denoise", "mine", "cleaned/all")
+    assert done.status == 0 and "2 of 4 recordings" in done.out
+    assert "letter.wav" in done.err and "b.m4a" in done.err and done.err.count("\n") == 2
+    out = tmp_path / "cleaned/all"
+    written = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert written == {"horn/a.wav", "c.aiff.wav", "manifest.csv"}
+    assert (out / "manifest.csv").read_bytes() == (tmp_path / "mine/manifest.csv").read_bytes()
+    assert float((audio.load(out / "horn/a.wav")[0] - noisy[0]).norm()) < 0.2 * float((noisy[1] - noisy[0]).norm())
+
+
+def test_recordings_are_not_overwritten(refused, tmp_path, noisy):
+    assert "mine is in mine, whose recordings are kept" in refused("denoise", "mine", "mine")
+    assert "horn is a folder: name the file" in refused("denoise", "mine/horn/a.wav", "mine/horn")
+    (tmp_path / "file").write_text("mine")
+    assert "file is a file: give a folder" in refused("denoise", "mine", "file")
 
 
 # info, evaluate

@@ -130,6 +130,13 @@ def test_texture_is_noise_in_the_breath(g):
     assert rough <= smooth + 1
 
 
+def test_the_noise_filter_finds_no_noise_in_what_is_generated(g):
+    for kind in ("trumpet", "car_horn", "steam_whistle"):
+        plain, filtered = (g.generate(kind, seed=3, denoise=on) for on in (False, True))
+        assert not np.array_equal(plain, filtered)
+        np.testing.assert_allclose(filtered, plain, atol=1e-4)
+
+
 def test_a_toot_begins_and_ends_without_a_click(g):
     for kind in KINDS:
         wave = g.generate(kind, seed=6)

@@ -60,6 +60,7 @@ def _run(words: list[str]) -> None:
         "train": (_train, "Train a model on synthetic toots, a sound font or your own recordings."),
         "train-vocoder": (_train_vocoder, "Train the network that turns mel spectrograms to sound."),
         "reconstruct": (_reconstruct, "Encode a recording and decode it again: mono, at the model's sample rate."),
+        "denoise": (_denoise, "Clean a recording, or a folder of them: noise, offset, clicks at the ends, peaks."),
         "evaluate": (_evaluate, "Measure control and reconstruction, beside what can be had without a network."),
         "info": (_info, "Show what a model file holds."),
         "lab": (_lab, "Copy the book's notebooks into a folder of yours, and open JupyterLab there."),
@@ -134,6 +135,7 @@ def _generate(parser: ArgumentParser, words: list[str]) -> None:
     parser.add_argument(
         "--texture", type=float, default=1.0, help="how much of the learned randomness is put in, 0 to 1"
     )
+    parser.add_argument("--denoise", action="store_true", help="filter each toot as if it were a noisy recording")
     _model_and_device(parser)
     a = parser.parse_args(words)
 
@@ -165,7 +167,7 @@ def _generate(parser: ArgumentParser, words: list[str]) -> None:
     with tempfile.TemporaryDirectory(dir=out, prefix=".unfinished-") as unfinished:  # all toots appear, or none
         folder = Path(unfinished)
         for i, (seed, controls, residual) in enumerate(tqdm(asked, desc="toots", unit="", leave=False, disable=None)):
-            wave = generator.render(controls, residual, seed, a.texture, rate)
+            wave = generator.render(controls, residual, seed, a.texture, rate, a.denoise)
             name = generator.kinds[int(controls.kind[0])]
             path = folder / f"{i:03d}_{name}.wav"
             save(path, wave, rate)
@@ -279,6 +281,29 @@ def _reconstruct(parser: ArgumentParser, words: list[str]) -> None:
     wave, rate = load(a.input, generator.sample_rate)
     save(a.output, generator.reconstruct(wave), rate)
     print(f"{a.output}: {len(wave) / rate:.2f} s through {generator.latent} numbers a window of 2.04 s")
+
+
+def _denoise(parser: ArgumentParser, words: list[str]) -> None:
+    parser.add_argument("input", type=str, help="WAV, FLAC, Ogg or MP3, or a folder of them, with its sub-folders")
+    parser.add_argument("output", type=str, help="what to write: a file for a file, a folder for a folder")
+    parser.add_argument("--noise", type=str | None, help="a recording of the noise alone; else found where it is quiet")
+    a = parser.parse_args(words)
+
+    from tootlearn import denoising
+    from tootlearn.audio import load
+
+    if a.noise:
+        load(a.noise)  # a bad one is no fault of the recordings
+    source, target = Path(a.input), Path(a.output)
+    if source.is_dir():
+        problems: list[str] = []
+        done, count = denoising.clean_folder(source, target, a.noise, problems)
+        for problem in problems:
+            print(problem, file=sys.stderr)
+        print(f"{done} of {count} recordings of {source} are in {target}, cleaned: mono, at their own sample rates")
+    else:
+        denoising.clean_file(source, target, a.noise)
+        print(f"{target} is {source}, cleaned: mono, at its own sample rate")
 
 
 def _evaluate(parser: ArgumentParser, words: list[str]) -> None:

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tootlearn import measures, model_file, rng
+from tootlearn import denoising, measures, model_file, rng
 from tootlearn.audio import InputError, resample
 from tootlearn.autoencoder import Generator, TootModel
 from tootlearn.controls import LOUDNESS_RANGE, Controls, check_range, find_kind, parse_pitch
@@ -137,6 +137,7 @@ class TootGenerator:
         seed: int = 0,
         texture: float = 1.0,
         sample_rate: int | None = None,
+        denoise: bool = False,
     ) -> NDArray[np.float32]:
         """One toot. The same arguments give the same samples, whatever was made before.
 
@@ -145,6 +146,8 @@ class TootGenerator:
                 controls leave open.
             texture: how much of the restlessness of noise is given to the breath, 0 to 1.
             sample_rate: Hz, 8,000 to 192,000; None for :attr:`sample_rate`.
+            denoise: filter it as if it were a noisy recording. There is silence around a toot before it is cut, so no
+                noise is found, and next to nothing changes: this is for models that learned the noise of recordings.
 
         Returns:
             Wave, shape (N,), float32, from the first to the last sample within 60 dB of its peak. The peak is .98 at
@@ -154,7 +157,7 @@ class TootGenerator:
             InputError: for bad controls, or a model without a generator.
         """
         controls = self.controls(kind, pitch, duration, brightness, loudness, seed)
-        return self.render(controls, self.residual(controls, seed), seed, texture, sample_rate)
+        return self.render(controls, self.residual(controls, seed), seed, texture, sample_rate, denoise)
 
     def residual(self, controls: Controls, seed: int) -> Tensor:
         """What the controls (of one toot) leave open, drawn from the prior: shape (1, Z)."""
@@ -173,6 +176,7 @@ class TootGenerator:
         seed: int = 0,
         texture: float = 1.0,
         sample_rate: int | None = None,
+        denoise: bool = False,
     ) -> NDArray[np.float32]:
         """One toot from its controls and residual latent (1, Z); otherwise as :meth:`generate`."""
         rate = (
@@ -185,6 +189,7 @@ class TootGenerator:
         noise = _texture(checked_seed(seed), *drawing.log_mel.shape[1:]).to(self.device)
         log_mel = drawing.log_mel[0] + strength * drawing.breath[0] * self._restlessness * noise
         wave = self.drawn_to_wave(log_mel, drawing)
+        wave = denoising.denoise(wave, self.sample_rate) if denoise else wave
         # The network draws the level to a few dB; what is left can be measured, and mended.
         found = float(measures.loudness(wave, self.sample_rate))
         wave *= 10 ** ((float(controls.loudness[0]) - found) / 20) if math.isfinite(found) else 1.0
