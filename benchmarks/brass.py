@@ -31,13 +31,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 import tootlearn
-from tootlearn import classifier, metrics, rng
+from tootlearn import classifier, rng
 from tootlearn.classifier import ClassifierConfig
 from tootlearn.controls import ONSET_SAMPLES, Controls, Kind
 from tootlearn.data import sampled, synthesis
 from tootlearn.data.clips import Clips, synthesise
 from tootlearn.front_end import WINDOW_SAMPLES
 from tootlearn.generation import TootGenerator
+from tootlearn.set_metrics import kernel_distance
 
 BRASS = ("trumpet", "trombone", "tuba", "french_horn")
 
@@ -113,7 +114,7 @@ def halved(estimate: Tensor, reference: Tensor, splits: int, seed: int) -> tuple
     for split in range(splits):
         order = torch.from_numpy(np.argsort(rng.words(seed, split, len(reference)), kind="stable"))
         half = len(order) // 2
-        found.append(metrics.kernel_distance(estimate[order[:half]], reference[order[half : 2 * half]]))
+        found.append(kernel_distance(estimate[order[:half]], reference[order[half : 2 * half]]))
     return float(np.mean(found)), float(np.std(found))
 
 
