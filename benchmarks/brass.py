@@ -62,9 +62,9 @@ def main() -> None:
     right = np.mean([name == kind for name, kind in zip(judge.names(real.log_mel), kinds, strict=True)])
     print(f"classifier: {right:.0%} of {len(real)} held-out notes of {Path(font).name} named right\n")
 
-    sets = {"held-out notes": embeddings(judge, real.log_mel)}
+    sets = {"held-out notes": judge.embeddings(real.log_mel)}
     for name, log_mel in made(generator, real.controls, real.kinds, options.seed).items():
-        sets[name] = embeddings(judge, log_mel)
+        sets[name] = judge.embeddings(log_mel)
     print(f"{'KAD to held-out notes':24}{'N':>6}" + "".join(f"{name:>22}" for name in sets))
     for kind in ("all", *BRASS):
         rows = np.flatnonzero([kind in ("all", own) for own in kinds])
@@ -101,11 +101,6 @@ def made(generator: TootGenerator, asked: Controls, kinds: Sequence[Kind], seed:
         figures = (float(x[0]) for x in (row.pitch, row.duration, row.brightness, row.loudness))
         waves[1, i] = torch.from_numpy(synthesis.render(kind.name, *figures, own))
     return dict(zip(("generated", "synthesiser"), generator.model.front_end(waves), strict=True))
-
-
-@torch.inference_mode()
-def embeddings(judge: classifier.Classifier, log_mel: Tensor) -> Tensor:
-    return torch.cat([judge.embed(part.float()) for part in log_mel.split(64)])
 
 
 def halved(estimate: Tensor, reference: Tensor, splits: int, seed: int) -> tuple[float, float]:

@@ -33,7 +33,7 @@ ORDER = [
     *("layers", "encoder", "decoder", "autoencoder", "losses", "phase", "vocoder", "denoising", "metrics"),
     *("set_metrics", "degradations", "classifier"),
     *("presets", "model_file", "checkpoint", "fine_tuning", "dataset", "training", "tuning", "generation"),
-    *("recognition", "reconstruction", "evaluation", "doctor", "export"),
+    *("recognition", "likeness", "reconstruction", "evaluation", "doctor", "export"),
     *("figures", "players", "exercises", *(f"answers.ch{i:02d}" for i in range(13)), "answers", "widgets", "reading"),
     *("cli", "__main__"),
 ]
