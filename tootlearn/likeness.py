@@ -29,6 +29,7 @@ DISTANCES: dict[str, Callable[[Tensor, Tensor], float]] = {
 }
 LEAST = 2 * (set_metrics.NEIGHBOURS + 1)  # held-out sounds that density can be measured with
 _BLOCK = (4, 8)  # bands and frames that are averaged to look for copies
+_QUIET = 1 / 3  # of the range of `classifier.relative`: noise 35 dB below the peak hides no copy
 _CHOICE = 51  # stream of random numbers
 
 
@@ -93,7 +94,6 @@ def _within_range(controls: Controls, kinds: tuple[Kind, ...], known: tuple[Kind
 
 
 def _shapes(log_mel: Tensor) -> Tensor:
-    """Log-mels (B, M, T) relative to their peaks, and coarse, (B, E): a copy is still near its original."""
-    return torch.cat(
-        [functional.avg_pool2d(classifier.relative(x.float()), _BLOCK).flatten(1) for x in log_mel.split(256)]
-    )
+    """Log-mels (B, M, T) relative to their peaks, loud parts only, and coarse, (B, E): a copy is still near."""
+    parts = ((classifier.relative(x.float()) - _QUIET).clamp_min(0) for x in log_mel.split(256))
+    return torch.cat([functional.avg_pool2d(x, _BLOCK).flatten(1) for x in parts])
