@@ -283,6 +283,7 @@ def test_zimtohrli_grows_with_noise_and_survives_short_clips():
         for gain in (0.0, 1e-3, 1e-2, 1e-1)
     ]
     assert ladder[0].shape == (2,) and ladder[0].eq(0).all() and (torch.stack(ladder).diff(dim=0) > 0).all()
+    assert metrics.zimtohrli(0.5 * reference, reference, 22050).max() < ladder[1].min()  # its blind spot, as documented
     for samples in (0, 1, 100):  # the library itself writes out of bounds here
         short = reference[:, 3000 : 3000 + samples]
         assert metrics.zimtohrli(short, short, 22050).eq(0).all()

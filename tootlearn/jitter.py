@@ -32,7 +32,8 @@ def jitter(wave: Tensor, sample_rate: float, f0: Tensor | float) -> Jitter:
     f0 is the frequency of the strongest harmonic, from its phase; level is the power; both over Hann windows of 4
     periods, and of 20 ms at least, so what is faster than some 50 Hz is smoothed away. A line is taken out: a tone that
     glides or fades evenly has no jitter. Vibrato counts, and so does noise: 30 dB below a tone of 440 Hz it makes some
-    tenths of a cent. A chord beats.
+    tenths of a cent. A chord beats. Blind spots: a low pass and clipping leave f0 as it is; clipping and noise even out
+    the level, and so lower its jitter: compare it between sounds that are otherwise alike.
 
     Args:
         wave: (..., N), in [-1, 1].

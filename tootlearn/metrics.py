@@ -4,6 +4,9 @@ No single one is to be trusted. Spectral convergence is ruled by the loudest par
 sees nothing finer than a band, and only the multi-resolution distance looks through more than one window. So they are
 shown side by side.
 
+Those of one property each (pitch, envelope, onset) are blind to all else, on purpose. `benchmarks/metrics.py` makes
+sounds worse by known amounts and shows which metric follows; what does not is said with each as its blind spot.
+
 All are 0 (spectral convergence in dB: -inf) for equal sounds and compare each clip of a batch with its own counterpart.
 Silence makes no nan: two silent clips are equal, and by relative measures all else is infinitely far from a silent one.
 """
@@ -139,7 +142,7 @@ def mel_cepstral_distortion(estimate: Tensor, reference: Tensor, orders: int = C
     cosine series of the natural logarithm of the mels' power over the bands, so that MCD is the RMS over bands, in dB,
     of what a smooth curve shows of the difference. Order 0 is the level, and left out; frames are compared one to one,
     without time warping, since ours are of one length. Papers differ in bands, orders and cepstra: compare figures only
-    with those of one program.
+    with those of one program. Blind spots: level; pitch and its wobble, which hardly change the smooth shape.
 
     Args:
         estimate: mel bands (..., M, T), before the logarithm.
@@ -170,6 +173,9 @@ def f0_error(
 ) -> F0Error:
     """Error of pitch and of voicing (the voicing decision error of Nakatani et al. 2008), by `measures.f0_track`.
 
+    Blind spots: noise, a low pass, clipping and smeared phases, none of which move the pitch that is heard. Noise as
+    loud as the tone makes frames unvoiced: cents then say nothing or little, voicing does.
+
     Args:
         estimate: wave (..., N).
         reference: wave (..., N).
@@ -189,6 +195,7 @@ def envelope_error(estimate: Tensor, reference: Tensor, sample_rate: float) -> T
     """Mean absolute difference in dB between the 10 ms RMS envelopes (`measures.envelope`).
 
     Both are floored 40 dB below the peak of the reference's, and only moments at which one of them is above count.
+    Blind spot: which frequencies the energy lies at.
 
     Args:
         estimate: wave (..., N).
@@ -208,6 +215,8 @@ def envelope_error(estimate: Tensor, reference: Tensor, sample_rate: float) -> T
 def onset_error(estimate: Tensor, reference: Tensor, sample_rate: float) -> Tensor:
     """How much earlier or later a sound begins, by `measures.onset`.
 
+    Blind spot: noise. Below -40 dB of the peak it does not count, and above it begins with the clip, however loud.
+
     Args:
         estimate: wave (..., N).
         reference: wave (..., N).
@@ -222,7 +231,8 @@ def onset_error(estimate: Tensor, reference: Tensor, sample_rate: float) -> Tens
 def zimtohrli(estimate: Tensor, reference: Tensor, sample_rate: int) -> Tensor:
     """The psychoacoustic distance of the package `zimtohrli` (Alakuijala et al. 2025), near what one just hears.
 
-    It resamples to 48 kHz, and silence makes clips of less than .5 s as long as that.
+    It resamples to 48 kHz, and silence makes clips of less than .5 s as long as that. Blind spot: level, which it
+    takes out; half the amplitude is no distance to it.
 
     Args:
         estimate: wave (..., N), in [-1, 1].

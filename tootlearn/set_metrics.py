@@ -4,8 +4,8 @@ Rows are embeddings of sounds, such as those of `classifier.Classifier.embed`; o
 set means much alone: each is a draw, and most depend on how many sounds there are. So `against_floor` gives each with N
 and with what real sounds get against other real sounds.
 
-Density, coverage and the Frechet distance are blind to what the embedding is blind to. The project's own classifier
-hears kinds: not level, hardly pitch.
+All are blind to what the embedding is blind to. The project's own classifier hears kinds: not level, hardly pitch, and
+little of smeared phases or of a wobble of some cents (`benchmarks/metrics.py`).
 """
 
 from collections.abc import Callable
@@ -83,7 +83,8 @@ def density(estimate: Tensor, reference: Tensor, neighbours: int = NEIGHBOURS) -
     """How deep the judged sounds lie among real ones (Naeem et al. 2020): fidelity, not variety.
 
     Around each real sound lies a ball up to its k-th nearest real neighbour. Density is the mean number of balls that a
-    judged sound lies in, over k. Sounds that are all one and the same typical sound have the highest.
+    judged sound lies in, over k. Blind spot: what makes sounds alike raises it. Sounds that are all one and the same
+    typical sound have the highest, and noise, clipping and smeared phases raise it too. Never read it alone.
 
     Args:
         estimate: embeddings (A, E) of the sounds that are judged.
@@ -103,6 +104,9 @@ def density(estimate: Tensor, reference: Tensor, neighbours: int = NEIGHBOURS) -
 def coverage(estimate: Tensor, reference: Tensor, neighbours: int = NEIGHBOURS) -> float:
     """The share of real sounds that have a judged one in their ball, see `density` (Naeem et al. 2020): variety.
 
+    A set that misses a kind of sound covers less, however good the rest is. Blind spot: faults that move every sound a
+    little, such as smeared phases, leave it as it is.
+
     Args:
         estimate: embeddings (A, E) of the sounds that are judged.
         reference: embeddings (B, E) of real ones, more than ``neighbours``.
@@ -110,7 +114,7 @@ def coverage(estimate: Tensor, reference: Tensor, neighbours: int = NEIGHBOURS) 
 
     Returns:
         0 to 1; for sets of one distribution and N sounds each 1 - (N - 1) ... (N - k) / ((2 N - 1) ... (2 N - k)) on
-        average, .97 for k = 5 and large N. A set that misses a kind of sound covers less, however good the rest is.
+        average, .97 for k = 5 and large N.
 
     Raises:
         ValueError: as for `density`.
@@ -122,7 +126,8 @@ def nearest_distance(estimate: Tensor, training: Tensor) -> Tensor:
     """Distance of each judged sound from the nearest training sound: does a generator repeat what it has learned by?
 
     Set it beside the distances of held-out real sounds from the same training sounds, see `copied_share`. Embeddings of
-    a classifier are made to forget what makes two toots of a kind differ: compare log-mels, made flat, for this.
+    a classifier are made to forget what makes two toots of a kind differ: compare log-mels, made flat, for this. It
+    is no measure of quality: a bad sound is as near as a good one where the embedding knows no better.
 
     Args:
         estimate: (A, E).
