@@ -457,7 +457,8 @@ def test_a_preset_is_where_flags_start_from(run, monkeypatch):
     monkeypatch.setattr("tootlearn.dataset.gather", lambda *_: None)
     monkeypatch.setattr("tootlearn.dataset.describe", lambda *_: "")
     monkeypatch.setattr(training, "train", lambda config, *_: seen.append(config))
-    for words in (("--preset", "baseline"), ("--preset=baseline", "--autoencoder.latent", 16), (), ("--steps", 7), ("--audible", 0.1)):
+    baseline = (("--preset", "baseline"), ("--preset=baseline", "--autoencoder.latent", 16))
+    for words in (*baseline, (), ("--steps", 7), ("--audible", 0.1)):
         assert run("train", *words).status == 0
     assert seen[0] == presets.PRESETS["baseline"] and seen[2] == presets.PRESETS["default"]
     assert seen[1] == presets.preset("baseline", autoencoder=presets.AutoencoderConfig(latent=16))

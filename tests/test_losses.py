@@ -176,6 +176,14 @@ def test_a_loud_masker_hides_a_weak_neighbour_and_leaves_a_far_one(frequencies):
     assert 10 * (above - below) > 8
 
 
+def test_what_is_drawn_too_loud_hides_nothing_of_the_target():
+    audibility = losses.Audibility(MELS)
+    target = with_bands(MELS, f2000=-40)
+    loud = with_bands(MELS, f2200=0)  # instead of the partial
+    at = (MELS - 2000).abs().argmin()
+    assert float(audibility(loud, target)[0, at].min()) > 0.9
+
+
 def test_what_is_60_db_below_the_peak_or_too_low_to_be_heard_counts_little():
     audibility = losses.Audibility(MELS)
     target = with_bands(MELS, f1000=0)
@@ -246,6 +254,14 @@ def test_a_coarse_scale_averages_over_frames_and_bands():
     averaged = (x - y).numpy().reshape(2, 2, 2, 2, 2).mean((2, 4))
     expected = np.mean(averaged**2 * weight.numpy().reshape(2, 2, 2).mean(2)[:, None])
     assert float(losses.multi_scale_error(x, y, weight, [2])) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_a_coarse_scale_sees_what_is_left_at_the_edges():
+    x = torch.zeros(1, 7, 7)
+    for place in ((0, 6, 2), (0, 2, 6)):
+        y = x.clone()
+        y[place] = 1
+        assert float(losses.multi_scale_error(y, x, torch.ones(1, 7), [3])) > 0
 
 
 def test_features_are_compared_layer_by_layer_and_by_the_weight_of_the_frames():
