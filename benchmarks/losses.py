@@ -15,7 +15,7 @@ semitone) groups, of which N sounds are made, the tables show mean and standard 
 
 Then the difference from the baseline of the same seed. A star marks what is better with every seed, and by more than
 twice the standard deviation of the difference. Weights were chosen by --tune, on a seed that is none of the others: of
-each loss the weight of least MR, over both halves.
+each loss the weight with the least LSD, MR and KAD, as the geometric mean of all six over the baseline's.
 
 A run's figures are appended to --out as it ends; runs that are there already are not repeated.
 """
