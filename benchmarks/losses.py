@@ -46,7 +46,7 @@ from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd
 from tootlearn.losses import PERCEPTUAL
 from tootlearn.presets import TrainConfig
 
-WEIGHTS = {"audible": 0.3, "multi_scale": 0.3, "embedding": 1.0}
+WEIGHTS = {"audible": 0.1, "multi_scale": 0.3, "embedding": 0.5}
 CANDIDATES = {"audible": (0.03, 0.1, 0.3), "multi_scale": (0.03, 0.1, 0.3), "embedding": (0.5, 2.0)}
 TUNING_SEED, JUDGE_SEED = 100, 9000
 SPLITS = 20  # halvings behind a KAD
