@@ -32,10 +32,10 @@ ORDER = [
     *("data.folder", "data.public", "data.sounds", "data.augmentation", "data"),
     *("layers", "encoder", "decoder", "autoencoder", "losses", "phase", "vocoder", "denoising", "metrics"),
     *("set_metrics", "degradations", "classifier"),
-    *("presets", "model_file", "checkpoint", "fine_tuning", "dataset", "training", "vocoder_training", "tuning", "generation"),
-    *("recognition", "likeness", "reconstruction", "evaluation", "doctor", "export"),
-    *("figures", "players", "exercises", *(f"answers.ch{i:02d}" for i in range(13)), "answers", "widgets", "reading"),
-    *("cli", "__main__"),
+    *("presets", "model_file", "checkpoint", "fine_tuning", "dataset", "training", "vocoder_training", "tuning"),
+    *("generation", "recognition", "likeness", "reconstruction", "evaluation", "doctor", "export"),
+    *("figures", "players", "abx", "exercises", *(f"answers.ch{i:02d}" for i in range(13)), "answers", "widgets"),
+    *("reading", "cli", "__main__"),
 ]
 
 
