@@ -123,7 +123,8 @@ def chance(right: int, trials: int) -> float:
         >>> chance(8, 8) == 1 / 256, chance(0, 8) == 1
         (True, True)
     """
-    return sum(math.comb(trials, k) for k in range(right, trials + 1)) / 2**trials
+    ways = sum(math.comb(trials, k) for k in range(right, trials + 1))
+    return float(ways / 2**trials)
 
 
 def _player(shown: str, part: str, label: str, source: str = "") -> str:
