@@ -34,7 +34,7 @@ ORDER = [
     *("presets", "model_file", "checkpoint", "fine_tuning", "dataset", "training", "vocoder_training", "tuning", "generation"),
     *("recognition", "reconstruction", "evaluation", "doctor", "export"),
     *("figures", "players", "exercises", *(f"answers.ch{i:02d}" for i in range(13)), "answers", "widgets", "reading"),
-    *("cli", "__main__"),
+    *("arguments", "cli", "__main__"),
 ]
 
 

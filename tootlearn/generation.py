@@ -27,6 +27,7 @@ from tootlearn.decoder import Condition, Drawing
 from tootlearn.front_end import AT_FLOOR, WINDOW_SAMPLES, FrontEnd
 from tootlearn.layers import harmonic_magnitude
 from tootlearn.phase import ridge_integration
+from tootlearn.vocoder import Vocoder
 
 PHASE_ITERATIONS = 4
 PEAK = 0.98  # a toot that would pass it is turned down: nothing is clipped
@@ -44,9 +45,22 @@ class TootGenerator:
         model: with a generator, an autoencoder or both.
         description: the metadata of its file.
         device: what it runs on.
+        vocoder: what turns log-mels to sound; None: the mel inversion without learning.
+
+    Raises:
+        InputError: if the vocoder is for another front end than the model's.
     """
 
-    def __init__(self, model: TootModel, description: Mapping[str, Any], device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        model: TootModel,
+        description: Mapping[str, Any],
+        device: torch.device | str = "cpu",
+        vocoder: Vocoder | None = None,
+    ) -> None:
+        if vocoder and vocoder.front_end.config != model.front_end.config:
+            raise InputError("the vocoder and the model have different front ends: use a vocoder trained for this one")
+        self.vocoder = vocoder and vocoder.eval().to(device)
         self.model = model.eval().to(device)
         self.description = description
         self.device = torch.device(device)
@@ -223,9 +237,9 @@ class TootGenerator:
         return together * min(1.0, PEAK / max(float(together.abs().max()), 1e-9))
 
     def to_wave(self, log_mel: Tensor) -> Tensor:
-        """Log-mel (M, T) of a window to a wave (WINDOW_SAMPLES,): magnitude, then phase."""
+        """Log-mel (M, T) of a window to a wave (WINDOW_SAMPLES,): magnitude, by the vocoder if there is one; then phase."""
         front_end = self.model.front_end
-        return _with_phase(front_end.magnitude(log_mel[None]), front_end)
+        return _with_phase((self.vocoder or front_end.magnitude)(log_mel[None]), front_end)
 
     def drawn_to_wave(self, log_mel: Tensor, drawing: Drawing) -> Tensor:
         """:meth:`to_wave` of what the decoder drew, with its harmonics where the decoder knows them to be.
@@ -277,18 +291,30 @@ class TootGenerator:
         return self.model.generator
 
 
-def load(path: str | os.PathLike[str] | None = None, device: str = "cpu") -> TootGenerator:
+def load(
+    path: str | os.PathLike[str] | None = None,
+    device: str = "cpu",
+    vocoder: str | os.PathLike[str] | None = None,
+) -> TootGenerator:
     """The generator of a model file, or of the model that comes with the package.
 
     Args:
         path: a model file; None for the shipped one.
         device: "cpu", "cuda", "mps" or "auto".
+        vocoder: a vocoder's file, or "none"; None for the shipped one where it fits: a model with another front end
+            than its goes without.
 
     Raises:
-        InputError: as `model_file.load`.
+        InputError: as `model_file.load` and `model_file.load_vocoder`.
     """
     model, description = model_file.load(model_file.shipped() if path is None else path)
-    return TootGenerator(model, description, model_file.to_device(device))
+    speaker = None
+    if vocoder is None:
+        shipped, _ = model_file.load_vocoder()
+        speaker = shipped if shipped.front_end.config == model.front_end.config else None
+    elif vocoder != "none":
+        speaker, _ = model_file.load_vocoder(vocoder, model.front_end.config)
+    return TootGenerator(model, description, model_file.to_device(device), speaker)
 
 
 def checked_seed(seed: int) -> int:
