@@ -84,7 +84,7 @@ def density(estimate: Tensor, reference: Tensor, neighbours: int = NEIGHBOURS) -
 
     Around each real sound lies a ball up to its k-th nearest real neighbour. Density is the mean number of balls that a
     judged sound lies in, over k. Blind spot: what makes sounds alike raises it. Sounds that are all one and the same
-    typical sound have the highest, and noise, clipping, wobble and smeared phases may raise it too. Never read it alone.
+    typical sound have the highest; noise, clipping, wobble and smeared phases may raise it too. Never read it alone.
 
     Args:
         estimate: embeddings (A, E) of the sounds that are judged.
