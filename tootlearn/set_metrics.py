@@ -163,7 +163,8 @@ class SetDistance:
 
     Args:
         value: mean over drawings.
-        spread: standard deviation of one drawing.
+        spread: standard deviation of one drawing; 0 where each takes all judged sounds, and their distance asks for no
+            reference.
         floor, floor_spread: the same of real sounds against real: what no generator can be asked to beat.
         count: N of each side of each drawing.
     """
