@@ -31,13 +31,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 import tootlearn
-from tootlearn import classifier, metrics, rng
+from tootlearn import classifier, rng
 from tootlearn.classifier import ClassifierConfig
 from tootlearn.controls import ONSET_SAMPLES, Controls, Kind
 from tootlearn.data import sampled, synthesis
 from tootlearn.data.clips import Clips, synthesise
 from tootlearn.front_end import WINDOW_SAMPLES
 from tootlearn.generation import TootGenerator
+from tootlearn.set_metrics import kernel_distance
 
 BRASS = ("trumpet", "trombone", "tuba", "french_horn")
 
@@ -61,9 +62,9 @@ def main() -> None:
     right = np.mean([name == kind for name, kind in zip(judge.names(real.log_mel), kinds, strict=True)])
     print(f"classifier: {right:.0%} of {len(real)} held-out notes of {Path(font).name} named right\n")
 
-    sets = {"held-out notes": embeddings(judge, real.log_mel)}
+    sets = {"held-out notes": judge.embeddings(real.log_mel)}
     for name, log_mel in made(generator, real.controls, real.kinds, options.seed).items():
-        sets[name] = embeddings(judge, log_mel)
+        sets[name] = judge.embeddings(log_mel)
     print(f"{'KAD to held-out notes':24}{'N':>6}" + "".join(f"{name:>22}" for name in sets))
     for kind in ("all", *BRASS):
         rows = np.flatnonzero([kind in ("all", own) for own in kinds])
@@ -102,18 +103,13 @@ def made(generator: TootGenerator, asked: Controls, kinds: Sequence[Kind], seed:
     return dict(zip(("generated", "synthesiser"), generator.model.front_end(waves), strict=True))
 
 
-@torch.inference_mode()
-def embeddings(judge: classifier.Classifier, log_mel: Tensor) -> Tensor:
-    return torch.cat([judge.embed(part.float()) for part in log_mel.split(64)])
-
-
 def halved(estimate: Tensor, reference: Tensor, splits: int, seed: int) -> tuple[float, float]:
     """Mean and standard deviation of KAD over halvings: one half of ``estimate`` to the other half of ``reference``."""
     found = []
     for split in range(splits):
         order = torch.from_numpy(np.argsort(rng.words(seed, split, len(reference)), kind="stable"))
         half = len(order) // 2
-        found.append(metrics.kernel_distance(estimate[order[:half]], reference[order[half : 2 * half]]))
+        found.append(kernel_distance(estimate[order[:half]], reference[order[half : 2 * half]]))
     return float(np.mean(found)), float(np.std(found))
 
 

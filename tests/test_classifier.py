@@ -168,3 +168,10 @@ def test_too_few_clips_or_kinds_and_other_front_ends_are_refused(clips):
         classifier.train(clips[:10], SHORT)
     with pytest.raises(InputError, match="128 bands, the front end 80"):
         classifier.train(clips, SHORT, FrontEndConfig(mels=80))
+
+
+def test_embeddings_are_those_of_any_number_of_clips_in_any_float():
+    model = untrained(embedding=8)
+    x = -10 * random(70, 128, 40)
+    with torch.no_grad():
+        torch.testing.assert_close(model.embeddings(x.half()), model.embed(x.half().float()), atol=1e-5, rtol=1e-4)

@@ -20,6 +20,7 @@ from tootlearn.front_end import FrontEndConfig
 from tootlearn.generation import TootGenerator
 from tootlearn.normalization import Normalizer
 from tootlearn.recognition import Recognition
+from tootlearn.set_metrics import SetDistance
 
 
 @pytest.fixture(scope="module")
@@ -174,19 +175,27 @@ def test_report_is_plain_data_of_the_parts_that_are_asked_for(g, monkeypatch):
     monkeypatch.setattr(evaluation, "control_table", lambda *_: {"all": {"generated": obedience}})
     monkeypatch.setattr(evaluation, "swap_test", lambda *_: swapped)
     monkeypatch.setattr(evaluation, "reconstruction_table", lambda *_: rebuilt)
-    monkeypatch.setattr(evaluation, "training_clips", lambda *_: None)
+    clips = synthesise(["trumpet"], 30, 1, g.model.front_end, progress=False)
+    monkeypatch.setattr(evaluation, "training_clips", lambda *_: clips)
+    monkeypatch.setattr(evaluation, "judge_of", lambda *_: None)
+    monkeypatch.setattr(evaluation, "LEAST", 1)
+    compared = SetDistance(2.5, 0.5, 1.5, 0.25, 8)
+    monkeypatch.setattr(evaluation, "set_table", lambda *_: {"coverage": compared})
     named = {"all": {"generated": Recognition(0.9, "", 8), "held out": Recognition(0.95, "", 5)}}
     monkeypatch.setattr(evaluation, "kind_table", lambda *_: named)
     whole = {
         "control": {"all": {"generated": asdict(obedience)}},
         "swap": swapped,
         "kind": {"all": {who: asdict(r) for who, r in named["all"].items()}},
+        "set": {"coverage": asdict(compared)},
         "reconstruction": rebuilt,
     }
     assert evaluation.report(g) == whole
     assert json.loads(json.dumps(whole)) == whole
     for part in evaluation.PARTS:
         assert evaluation.report(g, only=part) == {part: whole[part]}
+    monkeypatch.setattr(evaluation, "LEAST", 100)  # too few held-out sounds to compare with
+    assert set(evaluation.report(g)) == set(whole) - {"set"}
     assert set(evaluation.report(half(SMALL_GENERATOR))) == {"control", "swap"}
     assert set(evaluation.report(half(autoencoder=SMALL_AUTOENCODER))) == {"reconstruction"}
 
@@ -199,7 +208,7 @@ def test_report_is_plain_data_of_the_parts_that_are_asked_for(g, monkeypatch):
         (half(autoencoder=SMALL_AUTOENCODER), "swap", "no generator"),
         (half(SMALL_GENERATOR), "kind", "does not say what it was trained on"),
         (half(autoencoder=SMALL_AUTOENCODER), None, "does not say what it was trained on"),
-        (half(SMALL_GENERATOR), "everything", "'everything': there are control, swap, kind, reconstruction"),
+        (half(SMALL_GENERATOR), "everything", "'everything': there are control, swap, kind, set, reconstruction"),
     ],
 )
 def test_a_report_that_cannot_be_says_why(model, only, named):
@@ -223,11 +232,16 @@ def test_training_clips_are_those_of_the_model_file():
 
 
 def test_what_it_was_trained_on_can_be_said(g, monkeypatch):
-    asked = []
+    clips = synthesise(["trumpet"], 30, 1, g.model.front_end, progress=False)
+    asked, given = [], []
     monkeypatch.setattr(evaluation, "kind_table", lambda *rest: asked.append(rest) or {})
-    monkeypatch.setattr(evaluation, "training_clips", lambda *rest: rest[1:])
+    monkeypatch.setattr(evaluation, "training_clips", lambda *rest: given.append(rest[1:]) or clips)
+    monkeypatch.setattr(evaluation, "judge_of", lambda model, learn: ("judge", model, len(learn)))
     evaluation.report(g, 24, 3, "kind", ["mine"], "my.sf2")
-    assert asked == [(g, (["mine"], "my.sf2"), 24, 3)]
+    ((generator, held_out, judge, *rest),) = asked
+    assert given == [(["mine"], "my.sf2")] and rest == [24, 3]
+    assert generator is g and judge == ("judge", g, len(clips.split()[0]))
+    assert torch.equal(held_out.log_mel, clips.split()[1].log_mel)
 
 
 def test_the_text_shows_every_number():
@@ -236,13 +250,15 @@ def test_the_text_shows_every_number():
         "control": {"tuba": {"generated": asdict(Obedience(12.34, 0.87, 45.6, 0.781, 0.892, 123))}},
         "swap": {"pitch": {"pitch": 345.6, "duration": 0.012, "brightness": 0.034, "loudness": 0.56, "obeyed": 0.75}},
         "kind": {"tuba": {"generated": asdict(taken), "held out": asdict(Recognition(0.94, "", 31))}},
+        "set": {"density": asdict(SetDistance(0.912, 0.034, 1.056, 0.078, 60))},
         "reconstruction": {"PCA, 9 numbers": {"error": 0.1357, "lsd": 2.46, "count": 17}},
     }
-    control, swap, kind, reconstruction = evaluation.as_text(report).split("\n\n")
+    control, swap, kind, sets, reconstruction = evaluation.as_text(report).split("\n\n")
     for text, numbers in (
         (control, ("tuba, generated", "12.3", "87%", "45.6", "0.781", "0.892", "123")),
         (swap, ("pitch", "345.6", "0.012", "0.034", "0.56", "75%")),
         (kind, ("tuba", "83%", "12", "94%", "31", "ship_horn")),
+        (sets, ("density", "0.912", "0.034", "1.06", "0.078", "60")),
         (reconstruction, ("PCA, 9 numbers", "0.1357", "2.46", "17")),
     ):
         heading, last = text.splitlines()[0], text.splitlines()[-1]

@@ -113,6 +113,55 @@ def test_no_sounds_or_other_titles_are_an_error(tmp_path, waves, titles):
         contact_sheet(tmp_path / "sheet.png", waves, titles, RATE)
 
 
+# The tables of an evaluation
+
+
+def obedience(f0: float, milliseconds: float) -> dict:
+    return {"f0_median": f0, "duration_median": milliseconds}
+
+
+REPORT = {
+    "control": {
+        "tuba": {"generated": obedience(3, 12), "synthesiser": obedience(2, 5)},
+        "all": {"generated": obedience(4, 14), "synthesiser": obedience(1, 6)},
+    },
+    "kind": {"tuba": {"generated": {"right": 0.75}, "held out": {"right": 0.5}}},
+    "set": {"density": {"value": 0.8, "spread": 0.1, "floor": 1.1, "floor_spread": 0.2, "count": 60}},
+    "swap": {"pitch": {"obeyed": 0.9}, "loudness": {"obeyed": 1.0}},
+    "reconstruction": {"PCA, 9 numbers": {"error": 0.1, "lsd": 2.5}, "mean": {"error": 1.0, "lsd": float("nan")}},
+}
+
+
+def heights(figure: Figure) -> list[list[float]]:
+    return [[patch.get_height() for patch in ax.patches] for ax in figure.axes]
+
+
+def test_an_evaluation_is_drawn_as_its_tables_say(drawn, tmp_path):
+    figures.evaluation_sheet(tmp_path / "sheet.png", REPORT)
+    (figure,) = drawn
+    assert heights(figure)[:5] == [[3, 4, 2, 1], [12, 14, 5, 6], [0.75, 0.5], [0.8, 1.1], [0.9, 1.0]]
+    assert heights(figure)[5] == [0.1, 1.0] and heights(figure)[6][0] == 2.5
+    density = figure.axes[3]
+    assert "N = 60" in density.get_title()
+    bars = [bar.get_segments()[0][:, 1].tolist() for bar in density.collections]
+    assert np.allclose(bars, [[0.7, 0.9], [0.9, 1.3]])
+    assert [label.get_text() for label in figure.axes[0].get_legend().get_texts()] == ["generated", "synthesiser"]
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("part", REPORT)
+def test_an_evaluation_of_one_part_is_drawn_alone(drawn, tmp_path, part):
+    before = dict(matplotlib.rcParams)
+    figures.evaluation_sheet(tmp_path / "sheet.png", {part: REPORT[part]})
+    assert len(drawn[0].axes) == {"control": 2, "reconstruction": 2}.get(part, 1)
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_an_evaluation_without_a_part_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="no part to draw"):
+        figures.evaluation_sheet(tmp_path / "sheet.png", {})
+
+
 # Figures in a notebook
 
 

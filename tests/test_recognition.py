@@ -53,7 +53,7 @@ def test_kind_table_learns_from_training_sounds_and_hears_toots_where_clips_have
     asked = [*g.kinds, *g.kinds]
     judge, given = Judge([*asked[:-1], "tuba"], own), []
     monkeypatch.setattr(recognition.classifier, "train", lambda *rest: given.append(rest) or judge)
-    table = recognition.kind_table(g, clips, 24, 3, CONFIG)
+    table = recognition.kind_table(g, held_out, recognition.judge_of(g, learn, CONFIG), 24, 3)
     trained_on, config, front_end = given[0]
     assert torch.equal(trained_on.log_mel, learn.log_mel) and config == CONFIG
     assert front_end == g.model.front_end.config
@@ -70,16 +70,18 @@ def test_kind_table_learns_from_training_sounds_and_hears_toots_where_clips_have
 
 
 def test_a_generator_that_draws_another_kind_is_seen(g, clips, monkeypatch):
-    honest = recognition.kind_table(g, clips, 24, config=CONFIG)["all"]["generated"].right
+    learn, held_out = clips.split()
+    judge = recognition.judge_of(g, learn, CONFIG)
+    honest = recognition.kind_table(g, held_out, judge, 24)["all"]["generated"].right
     same = g.generate("pea_whistle", 3000.0, 0.5, 0.5, -20, seed=1)
     monkeypatch.setattr(g, "render", lambda *_: same)
-    false = recognition.kind_table(g, clips, 24, config=CONFIG)["all"]["generated"].right
+    false = recognition.kind_table(g, held_out, judge, 24)["all"]["generated"].right
     assert false <= 1 / 12 + 1e-9 and honest > 3 * false
 
 
 def test_what_cannot_be_compared_is_refused(g, clips):
     with pytest.raises(InputError, match="count is 12 or more"):
-        recognition.kind_table(g, clips, 3)
+        recognition.kind_table(g, clips, Judge(), 3)
     some = synthesise(("tuba", "trumpet"), 24, 1, g.model.front_end, progress=False)
     with pytest.raises(InputError, match="no clips of car_horn, .*, french_horn to compare"):
-        recognition.kind_table(g, some, 12)
+        recognition.judge_of(g, some)

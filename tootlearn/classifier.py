@@ -131,6 +131,11 @@ class Classifier(nn.Module):
         """The most likely kind of each clip of log-mels (B, M, T), of any float type and any B."""
         return [self.kinds[i] for part in log_mel.split(64) for i in self(part.float()).argmax(1).tolist()]
 
+    @torch.inference_mode()
+    def embeddings(self, log_mel: Tensor) -> Tensor:
+        """The embeddings (B, E) of log-mels (B, M, T), of any float type and any B."""
+        return torch.cat([self.embed(part.float()) for part in log_mel.split(64)])
+
 
 def relative(log_mel: Tensor) -> Tensor:
     """Log-mel (B, M, T) -> how far above silence: 1 at the clip's peak, 0 for `RANGE` and more below it.

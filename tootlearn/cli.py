@@ -60,7 +60,7 @@ def _run(words: list[str]) -> None:
         "train-vocoder": (_train_vocoder, "Train the network that turns mel spectrograms to sound."),
         "reconstruct": (_reconstruct, "Encode a recording and decode it again: mono, at the model's sample rate."),
         "denoise": (_denoise, "Clean a recording, or a folder of them: noise, offset, clicks at the ends, peaks."),
-        "evaluate": (_evaluate, "Measure control and reconstruction, beside what can be had without a network."),
+        "evaluate": (_evaluate, "Measure control, likeness and reconstruction, each beside a yardstick."),
         "info": (_info, "Show what a model file holds."),
         "lab": (_lab, "Copy the book's notebooks into a folder of yours, and open JupyterLab there."),
         "book": (_book, "Show the rendered book, if it was built, on this machine."),
@@ -85,7 +85,9 @@ def _run(words: list[str]) -> None:
 def _model_and_device(parser: ArgumentParser) -> None:
     parser.add_argument("--model", type=str | None, help="a model file; the shipped one without it")
     parser.add_argument("--device", type=str, default="cpu", help="cpu, cuda, mps or auto")
-    parser.add_argument("--vocoder", type=str | None, help='a vocoder, or "none"; the shipped one, if it fits, without it')
+    parser.add_argument(
+        "--vocoder", type=str | None, help='a vocoder or "none"; else the shipped one'
+    )
 
 
 def _generate(parser: ArgumentParser, words: list[str]) -> None:
@@ -273,10 +275,11 @@ def _denoise(parser: ArgumentParser, words: list[str]) -> None:
 
 
 def _evaluate(parser: ArgumentParser, words: list[str]) -> None:
-    parser.add_argument("--count", type=int, default=120, help="toots for the control table")
+    parser.add_argument("--count", type=int, default=120, help="toots for each table")
     parser.add_argument("--seed", type=int, default=1000, help="of their controls")
     parser.add_argument("--json", type=str | None, help="also write the figures there")
-    parser.add_argument("--only", type=str | None, help="control, swap, kind or reconstruction")
+    parser.add_argument("--figure", type=str | None, help="also draw them there, as PNG")
+    parser.add_argument("--only", type=str | None, help="control, swap, kind, set or reconstruction")
     parser.add_argument("--data", type=str, nargs="+", default=[], help="what recordings it was trained on, if any")
     parser.add_argument("--font", type=str | None, help="what sound font it was trained on; found without it")
     _model_and_device(parser)
@@ -289,6 +292,10 @@ def _evaluate(parser: ArgumentParser, words: list[str]) -> None:
     print(evaluation.as_text(report))
     if a.json:
         write_whole(Path(a.json), (json.dumps(report, indent=1) + "\n").encode())
+    if a.figure:
+        from tootlearn.figures import evaluation_sheet
+
+        evaluation_sheet(a.figure, report)
 
 
 def _info(parser: ArgumentParser, words: list[str]) -> None:

@@ -1,7 +1,7 @@
-"""How good is a model: does it obey its controls, can its kinds be told, and how well does it reconstruct.
+"""How good is a model: does it obey its controls, are its toots what they should be, and how well does it reconstruct.
 
 Control is measured on generated toots, beside the synthesiser's own for the same controls: no network that learned
-from it can be asked for more. The rest is in `recognition` and `reconstruction`.
+from it can be asked for more. The rest is in `recognition`, `likeness` and `reconstruction`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from tootlearn.data.clips import Clips
 from tootlearn.data.synthesis import natural_controls
 from tootlearn.front_end import WINDOW_SAMPLES
 from tootlearn.generation import TootGenerator
+from tootlearn.likeness import LEAST, set_table
 from tootlearn.metrics import rank_correlation
-from tootlearn.recognition import kind_table
+from tootlearn.recognition import judge_of, kind_table
 from tootlearn.reconstruction import autoencoder_of, reconstruction_table
 
-PARTS = ("control", "swap", "kind", "reconstruction")
+PARTS = ("control", "swap", "kind", "set", "reconstruction")
 _SWAPPED = ("pitch", "duration", "brightness", "loudness")
 _ROOM = WINDOW_SAMPLES + 2 * ONSET_SAMPLES  # samples: for a toot and some silence before and after
 
@@ -206,7 +207,7 @@ def report(
         data, font: where the recordings and the sound font lie that it was trained on, see `dataset.again`.
 
     Returns:
-        {part: its table, as `control_table`, `swap_test`, `kind_table` or `reconstruction_table` has it}.
+        {part: its table, as `control_table`, `swap_test`, `kind_table`, `set_table` or `reconstruction_table` has it}.
 
     Raises:
         InputError: if there is no such table, or the model lacks the half that ``only`` asks for, or its file does not
@@ -220,17 +221,24 @@ def report(
         found["control"] = {kind: {who: asdict(o) for who, o in row.items()} for kind, row in table.items()}
     if only == "swap" or (only is None and model.generator):
         found["swap"] = swap_test(generator)
-    named = only == "kind" or (only is None and model.generator and len(model.kinds) > 1)
+    judged = model.generator and len(model.kinds) > 1
+    heard = [part for part in ("kind", "set") if only == part or (only is None and judged)]
     rebuilt = only == "reconstruction" or (only is None and model.autoencoder)
     if rebuilt:
         autoencoder_of(generator)  # before minutes go into the clips
-    if named or rebuilt:
+    if heard or rebuilt:
         clips = training_clips(generator, data, font)
-        if named:
-            kinds = kind_table(generator, clips, count, seed)
+    if heard:
+        learn, held_out = clips.split()
+        judge = judge_of(generator, learn)
+        if "kind" in heard:
+            kinds = kind_table(generator, held_out, judge, count, seed)
             found["kind"] = {kind: {who: asdict(r) for who, r in row.items()} for kind, row in kinds.items()}
-        if rebuilt:
-            found["reconstruction"] = reconstruction_table(generator, clips)
+        if only == "set" or ("set" in heard and min(2 * count, len(held_out)) >= LEAST):
+            sets = set_table(generator, learn, held_out, judge, count, seed)
+            found["set"] = {name: asdict(distance) for name, distance in sets.items()}
+    if rebuilt:
+        found["reconstruction"] = reconstruction_table(generator, clips)
     return found
 
 
@@ -270,6 +278,12 @@ def as_text(found: dict[str, Any]) -> str:
         for kind, sources in found["kind"].items():
             cells = [cell for r in sources.values() for cell in (f"{r['right']:.0%}", str(r["count"]))]
             row(kind, *cells, sources["generated"]["taken_for"])
+    if "set" in found:
+        lines.append("")
+        row("distance from held-out sounds", "generated", "+-", "real", "+-", "N")
+        for name, d in found["set"].items():
+            cells = [f"{d[x]:.3g}" for x in ("value", "spread", "floor", "floor_spread")]
+            row(name, *cells, str(d["count"]))
     if "reconstruction" in found:
         lines.append("")
         row("reconstruction, held-out groups", "sq. error", "LSD (dB)", "N")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -237,4 +237,83 @@ def contact_sheet(
         below.tick_params(labelsize=6)
     content = io.BytesIO()
     figure.savefig(content, format="png")
+    write_whole(Path(path), content.getvalue())
+
+
+Bars = tuple[str, list[str], dict[str, list[float]], dict[str, list[float]]]  # title, names, heights and spreads by who
+
+
+def _of_groups(table: dict[str, dict[str, Any]], figures: dict[str, str]) -> list[Bars]:
+    """A panel for each figure of a table {group: {who: figures}}."""
+    who = list(next(iter(table.values())))
+    return [
+        (title, list(table), {w: [float(row[w][figure]) for row in table.values()] for w in who}, {})
+        for figure, title in figures.items()
+    ]
+
+
+def _of_sets(table: dict[str, dict[str, float]]) -> list[Bars]:
+    """A panel for each distance, since each has a scale of its own."""
+    sides = {"generated": ("value", "spread"), "real": ("floor", "floor_spread")}
+    return [
+        (
+            f"{name}\nN = {row['count']}",
+            [""],
+            {who: [row[at]] for who, (at, _) in sides.items()},
+            {who: [row[spread]] for who, (_, spread) in sides.items()},
+        )
+        for name, row in table.items()
+    ]
+
+
+def _of_rows(table: dict[str, dict[str, float]], figures: dict[str, str]) -> list[Bars]:
+    """A panel for each figure of a table {row: figures}."""
+    return [
+        (title, list(table), {"": [row[figure] for row in table.values()]}, {}) for figure, title in figures.items()
+    ]
+
+
+_CONTROL = {"f0_median": "f0 error, median (cents)", "duration_median": "duration error, median (ms)"}
+_PANELS: dict[str, Callable[[Any], list[Bars]]] = {
+    "control": lambda table: _of_groups(table, _CONTROL),
+    "kind": lambda table: _of_groups(table, {"right": "named right by a classifier"}),
+    "set": _of_sets,
+    "swap": lambda table: _of_rows(table, {"obeyed": "moved the way it was asked to"}),
+    "reconstruction": lambda table: _of_rows(table, {"error": "squared error", "lsd": "LSD (dB)"}),
+}
+
+
+def evaluation_sheet(path: str | os.PathLike[str], report: dict[str, Any]) -> None:
+    """Draw the tables of `evaluation.report`: generated beside what it is measured by, a row of panels for each part.
+
+    Args:
+        path: of the PNG.
+        report: one part or more.
+
+    Raises:
+        InputError: if the file cannot be written; nothing is left of it then.
+        ValueError: if there is nothing to draw.
+    """
+    rows = [_PANELS[part](report[part]) for part in _PANELS if part in report]
+    if not rows:
+        raise ValueError("the report has no part to draw")
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE | {"font.size": 8.0}):
+        figure = Figure(figsize=(11, 3.0 * len(rows)), layout="constrained", dpi=110)
+        parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
+        for part, row in zip(parts, rows, strict=True):
+            axes = part.subplots(1, len(row), squeeze=False)[0]
+            for ax, (title, names, columns, spreads) in zip(axes, row, strict=True):
+                place = np.arange(len(names))[:, None] + np.linspace(-0.2, 0.2, len(columns))[None] * (len(columns) > 1)
+                for i, (who, values) in enumerate(columns.items()):
+                    ax.bar(place[:, i], values, 0.8 / len(columns) / 1.1, label=who, yerr=spreads.get(who), capsize=2)
+                ax.set_title(title)
+                shown = [name.replace(", ", "\n") for name in names]
+                ax.set_xticks(range(len(names)), shown, rotation=60 if len(names) > 5 else 0)
+                if len(columns) > 1 and ax is axes[0]:
+                    ax.legend(fontsize="small")
+        content = io.BytesIO()
+        figure.savefig(content, format="png")
     write_whole(Path(path), content.getvalue())

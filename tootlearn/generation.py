@@ -237,7 +237,7 @@ class TootGenerator:
         return together * min(1.0, PEAK / max(float(together.abs().max()), 1e-9))
 
     def to_wave(self, log_mel: Tensor) -> Tensor:
-        """Log-mel (M, T) of a window to a wave (WINDOW_SAMPLES,): magnitude, by the vocoder if there is one; then phase."""
+        """Log-mel (M, T) of a window to a wave (WINDOW_SAMPLES,): magnitude (by the vocoder, if any), then phase."""
         front_end = self.model.front_end
         return _with_phase((self.vocoder or front_end.magnitude)(log_mel[None]), front_end)
 

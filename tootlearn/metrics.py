@@ -1,18 +1,24 @@
-"""How far a sound is from another: the four distances of every table; how far a set of them is from another; ranks.
+"""How far a sound is from another: the four distances of every table, those of one property each; ranks.
 
 No single one is to be trusted. Spectral convergence is ruled by the loudest partials, LSD by the quiet rest, mel L1
 sees nothing finer than a band, and only the multi-resolution distance looks through more than one window. So they are
 shown side by side.
 
+Those of one property each (pitch, envelope, onset) are blind to all else, on purpose. `benchmarks/metrics.py` makes
+sounds worse by known amounts and shows which metric follows; what does not is said with each as its blind spot.
+
 All are 0 (spectral convergence in dB: -inf) for equal sounds and compare each clip of a batch with its own counterpart.
 Silence makes no nan: two silent clips are equal, and by relative measures all else is infinitely far from a silent one.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from tootlearn import measures
+from tootlearn.audio import InputError
 from tootlearn.mel import Mel
 from tootlearn.normalization import log_mel
 from tootlearn.stft import Stft
@@ -22,7 +28,10 @@ LSD_RANGE = 1e-4  # 80 dB
 LSD_LOWEST = 1e-8  # the floor where the reference is silent: finite, and far below 16 bits
 RESOLUTIONS = ((2048, 512), (1024, 256), (512, 128))  # n_fft, hop
 MULTI_RESOLUTION_FLOOR = 1e-3
-KAD_SCALE = 100  # what the authors' toolkit multiplies the kernel audio distance by
+CEPSTRA = 13  # orders of mel-cepstral distortion
+ENVELOPE_RANGE = 0.01  # 40 dB: what is further below the peak has ended, as `measures.duration` has it
+ZIMTOHRLI_RATE = 48000  # Hz, the only one that it takes
+ZIMTOHRLI_SHORTEST = 0.5  # s: version 0.2 writes out of bounds for clips of less than some hundredths
 
 
 class Distances(NamedTuple):
@@ -126,44 +135,127 @@ def compare(estimate: Tensor, reference: Tensor, sample_rate: int = 22050, mels:
     )
 
 
-def kernel_distance(estimate: Tensor, reference: Tensor) -> float:
-    """KAD, the kernel audio distance between two sets of embeddings (Chung et al. 2025, "KAD: No More FAD!").
+def mel_cepstral_distortion(estimate: Tensor, reference: Tensor, orders: int = CEPSTRA) -> Tensor:
+    """MCD: how far the smooth shapes of two mel spectra are apart, whatever their levels (Kubichek 1993).
 
-    100 times the unbiased estimate of the squared maximum mean discrepancy (Gretton et al. 2012, equation 3) under the
-    Gaussian kernel exp(-d^2 / (2 s^2)), where s is the median distance between two members of the reference set. Scale
-    and kernel are those of the authors' toolkit. Unlike the Frechet distance it does not shrink as sets grow, so sets
-    of different sizes can be compared; but it is a draw, with a spread: show N, and the distance of real from real.
+    (10 / ln 10) sqrt(2 sum of (c - c')^2) over cepstra c of the orders 1 to 13, averaged over frames. Here c is the
+    cosine series of the natural logarithm of the mels' power over the bands, so that MCD is the RMS over bands, in dB,
+    of what a smooth curve shows of the difference. Order 0 is the level, and left out; frames are compared one to one,
+    without time warping, since ours are of one length. Papers differ in bands, orders and cepstra: compare figures only
+    with those of one program. Blind spots: level; pitch and its wobble, which hardly change the smooth shape.
 
     Args:
-        estimate: embeddings (A, E) of the sounds that are judged; A is 2 or more.
-        reference: embeddings (B, E) of those that they should be like; B is 2 or more.
+        estimate: mel bands (..., M, T), before the logarithm.
+        reference: mel bands (..., M, T). Both are floored 80 dB below the peak of this one's clip.
+        orders: the highest order; M - 1 at most.
 
     Returns:
-        Without a unit, at most 200; around 0 for sets of one distribution, and then as often below 0 as above.
+        (...) in dB, 0 or more.
+    """
+    bands = reference.shape[-2]
+    floor = (LSD_RANGE * reference.amax((-2, -1), keepdim=True)).clamp_min(LSD_LOWEST)
+    decibels = 20 * (torch.maximum(estimate, floor) / torch.maximum(reference, floor)).log10()
+    band = (torch.arange(bands, device=reference.device, dtype=reference.dtype) + 0.5) / bands
+    order = torch.arange(1, min(orders, bands - 1) + 1, device=reference.device, dtype=reference.dtype)
+    cosines = (torch.pi * order[:, None] * band).cos() * (2**0.5 / bands)
+    return (cosines @ decibels).square().sum(-2).sqrt().mean(-1)
+
+
+class F0Error(NamedTuple):
+    """How far two tracks of f0 are apart; each field has the waves' leading shape `(...)`."""
+
+    cents: Tensor  # median over the frames that are voiced in both; nan where none is
+    voicing: Tensor  # share of the frames that are voiced in one and not in the other
+
+
+def f0_error(
+    estimate: Tensor, reference: Tensor, sample_rate: float, fmin: float = 30.0, fmax: float = 2000.0, hop: int = 512
+) -> F0Error:
+    """Error of pitch and of voicing (the voicing decision error of Nakatani et al. 2008), by `measures.f0_track`.
+
+    Blind spots: noise, a low pass, clipping and smeared phases, none of which move the pitch that is heard. Noise as
+    loud as the tone makes frames unvoiced: cents then say nothing or little, voicing does.
+
+    Args:
+        estimate: wave (..., N).
+        reference: wave (..., N).
+        sample_rate: Hz.
+        fmin, fmax: range of the search in Hz; the narrower, the fewer octave errors.
+        hop: samples from frame to frame.
+
+    Returns:
+        F0Error, each field (...). The tracker steps by 10 cents: a median of less is no difference that it can tell.
+    """
+    found, true = (measures.f0_track(x, sample_rate, fmin, fmax, hop) for x in (estimate, reference))
+    voicing = (found.isnan() != true.isnan()).to(reference.dtype).mean(-1)
+    return F0Error(measures.cents(found, true).abs().nanmedian(-1).values, voicing)
+
+
+def envelope_error(estimate: Tensor, reference: Tensor, sample_rate: float) -> Tensor:
+    """Mean absolute difference in dB between the 10 ms RMS envelopes (`measures.envelope`).
+
+    Both are floored 40 dB below the peak of the reference's, and only moments at which one of them is above count.
+    Blind spot: which frequencies the energy lies at.
+
+    Args:
+        estimate: wave (..., N).
+        reference: wave (..., N).
+        sample_rate: Hz.
+
+    Returns:
+        (...) in dB, 0 or more; 0 for two silent waves, inf where only the reference is silent.
+    """
+    a, b = (measures.envelope(x, sample_rate) for x in (estimate, reference))
+    floor = ENVELOPE_RANGE * b.amax(-1, keepdim=True)
+    sounding = (a > floor) | (b > floor)
+    difference = 20 * (torch.maximum(a, floor) / torch.maximum(b, floor)).log10().abs()
+    return difference.where(sounding, 0).sum(-1) / sounding.sum(-1).clamp_min(1)
+
+
+def onset_error(estimate: Tensor, reference: Tensor, sample_rate: float) -> Tensor:
+    """How much earlier or later a sound begins, by `measures.onset`.
+
+    Blind spot: noise. Below -40 dB of the peak it does not count, and above it begins with the clip, however loud.
+
+    Args:
+        estimate: wave (..., N).
+        reference: wave (..., N).
+        sample_rate: Hz.
+
+    Returns:
+        (...) in ms, 0 or more; nan where one of them is silent.
+    """
+    return 1000 * (measures.onset(estimate, sample_rate) - measures.onset(reference, sample_rate)).abs()
+
+
+def zimtohrli(estimate: Tensor, reference: Tensor, sample_rate: int) -> Tensor:
+    """The psychoacoustic distance of the package `zimtohrli` (Alakuijala et al. 2025), near what one just hears.
+
+    It resamples to 48 kHz, and silence makes clips of less than .5 s as long as that. Blind spot: level, which it
+    takes out; half the amplitude is no distance to it.
+
+    Args:
+        estimate: wave (..., N), in [-1, 1].
+        reference: wave (..., N).
+        sample_rate: Hz.
+
+    Returns:
+        (...), 0 for equal sounds to 1; some thousandths are just heard.
 
     Raises:
-        ValueError: if a set has less than 2 members, or holds a nan or an infinity, or the sizes E differ, or most of
-            the reference set is one point, which has no scale.
+        InputError: if the package is not installed.
     """
-    for name, x in (("estimate", estimate), ("reference", reference)):
-        if x.ndim != 2 or len(x) < 2:
-            raise ValueError(f"the {name} set is (2 or more, E), not {tuple(x.shape)}")
-        if not x.isfinite().all():
-            raise ValueError(f"the {name} set has an embedding that is not finite")
-    if estimate.shape[1] != reference.shape[1]:
-        raise ValueError(f"embeddings have {estimate.shape[1]} and {reference.shape[1]} numbers: not one space")
-    a, b = estimate.double(), reference.double()
-    bandwidth = torch.pdist(b).median()
-    if not bandwidth > 0:
-        raise ValueError("most of the reference set is one point: it has no scale to measure a distance on")
+    try:
+        from zimtohrli import Pyohrli
+    except ImportError as error:
+        raise InputError("zimtohrli is not installed: pip install zimtohrli (wheels for Linux and Windows)") from error
+    from torchaudio.functional import resample
 
-    def kernel(x: Tensor, y: Tensor) -> Tensor:
-        return (-torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square() / (2 * bandwidth**2)).exp()
-
-    def within(x: Tensor) -> Tensor:
-        return (kernel(x, x).sum() - len(x)) / (len(x) * (len(x) - 1))  # a member is not its own neighbour
-
-    return KAD_SCALE * float(within(a) + within(b) - 2 * kernel(a, b).mean())
+    pairs = torch.stack(torch.broadcast_tensors(estimate, reference)).detach().cpu().float()
+    pairs = torch.nn.functional.pad(pairs, (0, max(0, math.ceil(ZIMTOHRLI_SHORTEST * sample_rate) - pairs.shape[-1])))
+    pairs = resample(pairs.view(2, -1, pairs.shape[-1]), sample_rate, ZIMTOHRLI_RATE)
+    found = [Pyohrli().distance(a.numpy(), b.numpy()) for a, b in zip(*pairs, strict=True)]
+    return torch.tensor(found, dtype=reference.dtype, device=reference.device).view(reference.shape[:-1])
 
 
 def rank_correlation(a: Tensor, b: Tensor) -> float:

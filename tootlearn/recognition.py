@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from tootlearn import classifier, rng
 from tootlearn.audio import InputError
 from tootlearn.classifier import ClassifierConfig
-from tootlearn.controls import ONSET_SAMPLES
+from tootlearn.controls import ONSET_SAMPLES, Controls
 from tootlearn.data.clips import Clips
 from tootlearn.data.synthesis import natural_controls
 from tootlearn.front_end import WINDOW_SAMPLES
@@ -39,43 +40,62 @@ class Recognition:
         return cls(right, wrong.most_common(1)[0][0] if wrong and kind != "all" else "", len(pairs))
 
 
+def judge_of(generator: TootGenerator, learn: Clips, config: ClassifierConfig | None = None) -> classifier.Classifier:
+    """A classifier of a model's kinds, trained on what the model was trained on.
+
+    Args:
+        generator: the model.
+        learn: its training clips, without the held-out ones.
+        config: of the classifier.
+
+    Raises:
+        InputError: if there are too few kinds or clips, or no clips of one of the model's kinds.
+    """
+    known = {kind.name for kind in learn.kinds}
+    if missing := [kind.name for kind in generator.model.kinds if kind.name not in known]:
+        raise InputError(f"there are no clips of {', '.join(missing)} to compare generated ones with")
+    return classifier.train(learn, config, generator.model.front_end.config)
+
+
 def kind_table(
-    generator: TootGenerator, clips: Clips, count: int = 120, seed: int = 1000, config: ClassifierConfig | None = None
+    generator: TootGenerator, held_out: Clips, judge: classifier.Classifier, count: int = 120, seed: int = 1000
 ) -> dict[str, dict[str, Recognition]]:
     """Generated toots named by a classifier that has heard training sounds only, beside held-out sounds of each kind.
 
     Args:
         generator: the model.
-        clips: its training set and held-out set together; they are split here as they were in training.
+        held_out: sounds that neither it nor the classifier was trained on.
+        judge: the classifier, see `judge_of`.
         count: N generated toots, the kinds in turn, with controls as they occur.
         seed: of the controls and the toots.
-        config: of the classifier.
 
     Returns:
         {kind, or "all": {"generated" and "held out": how many were named right}}. What the classifier misses among the
         held-out sounds, it misses through no fault of the generator.
 
     Raises:
-        InputError: if there is no generator, less than a toot of each kind, or too few kinds or clips.
+        InputError: if there is no generator, or less than a toot of each kind.
     """
     kinds = generator.model.kinds
     if count < len(kinds):
         raise InputError(f"count is {len(kinds)} or more, a toot of each kind, not {count}")
-    if missing := [kind.name for kind in kinds if kind.name not in {k.name for k in clips.kinds}]:
-        raise InputError(f"there are no clips of {', '.join(missing)} to compare generated ones with")
     asked = natural_controls(kinds, count, seed)
-    windows, most = torch.zeros(count, WINDOW_SAMPLES), WINDOW_SAMPLES - ONSET_SAMPLES
-    for i in tqdm(range(count), desc="kind", unit="toot", leave=False, disable=None):
-        own, row = rng.child(seed, i), asked[i : i + 1]
-        wave = torch.from_numpy(generator.render(row, generator.residual(row, own), own))[:most]
-        windows[i, ONSET_SAMPLES : ONSET_SAMPLES + len(wave)] = wave
-    learn, held_out = clips.split()
-    judge = classifier.train(learn, config, generator.model.front_end.config)
     names = {
-        "generated": ([kinds[k].name for k in asked.kind], judge.names(generator.model.front_end(windows))),
-        "held out": ([clips.kinds[k].name for k in held_out.controls.kind], judge.names(held_out.log_mel)),
+        "generated": ([kinds[k].name for k in asked.kind], judge.names(rendered(generator, asked, seed))),
+        "held out": ([held_out.kinds[k].name for k in held_out.controls.kind], judge.names(held_out.log_mel)),
     }
     return {
         group: {who: Recognition.of(true, named, group) for who, (true, named) in names.items()}
         for group in [*(kind.name for kind in kinds), "all"]
     }
+
+
+def rendered(generator: TootGenerator, asked: Controls, seed: int) -> Tensor:
+    """Log-mels (B, M, T) of generated toots, one for each row of controls, in their windows as in clips."""
+    windows, most = torch.zeros(len(asked), WINDOW_SAMPLES), WINDOW_SAMPLES - ONSET_SAMPLES
+    for i in tqdm(range(len(asked)), desc="toots", unit="", leave=False, disable=None):
+        own, row = rng.child(seed, i), asked[i : i + 1]
+        wave = torch.from_numpy(generator.render(row, generator.residual(row, own), own))[:most]
+        windows[i, ONSET_SAMPLES : ONSET_SAMPLES + len(wave)] = wave
+    log_mel: Tensor = generator.model.front_end(windows)
+    return log_mel
