@@ -85,9 +85,7 @@ def _run(words: list[str]) -> None:
 def _model_and_device(parser: ArgumentParser) -> None:
     parser.add_argument("--model", type=str | None, help="a model file; the shipped one without it")
     parser.add_argument("--device", type=str, default="cpu", help="cpu, cuda, mps or auto")
-    parser.add_argument(
-        "--vocoder", type=str | None, help='a vocoder or "none"; else the shipped one'
-    )
+    parser.add_argument("--vocoder", type=str | None, help='a vocoder or "none"; else the shipped one')
 
 
 def _generate(parser: ArgumentParser, words: list[str]) -> None:
@@ -218,10 +216,9 @@ def _train_vocoder(parser: ArgumentParser, words: list[str]) -> None:
     parser.add_class_arguments(VocoderTrainConfig, skip={"data"})
     a = parser.parse_args(words)
 
-    values = {f.name: a[f.name] for f in fields(VocoderTrainConfig)}
-    front_end = FrontEndConfig(**vars(values["front_end"]))
-    size = VocoderConfig(**vars(values["vocoder"]))
-    config = VocoderTrainConfig(**values | {"data": tuple(a.data), "front_end": front_end, "vocoder": size})
+    values = {f.name: a[f.name] for f in fields(VocoderTrainConfig)} | {"data": tuple(a.data)}
+    parts = {"front_end": FrontEndConfig(**vars(a.front_end)), "vocoder": VocoderConfig(**vars(a.vocoder))}
+    config = VocoderTrainConfig(**values | parts)
     out = Path(a.out)
     training.check_run(out, a.resume, "vocoder.safetensors")
     problems: list[str] = []

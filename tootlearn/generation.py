@@ -27,13 +27,14 @@ from tootlearn.decoder import Condition, Drawing
 from tootlearn.front_end import AT_FLOOR, WINDOW_SAMPLES, FrontEnd
 from tootlearn.layers import harmonic_magnitude
 from tootlearn.phase import ridge_integration
+from tootlearn.texture import restlessness, texture_of_noise
 from tootlearn.vocoder import Vocoder
 
 PHASE_ITERATIONS = 4
 PEAK = 0.98  # a toot that would pass it is turned down: nothing is clipped
 USUAL_LOUDNESS = (-20.0, -12.0)  # dBFS, when none is asked for
 SAMPLE_RATES = (8000, 192000)  # Hz: what a toot can be resampled to
-_CONTROLS, _RESIDUAL, _TEXTURE = 11, 12, 13  # streams of random numbers
+_CONTROLS, _RESIDUAL = 11, 12  # streams of random numbers
 _QUIET = 10 ** (-60 / 20)  # where a toot is cut: below its peak
 _FADE = 0.005  # s
 
@@ -64,7 +65,7 @@ class TootGenerator:
         self.model = model.eval().to(device)
         self.description = description
         self.device = torch.device(device)
-        self._restlessness = _restlessness(self.model.front_end.mel.bank)[:, None]
+        self._restlessness = restlessness(self.model.front_end.mel.bank)[:, None]
         self._front_ends = {self.model.front_end.config.n_fft: self.model.front_end}
 
     @property
@@ -200,9 +201,10 @@ class TootGenerator:
         )
         strength = check_range("texture", texture, 0, 1, "")
         drawing = self._generator().decode(Condition.of(controls, self.device), residual)
-        noise = _texture(checked_seed(seed), *drawing.log_mel.shape[1:]).to(self.device)
+        noise = texture_of_noise(checked_seed(seed), *drawing.log_mel.shape[1:]).to(self.device)
         log_mel = drawing.log_mel[0] + strength * drawing.breath[0] * self._restlessness * noise
-        wave = self.drawn_to_wave(log_mel, drawing)
+        speaks = self.vocoder and self._resolving(2 ** float(drawing.notes.min())) is self.model.front_end
+        wave = self.to_wave(log_mel) if speaks else self.drawn_to_wave(log_mel, drawing)
         wave = denoising.denoise(wave, self.sample_rate) if denoise else wave
         # The network draws the level to a few dB; what is left can be measured, and mended.
         found = float(measures.loudness(wave, self.sample_rate))
@@ -244,8 +246,9 @@ class TootGenerator:
     def drawn_to_wave(self, log_mel: Tensor, drawing: Drawing) -> Tensor:
         """:meth:`to_wave` of what the decoder drew, with its harmonics where the decoder knows them to be.
 
-        Wide bands cannot tell where in them a harmonic lies, and a short window cannot tell the harmonics of a low note
-        apart. So the mel inversion starts from the harmonics themselves, under a window that resolves them.
+        For low notes, and where there is no vocoder: wide bands cannot tell where in them a harmonic lies, and a short
+        window cannot tell the harmonics of a low note apart. So the mel inversion starts from the harmonics themselves,
+        under a window that resolves them.
 
         Args:
             log_mel: (M, T), the drawing's, perhaps with noise on it.
@@ -328,26 +331,6 @@ def _with_phase(magnitude: Tensor, front_end: FrontEnd) -> Tensor:
     """Magnitude (1, F, T) to a wave (WINDOW_SAMPLES,)."""
     waves = ridge_integration(magnitude, front_end.stft, iterations=PHASE_ITERATIONS, length=WINDOW_SAMPLES)
     return waves[0]
-
-
-def _texture(seed: int, mels: int, frames: int) -> Tensor:
-    """Unit normal noise (M, T), correlated as the log-mels of noise are over neighbouring frames and bands."""
-    white = torch.as_tensor(rng.normal(seed, _TEXTURE, mels * frames), dtype=torch.float32).view(1, 1, mels, frames)
-    taps = torch.tensor([0.35, 0.86, 0.35])  # unit energy; neighbours correlate by about .6, as at hop = n_fft / 4
-    along_time = torch.nn.functional.conv2d(white, taps.view(1, 1, 1, 3), padding=(0, 1))
-    return torch.nn.functional.conv2d(along_time, taps.view(1, 1, 3, 1), padding=(1, 0))[0, 0]
-
-
-def _restlessness(bank: Tensor) -> Tensor:
-    """How much the log-mel of stationary noise fluctuates: standard deviation in each band (M,), natural log.
-
-    Magnitudes of noise are Rayleigh distributed: a variance of 4 / pi - 1 times the squared mean. Hann frames correlate
-    neighbouring bins by .44 and the next by .03. Wide bands average many bins, and are calmer.
-    """
-    covariance = sum(
-        share * (bank[:, lag:] * bank[:, : bank.shape[1] - lag]).sum(1) for lag, share in ((0, 1), (1, 0.88), (2, 0.06))
-    )
-    return torch.sqrt((4 / math.pi - 1) * torch.as_tensor(covariance)) / bank.sum(1)
 
 
 def _cut(wave: Tensor, sample_rate: int) -> NDArray[np.float32]:
