@@ -10,25 +10,15 @@ absolute change in cents, with the share of clips within 20. Speeds are those of
 in turn, in units of librosa's.
 """
 
-import argparse
 import glob
 import random
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 
-import torch
-from timing import interleaved, one_machine
 from torch import Tensor
 
-from tootlearn import measures, model_file
-from tootlearn.audio import InputError, load
-from tootlearn.data import sampled, synthesis
-from tootlearn.data.recipes import KINDS
-from tootlearn.front_end import FrontEnd, FrontEndConfig
-from tootlearn.metrics import compare
-from tootlearn.phase import fast_griffin_lim, ridge_integration
-from tootlearn.vocoder import Vocoder
-from tootlearn.vocoder_training import held_out_notes
+from tootlearn.audio import load
+from tootlearn.front_end import FrontEnd
+from tootlearn.phase import ridge_integration
 
 RATE, SAMPLES = 22050, 28160  # 1.28 s, 110 hops of 256
 SEED = 4

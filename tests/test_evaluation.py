@@ -236,11 +236,11 @@ def test_what_it_was_trained_on_can_be_said(g, monkeypatch):
     asked, given = [], []
     monkeypatch.setattr(evaluation, "kind_table", lambda *rest: asked.append(rest) or {})
     monkeypatch.setattr(evaluation, "training_clips", lambda *rest: given.append(rest[1:]) or clips)
-    monkeypatch.setattr(evaluation, "judge_of", lambda model, of: ("judge", model, of))
+    monkeypatch.setattr(evaluation, "judge_of", lambda model, learn: ("judge", model, len(learn)))
     evaluation.report(g, 24, 3, "kind", ["mine"], "my.sf2")
     ((generator, held_out, judge, *rest),) = asked
     assert given == [(["mine"], "my.sf2")] and rest == [24, 3]
-    assert generator is g and judge == ("judge", g, clips)
+    assert generator is g and judge == ("judge", g, len(clips.split()[0]))
     assert torch.equal(held_out.log_mel, clips.split()[1].log_mel)
 
 

@@ -18,6 +18,7 @@ from tootlearn.data.recipes import KINDS
 from tootlearn.decoder import Condition
 from tootlearn.front_end import FrontEndConfig
 from tootlearn.normalization import Normalizer
+from tootlearn.vocoder import Vocoder, VocoderConfig
 
 FRONT_END = FrontEndConfig(hop=512, mels=16)
 GENERATOR = GeneratorConfig(residual=2, width=8, blocks=1, encoder_widths=(8, 8))
@@ -344,3 +345,37 @@ def test_a_device_is_found_or_named():
     if not torch.cuda.is_available():
         with pytest.raises(InputError, match="'cuda' is not to be had here .* try cpu"):
             model_file.to_device("cuda")
+
+
+# A vocoder's file
+
+
+@pytest.fixture
+def speaker(tmp_path):
+    vocoder = Vocoder(FRONT_END, VocoderConfig(width=8, hidden=8, blocks=1, kernel=3, wide=8))
+    model_file.save_vocoder(tmp_path / "v.safetensors", vocoder, {"seed": 1})
+    return tmp_path / "v.safetensors"
+
+
+def test_a_vocoder_comes_back(speaker):
+    vocoder, description = model_file.load_vocoder(speaker, FRONT_END)
+    assert vocoder.config.wide == 8 and description["provenance"] == {"seed": 1}
+    assert bool(vocoder.enter.weight.any()) and not vocoder.training
+
+
+def test_a_vocoder_of_another_front_end_is_refused(speaker):
+    with pytest.raises(InputError, match="hop 512, not 256"):
+        model_file.load_vocoder(speaker, FrontEndConfig(mels=16))
+
+
+def test_a_vocoder_is_no_model_and_a_model_no_vocoder(speaker, saved):
+    with pytest.raises(InputError, match="--vocoder"):
+        model_file.load(speaker)
+    with pytest.raises(InputError, match="train-vocoder"):
+        model_file.load_vocoder(saved)
+
+
+def test_a_truncated_vocoder_is_named(speaker):
+    speaker.write_bytes(speaker.read_bytes()[:-50])
+    with pytest.raises(InputError, match="truncated"):
+        model_file.load_vocoder(speaker)

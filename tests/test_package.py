@@ -32,10 +32,20 @@ ORDER = [
     *("data.folder", "data.public", "data.sounds", "data.augmentation", "data"),
     *("layers", "encoder", "decoder", "autoencoder", "losses", "phase", "vocoder", "denoising", "metrics"),
     *("set_metrics", "degradations", "classifier"),
-    *("presets", "model_file", "checkpoint", "fine_tuning", "dataset", "training", "vocoder_training", "tuning"),
-    *("generation", "recognition", "likeness", "reconstruction", "evaluation", "doctor", "export"),
+    *(
+        "presets",
+        "model_file",
+        "checkpoint",
+        "fine_tuning",
+        "dataset",
+        "training",
+        "vocoder_training",
+        "tuning",
+        "generation",
+    ),
+    *("recognition", "likeness", "reconstruction", "evaluation", "doctor", "export"),
     *("figures", "players", "abx", "exercises", *(f"answers.ch{i:02d}" for i in range(13)), "answers", "widgets"),
-    *("reading", "cli", "__main__"),
+    *("reading", "arguments", "cli", "__main__"),
 ]
 
 
@@ -293,7 +303,7 @@ def test_no_file_names_a_path_of_one_machine():
     assert not named
 
 
-@pytest.mark.parametrize("path", ["/ho" "me/me/x.wav", "'/t" "mp/x'", "C:" "\\Users\\me", "(/wo" "rk/main)"])
+@pytest.mark.parametrize("path", ["/home/me/x.wav", "'/tmp/x'", "C:\\Users\\me", "(/work/main)"])
 def test_a_path_of_one_machine_is_seen(path):
     assert MACHINE_PATH.search(f"load {path}")
 

@@ -53,7 +53,7 @@ def test_kind_table_learns_from_training_sounds_and_hears_toots_where_clips_have
     asked = [*g.kinds, *g.kinds]
     judge, given = Judge([*asked[:-1], "tuba"], own), []
     monkeypatch.setattr(recognition.classifier, "train", lambda *rest: given.append(rest) or judge)
-    table = recognition.kind_table(g, held_out, recognition.judge_of(g, clips, CONFIG), 24, 3)
+    table = recognition.kind_table(g, held_out, recognition.judge_of(g, learn, CONFIG), 24, 3)
     trained_on, config, front_end = given[0]
     assert torch.equal(trained_on.log_mel, learn.log_mel) and config == CONFIG
     assert front_end == g.model.front_end.config
@@ -70,7 +70,8 @@ def test_kind_table_learns_from_training_sounds_and_hears_toots_where_clips_have
 
 
 def test_a_generator_that_draws_another_kind_is_seen(g, clips, monkeypatch):
-    judge, held_out = recognition.judge_of(g, clips, CONFIG), clips.split()[1]
+    learn, held_out = clips.split()
+    judge = recognition.judge_of(g, learn, CONFIG)
     honest = recognition.kind_table(g, held_out, judge, 24)["all"]["generated"].right
     same = g.generate("pea_whistle", 3000.0, 0.5, 0.5, -20, seed=1)
     monkeypatch.setattr(g, "render", lambda *_: same)

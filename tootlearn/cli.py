@@ -8,21 +8,20 @@ import time
 _STARTED = time.perf_counter()
 
 import csv
-import difflib
 import io
 import json
 import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import NoReturn
 
 from jsonargparse import ArgumentParser
 
 from tootlearn import __version__
+from tootlearn.arguments import Parser, fail, nearest
 
 SHOWN = 24  # toots on the contact sheet: what a screen holds
 
@@ -41,17 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         _run(words)
     except KeyboardInterrupt:
-        _fail("interrupted", 130)
+        fail("interrupted", 130)
     except ImportError as error:
-        _fail(f"a package is missing or broken ({error}): `tootlearn doctor` says which")
+        fail(f"a package is missing or broken ({error}): `tootlearn doctor` says which")
     except OSError as error:
-        _fail(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
+        fail(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
     except ValueError as error:
         from tootlearn.audio import InputError
 
         if not isinstance(error, InputError):
             raise
-        _fail(str(error))
+        fail(str(error))
 
 
 def _run(words: list[str]) -> None:
@@ -69,57 +68,24 @@ def _run(words: list[str]) -> None:
     }
     names = ", ".join(commands)
     if not words:
-        _fail(f"give a command: {names}")
+        fail(f"give a command: {names}")
     if words[0] in ("-h", "--help"):
         print("usage: tootlearn COMMAND [options]\n\nToots from a neural network: generate, train, evaluate, learn.\n")
-        print("\n".join(f"  {name:12} {what}" for name, (_, what) in commands.items()))
+        print("\n".join(f"  {name:14} {what}" for name, (_, what) in commands.items()))
         print("\ntootlearn COMMAND --help shows its options, tootlearn --version the version.")
     elif words[0] == "--version":
         print(f"tootlearn {__version__}")
     elif words[0] in commands:
         function, what = commands[words[0]]
-        function(_Parser(prog=f"tootlearn {words[0]}", description=what), words[1:])
+        function(Parser(prog=f"tootlearn {words[0]}", description=what), words[1:])
     else:
-        _fail(f"there is no command {words[0]!r}: {_nearest(words[0], commands)}there are {names}")
-
-
-class _Parser(ArgumentParser):
-    """A parser whose errors are one line that says what to do: jsonargparse's own speak of keys and classes."""
-
-    TAKES = {"int": "a whole number", "float": "a number", "tuple": "a list such as [a,b]"}
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        strange = re.search(r"unrecognized arguments: (\S+)", message)
-        option = re.search(r"Option '([\w.]+)' is not accepted", message)
-        value = re.search(r'Parser key "([\w.]+)".*(?:Given|Got) value: (.*)', message, re.DOTALL)
-        if strange:
-            flag = strange[1].split("=")[0]
-            known = [name for action in self._actions for name in action.option_strings]
-            what = f"unknown flag {flag}: {_nearest(flag, known)}" if flag[0] == "-" else f"{flag!r} is too much: "
-            message = f"{what}see {self.prog} --help"
-        elif option:  # of a part, such as --generator.width
-            known = [action.dest for action in self._actions]
-            message = f"unknown option {option[1]!r}: {_nearest(option[1], known)}see --help"
-        elif value:
-            kind = next((word for word in re.findall(r"<class '(\w+)'>", message) if word in self.TAKES), None)
-            takes = f"it takes {self.TAKES[kind]}" if kind else f"see {self.prog} --help"
-            message = f"--{value[1]}: cannot use {value[2].strip()!r}: {takes}"
-        _fail(message.removeprefix("argument "))
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"did you mean {near[0]}? " if near else ""
-
-
-def _fail(message: str, status: int = 2) -> NoReturn:
-    sys.stderr.write(f"tootlearn: error: {' '.join(message.split())}\n")
-    raise SystemExit(status) from None
+        fail(f"there is no command {words[0]!r}: {nearest(words[0], commands)}there are {names}")
 
 
 def _model_and_device(parser: ArgumentParser) -> None:
     parser.add_argument("--model", type=str | None, help="a model file; the shipped one without it")
     parser.add_argument("--device", type=str, default="cpu", help="cpu, cuda, mps or auto")
+    parser.add_argument("--vocoder", type=str | None, help='a vocoder or "none"; else the shipped one')
 
 
 def _generate(parser: ArgumentParser, words: list[str]) -> None:
@@ -152,7 +118,7 @@ def _generate(parser: ArgumentParser, words: list[str]) -> None:
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out} is a file: give a folder")
     check_range("--texture", a.texture, 0, 1, "")
-    generator = generation.load(a.model, a.device)
+    generator = generation.load(a.model, a.device, a.vocoder)
     rate = generator.sample_rate if a.sample_rate is None else a.sample_rate
     check_range("--sample-rate", rate, *generation.SAMPLE_RATES, " Hz")
     kinds = [a.kind] if a.kind else generator.kinds_with(a.pitch, a.duration)
@@ -219,7 +185,7 @@ def _train(parser: ArgumentParser, words: list[str]) -> None:
     config = presets.TrainConfig(**values | {"data": tuple(a.data)})
     unknown = [kind for kind in config.kinds if kind not in KINDS]
     if unknown:
-        hint = _nearest(unknown[0], KINDS)
+        hint = nearest(unknown[0], KINDS)
         raise InputError(f"there is no recipe for {unknown[0]!r}: {hint}there are {', '.join(KINDS)}")
     out = Path(a.out or Path("runs") / a.preset)
     training.check_run(out, a.resume)
@@ -233,7 +199,7 @@ def _train(parser: ArgumentParser, words: list[str]) -> None:
     try:
         training.train(config, clips, out, a.resume, a.device)
     except training.Stopped as stopped:
-        _fail(str(stopped), 130)
+        fail(str(stopped), 130)
     print(f"the model is {out / 'model.safetensors'}: tootlearn generate --model {out / 'model.safetensors'}")
 
 
@@ -250,10 +216,9 @@ def _train_vocoder(parser: ArgumentParser, words: list[str]) -> None:
     parser.add_class_arguments(VocoderTrainConfig, skip={"data"})
     a = parser.parse_args(words)
 
-    values = {f.name: a[f.name] for f in fields(VocoderTrainConfig)}
-    front_end = FrontEndConfig(**vars(values["front_end"]))
-    size = VocoderConfig(**vars(values["vocoder"]))
-    config = VocoderTrainConfig(**values | {"data": tuple(a.data), "front_end": front_end, "vocoder": size})
+    values = {f.name: a[f.name] for f in fields(VocoderTrainConfig)} | {"data": tuple(a.data)}
+    parts = {"front_end": FrontEndConfig(**vars(a.front_end)), "vocoder": VocoderConfig(**vars(a.vocoder))}
+    config = VocoderTrainConfig(**values | parts)
     out = Path(a.out)
     training.check_run(out, a.resume, "vocoder.safetensors")
     problems: list[str] = []
@@ -264,7 +229,7 @@ def _train_vocoder(parser: ArgumentParser, words: list[str]) -> None:
     try:
         vocoder_training.train(config, heard, out, a.resume, a.device)
     except training.Stopped as stopped:
-        _fail(str(stopped), 130)
+        fail(str(stopped), 130)
     print(f"the vocoder is {out / 'vocoder.safetensors'}: tootlearn generate --vocoder {out / 'vocoder.safetensors'}")
 
 
@@ -277,7 +242,7 @@ def _reconstruct(parser: ArgumentParser, words: list[str]) -> None:
     from tootlearn import generation
     from tootlearn.audio import load, save
 
-    generator = generation.load(a.model, a.device)
+    generator = generation.load(a.model, a.device, a.vocoder)
     wave, rate = load(a.input, generator.sample_rate)
     save(a.output, generator.reconstruct(wave), rate)
     print(f"{a.output}: {len(wave) / rate:.2f} s through {generator.latent} numbers a window of 2.04 s")
@@ -320,7 +285,7 @@ def _evaluate(parser: ArgumentParser, words: list[str]) -> None:
     from tootlearn import evaluation, generation
     from tootlearn.audio import write_whole
 
-    report = evaluation.report(generation.load(a.model, a.device), a.count, a.seed, a.only, a.data, a.font)
+    report = evaluation.report(generation.load(a.model, a.device, a.vocoder), a.count, a.seed, a.only, a.data, a.font)
     print(evaluation.as_text(report))
     if a.json:
         write_whole(Path(a.json), (json.dumps(report, indent=1) + "\n").encode())

@@ -229,7 +229,8 @@ def report(
     if heard or rebuilt:
         clips = training_clips(generator, data, font)
     if heard:
-        judge, (learn, held_out) = judge_of(generator, clips), clips.split()
+        learn, held_out = clips.split()
+        judge = judge_of(generator, learn)
         if "kind" in heard:
             kinds = kind_table(generator, held_out, judge, count, seed)
             found["kind"] = {kind: {who: asdict(r) for who, r in row.items()} for kind, row in kinds.items()}

@@ -27,12 +27,14 @@ from tootlearn.decoder import Condition, Drawing
 from tootlearn.front_end import AT_FLOOR, WINDOW_SAMPLES, FrontEnd
 from tootlearn.layers import harmonic_magnitude
 from tootlearn.phase import ridge_integration
+from tootlearn.texture import restlessness, texture_of_noise
+from tootlearn.vocoder import Vocoder
 
 PHASE_ITERATIONS = 4
 PEAK = 0.98  # a toot that would pass it is turned down: nothing is clipped
 USUAL_LOUDNESS = (-20.0, -12.0)  # dBFS, when none is asked for
 SAMPLE_RATES = (8000, 192000)  # Hz: what a toot can be resampled to
-_CONTROLS, _RESIDUAL, _TEXTURE = 11, 12, 13  # streams of random numbers
+_CONTROLS, _RESIDUAL = 11, 12  # streams of random numbers
 _QUIET = 10 ** (-60 / 20)  # where a toot is cut: below its peak
 _FADE = 0.005  # s
 
@@ -44,13 +46,26 @@ class TootGenerator:
         model: with a generator, an autoencoder or both.
         description: the metadata of its file.
         device: what it runs on.
+        vocoder: what turns log-mels to sound; None: the mel inversion without learning.
+
+    Raises:
+        InputError: if the vocoder is for another front end than the model's.
     """
 
-    def __init__(self, model: TootModel, description: Mapping[str, Any], device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        model: TootModel,
+        description: Mapping[str, Any],
+        device: torch.device | str = "cpu",
+        vocoder: Vocoder | None = None,
+    ) -> None:
+        if vocoder and vocoder.front_end.config != model.front_end.config:
+            raise InputError("the vocoder and the model have different front ends: use a vocoder trained for this one")
+        self.vocoder = vocoder and vocoder.eval().to(device)
         self.model = model.eval().to(device)
         self.description = description
         self.device = torch.device(device)
-        self._restlessness = _restlessness(self.model.front_end.mel.bank)[:, None]
+        self._restlessness = restlessness(self.model.front_end.mel.bank)[:, None]
         self._front_ends = {self.model.front_end.config.n_fft: self.model.front_end}
 
     @property
@@ -186,9 +201,10 @@ class TootGenerator:
         )
         strength = check_range("texture", texture, 0, 1, "")
         drawing = self._generator().decode(Condition.of(controls, self.device), residual)
-        noise = _texture(checked_seed(seed), *drawing.log_mel.shape[1:]).to(self.device)
+        noise = texture_of_noise(checked_seed(seed), *drawing.log_mel.shape[1:]).to(self.device)
         log_mel = drawing.log_mel[0] + strength * drawing.breath[0] * self._restlessness * noise
-        wave = self.drawn_to_wave(log_mel, drawing)
+        speaks = self.vocoder and self._resolving(2 ** float(drawing.notes.min())) is self.model.front_end
+        wave = self.to_wave(log_mel) if speaks else self.drawn_to_wave(log_mel, drawing)
         wave = denoising.denoise(wave, self.sample_rate) if denoise else wave
         # The network draws the level to a few dB; what is left can be measured, and mended.
         found = float(measures.loudness(wave, self.sample_rate))
@@ -223,15 +239,16 @@ class TootGenerator:
         return together * min(1.0, PEAK / max(float(together.abs().max()), 1e-9))
 
     def to_wave(self, log_mel: Tensor) -> Tensor:
-        """Log-mel (M, T) of a window to a wave (WINDOW_SAMPLES,): magnitude, then phase."""
+        """Log-mel (M, T) of a window to a wave (WINDOW_SAMPLES,): magnitude (by the vocoder, if any), then phase."""
         front_end = self.model.front_end
-        return _with_phase(front_end.magnitude(log_mel[None]), front_end)
+        return _with_phase((self.vocoder or front_end.magnitude)(log_mel[None]), front_end)
 
     def drawn_to_wave(self, log_mel: Tensor, drawing: Drawing) -> Tensor:
         """:meth:`to_wave` of what the decoder drew, with its harmonics where the decoder knows them to be.
 
-        Wide bands cannot tell where in them a harmonic lies, and a short window cannot tell the harmonics of a low note
-        apart. So the mel inversion starts from the harmonics themselves, under a window that resolves them.
+        For low notes, and where there is no vocoder: wide bands cannot tell where in them a harmonic lies, and a short
+        window cannot tell the harmonics of a low note apart. So the mel inversion starts from the harmonics themselves,
+        under a window that resolves them.
 
         Args:
             log_mel: (M, T), the drawing's, perhaps with noise on it.
@@ -277,18 +294,30 @@ class TootGenerator:
         return self.model.generator
 
 
-def load(path: str | os.PathLike[str] | None = None, device: str = "cpu") -> TootGenerator:
+def load(
+    path: str | os.PathLike[str] | None = None,
+    device: str = "cpu",
+    vocoder: str | os.PathLike[str] | None = None,
+) -> TootGenerator:
     """The generator of a model file, or of the model that comes with the package.
 
     Args:
         path: a model file; None for the shipped one.
         device: "cpu", "cuda", "mps" or "auto".
+        vocoder: a vocoder's file, or "none"; None for the shipped one where it fits: a model with another front end
+            than its goes without.
 
     Raises:
-        InputError: as `model_file.load`.
+        InputError: as `model_file.load` and `model_file.load_vocoder`.
     """
     model, description = model_file.load(model_file.shipped() if path is None else path)
-    return TootGenerator(model, description, model_file.to_device(device))
+    speaker = None
+    if vocoder is None:
+        shipped, _ = model_file.load_vocoder()
+        speaker = shipped if shipped.front_end.config == model.front_end.config else None
+    elif vocoder != "none":
+        speaker, _ = model_file.load_vocoder(vocoder, model.front_end.config)
+    return TootGenerator(model, description, model_file.to_device(device), speaker)
 
 
 def checked_seed(seed: int) -> int:
@@ -302,26 +331,6 @@ def _with_phase(magnitude: Tensor, front_end: FrontEnd) -> Tensor:
     """Magnitude (1, F, T) to a wave (WINDOW_SAMPLES,)."""
     waves = ridge_integration(magnitude, front_end.stft, iterations=PHASE_ITERATIONS, length=WINDOW_SAMPLES)
     return waves[0]
-
-
-def _texture(seed: int, mels: int, frames: int) -> Tensor:
-    """Unit normal noise (M, T), correlated as the log-mels of noise are over neighbouring frames and bands."""
-    white = torch.as_tensor(rng.normal(seed, _TEXTURE, mels * frames), dtype=torch.float32).view(1, 1, mels, frames)
-    taps = torch.tensor([0.35, 0.86, 0.35])  # unit energy; neighbours correlate by about .6, as at hop = n_fft / 4
-    along_time = torch.nn.functional.conv2d(white, taps.view(1, 1, 1, 3), padding=(0, 1))
-    return torch.nn.functional.conv2d(along_time, taps.view(1, 1, 3, 1), padding=(1, 0))[0, 0]
-
-
-def _restlessness(bank: Tensor) -> Tensor:
-    """How much the log-mel of stationary noise fluctuates: standard deviation in each band (M,), natural log.
-
-    Magnitudes of noise are Rayleigh distributed: a variance of 4 / pi - 1 times the squared mean. Hann frames correlate
-    neighbouring bins by .44 and the next by .03. Wide bands average many bins, and are calmer.
-    """
-    covariance = sum(
-        share * (bank[:, lag:] * bank[:, : bank.shape[1] - lag]).sum(1) for lag, share in ((0, 1), (1, 0.88), (2, 0.06))
-    )
-    return torch.sqrt((4 / math.pi - 1) * torch.as_tensor(covariance)) / bank.sum(1)
 
 
 def _cut(wave: Tensor, sample_rate: int) -> NDArray[np.float32]:

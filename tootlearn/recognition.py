@@ -40,21 +40,21 @@ class Recognition:
         return cls(right, wrong.most_common(1)[0][0] if wrong and kind != "all" else "", len(pairs))
 
 
-def judge_of(generator: TootGenerator, clips: Clips, config: ClassifierConfig | None = None) -> classifier.Classifier:
-    """A classifier of the kinds, trained on the training part of a model's clips alone.
+def judge_of(generator: TootGenerator, learn: Clips, config: ClassifierConfig | None = None) -> classifier.Classifier:
+    """A classifier of a model's kinds, trained on what the model was trained on.
 
     Args:
         generator: the model.
-        clips: its training set and held-out set together; they are split here as they were in training.
+        learn: its training clips, without the held-out ones.
         config: of the classifier.
 
     Raises:
         InputError: if there are too few kinds or clips, or no clips of one of the model's kinds.
     """
-    known = {kind.name for kind in clips.kinds}
+    known = {kind.name for kind in learn.kinds}
     if missing := [kind.name for kind in generator.model.kinds if kind.name not in known]:
         raise InputError(f"there are no clips of {', '.join(missing)} to compare generated ones with")
-    return classifier.train(clips.split()[0], config, generator.model.front_end.config)
+    return classifier.train(learn, config, generator.model.front_end.config)
 
 
 def kind_table(

@@ -84,7 +84,7 @@ def density(estimate: Tensor, reference: Tensor, neighbours: int = NEIGHBOURS) -
 
     Around each real sound lies a ball up to its k-th nearest real neighbour. Density is the mean number of balls that a
     judged sound lies in, over k. Blind spot: what makes sounds alike raises it. Sounds that are all one and the same
-    typical sound have the highest, and noise, clipping and smeared phases raise it too. Never read it alone.
+    typical sound have the highest; noise, clipping, wobble and smeared phases may raise it too. Never read it alone.
 
     Args:
         estimate: embeddings (A, E) of the sounds that are judged.
@@ -105,7 +105,7 @@ def coverage(estimate: Tensor, reference: Tensor, neighbours: int = NEIGHBOURS) 
     """The share of real sounds that have a judged one in their ball, see `density` (Naeem et al. 2020): variety.
 
     A set that misses a kind of sound covers less, however good the rest is. Blind spot: faults that move every sound a
-    little, such as smeared phases, leave it as it is.
+    little, such as clipping, wobble and smeared phases, hardly change it.
 
     Args:
         estimate: embeddings (A, E) of the sounds that are judged.
@@ -163,7 +163,8 @@ class SetDistance:
 
     Args:
         value: mean over drawings.
-        spread: standard deviation of one drawing.
+        spread: standard deviation of one drawing; 0 where each takes all judged sounds, and their distance asks for no
+            reference.
         floor, floor_spread: the same of real sounds against real: what no generator can be asked to beat.
         count: N of each side of each drawing.
     """

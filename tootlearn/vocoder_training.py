@@ -65,12 +65,12 @@ class VocoderTrainConfig:
     sampled: int = 2400
     font: str | None = None
     data: tuple[str, ...] = ()
-    steps: int = 5000
+    steps: int = 10000
     batch: int = 40
     frames: int = 24
     learning_rate: float = 2e-3
     log_weight: float = 0.3
-    peak_weight: float = 0.1
+    peak_weight: float = 0.15
     augmentation: float = 0.4
     seed: int = 0
     check_every: int = 500
