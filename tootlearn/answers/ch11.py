@@ -71,7 +71,7 @@ EXERCISES = [
             (lambda: 10 * math.log10(1 - 10 ** (-1 / 20)), "Norms are amplitudes: which factor belongs to them?"),
             (lambda: 1 - 10 ** (-1 / 20), "That is the ratio. In dB, please."),
         ],
-        right="An error of level that nobody hears costs more than most errors of phase here.",
+        right="An error of level that hardly anyone hears costs more than all that ridges lose here.",
     ),
     Exercise(
         "11.5",
