@@ -5,10 +5,10 @@
 
 For each set of sounds, tables of the phase alone, from the true magnitude, and of the way from mel bands: 128, the
 front end of the package, and 80, with a vocoder if `--vocoder80` names one (from `tootlearn train-vocoder
---front_end.mels 80`). Sets: synthetic toots; notes of a sound font at semitones that the vocoder did not learn from; and recordings. Each clip
-is cut to 1.28 s. SC, LSD, mel L1 and MR are medians over the clips; f0 is the median of the absolute change in cents
-among clips that have an f0, with the share of them within 20 cents. Speeds are those of one clip at a time, the methods
-in turn, in units of librosa's.
+--front_end.mels 80`). Sets: synthetic toots; notes of a sound font at semitones that the vocoder did not learn from;
+and recordings. Each clip is cut to 1.28 s. SC, LSD, mel L1 and MR are medians over the clips; f0 is the median of the
+absolute change in cents among clips that have an f0 (in steps of 5), with the share of them within 20 cents. Speeds are
+those of one clip at a time, the methods in turn, in units of librosa's.
 """
 
 import argparse
@@ -155,9 +155,8 @@ def table(title: str, methods: Mapping[str, Method], waves: Sequence[Tensor], se
     """One row a method: how far it is from the sound, and how fast."""
     medians = interleaved({name: lambda m=method: m(waves[0]) for name, method in methods.items()}, seconds, rounds=3)
     head = f"{title} (N = {len(waves)})"
-    print(
-        f"\n{head:40}{'SC (dB)':>9}{'LSD (dB)':>10}{'mel L1':>8}{'MR':>7}{'f0 (cents)':>12}{'within 20':>11}{'speed':>8}"
-    )
+    columns = f"{'SC (dB)':>9}{'LSD (dB)':>10}{'mel L1':>8}{'MR':>7}{'f0 (cents)':>12}{'within 20':>11}{'speed':>8}"
+    print(f"\n{head:40}{columns}")
     for name, method in methods.items():
         found = []
         for wave in waves:

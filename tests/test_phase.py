@@ -216,7 +216,7 @@ def test_a_magnitude_that_may_move_has_the_bands_that_were_given(f0):
     def away(wave: torch.Tensor) -> float:
         return float(((mel(stft.magnitude(wave)) + 1e-3) / (bands + 1e-3)).log().abs().mean())
 
-    assert away(moved) < 0.8 * away(kept)
+    assert away(moved) < 0.9 * away(kept)
     assert convergence(moved, true, stft) < convergence(kept, true, stft) + 1
 
 
