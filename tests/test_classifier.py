@@ -10,6 +10,7 @@ from tootlearn import classifier
 from tootlearn.audio import InputError
 from tootlearn.classifier import CHANCES, Classifier, ClassifierConfig, augmented, noise_texture
 from tootlearn.data.clips import synthesise
+from tootlearn.data.recipes import KINDS as KINDS_OF_RECIPES
 from tootlearn.front_end import FrontEnd, FrontEndConfig
 
 KINDS = ("car_horn", "slide_whistle", "tuba", "pea_whistle")
@@ -77,6 +78,13 @@ def test_clips_of_a_batch_do_not_know_each_other(trained, clips):
     torch.testing.assert_close(trained(x)[2:3], trained(x[2:3]), atol=1e-4, rtol=1e-4)
 
 
+def test_features_are_the_layers_up_to_the_embedding():
+    model, x = untrained(width=4, embedding=24), -10 * random(3, 128, 61)
+    found = model.features(x)
+    assert [tuple(f.shape) for f in found] == [(3, 4, 64, 31), (3, 16, 64), (3, 16, 32), (3, 16, 16), (3, 24)]
+    assert torch.equal(found[-1], model.embed(x))
+
+
 # What makes a kind
 
 
@@ -107,6 +115,24 @@ def test_the_same_seed_gives_the_same_classifier_and_leaves_the_global_state_alo
     again, other = classifier.train(clips, config), classifier.train(clips, ClassifierConfig(3, 8, 3e-3, 4, 8, seed=1))
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     assert not torch.equal(first.squeeze.weight, other.squeeze.weight)
+
+
+def test_the_listener_knows_all_kinds_through_any_front_end_and_is_the_same_every_time():
+    config, front_end = ClassifierConfig(steps=2, batch=8, width=4, embedding=8), FrontEndConfig(hop=512, mels=20)
+    first, again = (classifier.listener(front_end, config, clips=24) for _ in range(2))
+    assert first.kinds == tuple(KINDS_OF_RECIPES) and not first.training
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    assert not any(p.requires_grad for p in first.parameters())
+    other = classifier.listener(front_end, config, clips=24, seed=1)
+    assert not torch.equal(first.squeeze.weight, other.squeeze.weight)
+    x = toot()[:, :20, ::2].requires_grad_()
+    first.embed(x).square().sum().backward()
+    assert x.grad.abs().sum() > 0
+
+
+def test_a_listener_at_another_rate_than_the_synthesisers_is_refused():
+    with pytest.raises(InputError, match="at 22050 Hz, and this front end works at 44100 Hz"):
+        classifier.listener(FrontEndConfig(sample_rate=44100))
 
 
 # Augmentation

@@ -10,9 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tootlearn import losses, model_file, presets, training
+from tootlearn import classifier, losses, model_file, presets, training
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
+from tootlearn.classifier import ClassifierConfig
 from tootlearn.data.clips import synthesise
 from tootlearn.front_end import FrontEnd, FrontEndConfig
 from tootlearn.presets import TrainConfig
@@ -195,6 +196,75 @@ def test_the_gradient_is_cut_to_the_norm_that_is_asked_for(clips, tmp_path, monk
     assert norms == pytest.approx([0.125] * 3, rel=1e-3)
 
 
+# Perceptual losses
+
+PERCEPTUAL = {"audible": 0.5, "multi_scale": 0.25, "embedding": 2.0}
+
+
+@pytest.fixture
+def quick_listener(monkeypatch):
+    """A listener that is trained in a moment; a list of how often it was."""
+    trained, listener = [], classifier.listener
+
+    def quick(front_end, progress=False):
+        trained.append(front_end)
+        return listener(front_end, ClassifierConfig(steps=2, batch=8, width=4, embedding=8), clips=24)
+
+    monkeypatch.setattr(classifier, "listener", quick)
+    return trained
+
+
+def test_perceptual_losses_judge_both_drawings_and_are_logged_by_name(clips, tmp_path, quick_listener):
+    run(replace(CONFIG, steps=2, **PERCEPTUAL), clips, tmp_path / "run")
+    row = log(tmp_path / "run")[-1]
+    names = {f"{part}_{name}" for part in ("generation", "reconstruction") for name in PERCEPTUAL}
+    assert row.keys() >= names and all(row[name] > 0 for name in names)
+    assert quick_listener == [CONFIG.front_end]  # once a run
+
+
+def test_a_loss_of_no_weight_is_not_computed_and_the_listener_not_trained(clips, tmp_path, quick_listener):
+    run(replace(CONFIG, steps=1, multi_scale=0.5), clips, tmp_path / "run")
+    row = log(tmp_path / "run")[-1]
+    assert [name for name in row if "_" in name] == ["generation_multi_scale", "reconstruction_multi_scale", "held_out"]
+    assert not quick_listener
+
+
+def test_the_terms_are_those_of_what_was_drawn_and_weigh_what_the_config_says(clips, quick_listener):
+    config = replace(CONFIG, **PERCEPTUAL)
+    model = training.build(config, clips).eval()
+    batch = training.Batch.of(clips, config, torch.device("cpu"))[torch.arange(4)]
+    heard = training.perceptual(config, torch.device("cpu"))
+    with torch.no_grad():
+        terms = training.model_losses(model, batch, config, 0, heard)
+        drawn = model.normalizer.inverse(model.autoencoder(model.normalizer(batch.log_mel)))
+        for name, value in heard(drawn, batch.log_mel, batch.weight).items():
+            torch.testing.assert_close(terms[f"reconstruction_{name}"], value)
+    assert terms.keys() - training.model_losses(model, batch, config, 0).keys() == {
+        f"{part}_{name}" for part in ("generation", "reconstruction") for name in PERCEPTUAL
+    }
+    for part in ("generation", "reconstruction"):
+        for name, weight in PERCEPTUAL.items():
+            assert float(training.total({f"{part}_{name}": torch.tensor(3.0)}, config, 7)) == pytest.approx(3 * weight)
+
+
+def test_a_run_with_a_listener_goes_on_as_if_it_had_not_stopped(clips, tmp_path, quick_listener, monkeypatch):
+    config = replace(CONFIG, steps=4, **PERCEPTUAL)
+    whole = run(config, clips, tmp_path / "whole")
+    step = training.model_losses
+
+    def stop(model, batch, config, number, heard):
+        if number == 2:
+            raise KeyboardInterrupt
+        return step(model, batch, config, number, heard)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "model_losses", stop)
+        with pytest.raises(training.Stopped):
+            run(config, clips, tmp_path / "parts")
+    parts = run(config, clips, tmp_path / "parts", resume=True)
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), parts.parameters(), strict=True))
+
+
 # What is saved
 
 
@@ -240,6 +310,9 @@ def test_clips_that_do_not_go_with_the_config_are_refused_before_a_folder_is_mad
         ({"learning_rate": math.nan}, "learning_rate is a positive number, not nan"),
         ({"clip": math.inf}, "clip is a positive number, not inf"),
         ({"weight_decay": -1.0}, "weight_decay is 0 or more, not -1.0"),
+        ({"audible": -0.1}, "audible is 0 or more, not -0.1"),
+        ({"multi_scale": math.inf}, "multi_scale is 0 or more, not inf"),
+        ({"embedding": math.nan}, "embedding is 0 or more, not nan"),
         ({"divergence": math.nan}, "divergence is 0 or more, not nan"),
         ({"seed": -1}, "seed is 0 to 9007199254740991, not -1"),
     ],

@@ -15,10 +15,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from tootlearn import rng
 from tootlearn.audio import InputError
-from tootlearn.data.clips import Clips
+from tootlearn.data.clips import Clips, synthesise
+from tootlearn.data.recipes import KINDS
+from tootlearn.data.synthesis import SAMPLE_RATE
 from tootlearn.front_end import FrontEnd, FrontEndConfig
 
 RANGE = 6.0  # nats: what lies further below the peak of its clip (52 dB) is silence
@@ -29,6 +32,7 @@ _SWAY = 8  # and one over the frames
 CHANCES = 10 + 2 * _CURVE + _SWAY  # random numbers that `augmented` takes for a clip
 _TEXTURE = 2048  # frames of noise that the noise of every clip is cut from
 _ROWS, _CHANCES, _TEXTURES = 31, 32, 33  # streams of random numbers
+LISTENER_CLIPS, LISTENER_SEED = 2400, 7000  # what `listener` is trained on
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,15 @@ class Classifier(nn.Module):
 
     def embed(self, log_mel: Tensor) -> Tensor:
         """Log-mel (B, M, T) -> embedding (B, E); differentiable. Its Euclidean distances are those to compare by."""
+        return self.features(log_mel)[-1]
+
+    def features(self, log_mel: Tensor) -> tuple[Tensor, ...]:
+        """What each layer makes of log-mels (B, M, T), for `losses.feature_error`; differentiable.
+
+        Returns:
+            The first convolution's (B, C, M / 2, T / 2); those over the bands (B, 4 C, M / 2), (B, 4 C, M / 4) and
+            (B, 4 C, M / 8), sizes rounded up; the embedding (B, E).
+        """
         x = relative(log_mel)
         above = (x.amax(1) - (1 - _SOUNDING / RANGE)).clamp_min(0)  # (B, T)
         weight = F.max_pool1d(above, 2, ceil_mode=True)[:, None, None]
@@ -122,9 +135,11 @@ class Classifier(nn.Module):
         spectrum = F.avg_pool1d((x[:, None, :, ::2] * weight).sum(3), 2, ceil_mode=True)
         shown = torch.cat([mean, spread, spectrum], 1)  # (B, 2 C + 1, M / 2)
         envelopes = torch.cat([F.max_pool1d(shown, width, 1, width // 2) for width in _ENVELOPES], 1)
-        h = self.body(envelopes).flatten(1)
-        embedding: Tensor = self.norm(self.squeeze(h))
-        return embedding
+        layers = [h]
+        for block in self.body:
+            envelopes = block(envelopes)
+            layers.append(envelopes)
+        return *layers, self.norm(self.squeeze(envelopes.flatten(1)))
 
     @torch.inference_mode()
     def names(self, log_mel: Tensor) -> list[str]:
@@ -146,13 +161,19 @@ def relative(log_mel: Tensor) -> Tensor:
     return ((log_mel - peak) / RANGE + 1).clamp_min(0)
 
 
-def train(clips: Clips, config: ClassifierConfig | None = None, front_end: FrontEndConfig | None = None) -> Classifier:
+def train(
+    clips: Clips,
+    config: ClassifierConfig | None = None,
+    front_end: FrontEndConfig | None = None,
+    progress: bool = False,
+) -> Classifier:
     """Train a classifier on all of these clips, to name their kinds.
 
     Args:
         clips: of two kinds or more, made with ``front_end``.
         config: how.
         front_end: what the clips were made with; None for the default.
+        progress: show a bar on stderr.
 
     Returns:
         The classifier, in evaluation mode. The same clips and config give the same one, to the bit, on one machine and
@@ -172,7 +193,8 @@ def train(clips: Clips, config: ClassifierConfig | None = None, front_end: Front
         model = Classifier(front_end, tuple(kind.name for kind in clips.kinds), config).train()
         optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=0.02)
         labels, texture = torch.from_numpy(clips.controls.kind), noise_texture(front_end, config.seed)
-        for step in range(config.steps):
+        hidden = None if progress else True
+        for step in tqdm(range(config.steps), desc="classifier", leave=False, disable=hidden):
             for group in optimizer.param_groups:
                 group["lr"] = _learning_rate(config, step)
             rows = _rows(config, step, len(clips))
@@ -185,6 +207,40 @@ def train(clips: Clips, config: ClassifierConfig | None = None, front_end: Front
             loss.backward()
             optimizer.step()
     return model.eval()
+
+
+def listener(
+    front_end: FrontEndConfig,
+    config: ClassifierConfig | None = None,
+    clips: int = LISTENER_CLIPS,
+    seed: int = LISTENER_SEED,
+    progress: bool = False,
+) -> Classifier:
+    """The classifier whose features the embedding loss compares: of all kinds that there are recipes for.
+
+    It is trained anew, which takes about a minute, on synthetic toots that are the same every time. So there is one
+    for any front end, and whatever the model is trained on, be it recordings of a single kind.
+
+    Args:
+        front_end: of the log-mels that it shall listen to.
+        config: how it is trained.
+        clips: how many toots it is trained on.
+        seed: of these toots.
+        progress: show bars on stderr.
+
+    Returns:
+        The classifier, in evaluation mode; its weights want no gradient.
+
+    Raises:
+        InputError: if the synthesiser has no toots for this front end.
+    """
+    if front_end.sample_rate != SAMPLE_RATE:
+        raise InputError(
+            f"the embedding loss listens to synthetic toots at {SAMPLE_RATE} Hz, and this front end works at "
+            f"{front_end.sample_rate} Hz: train without it"
+        )
+    toots = synthesise(tuple(KINDS), clips, seed, FrontEnd(front_end), progress)
+    return train(toots, config, front_end, progress).requires_grad_(False)
 
 
 def _learning_rate(config: ClassifierConfig, step: int) -> float:

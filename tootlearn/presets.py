@@ -11,6 +11,7 @@ from tootlearn.audio import InputError
 from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
 from tootlearn.data.recipes import KINDS
 from tootlearn.front_end import FrontEndConfig
+from tootlearn.losses import PERCEPTUAL
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class TrainConfig:
             gets the rest.
         convergence: weight of the spectral convergence of mel magnitudes.
         bend: weight of the squared error of f0, in octaves, where it is known.
+        audible: weight of the squared error of what can be heard (`losses.audible_error`); 0 leaves it out, as it does
+            the next two. All three count what the generator and what the autoencoder draws.
+        multi_scale: weight of the error at several scales (`losses.multi_scale_error`).
+        embedding: weight of the difference of what a small classifier makes of the sounds (`losses.feature_error`). The
+            classifier is trained first (`classifier.listener`).
         seed: of data, initial weights, batches and noise.
         check_every: steps between looks at the held-out clips and checkpoints.
 
@@ -65,6 +71,9 @@ class TrainConfig:
     divergence: float = 1e-4
     convergence: float = 0.2
     bend: float = 10.0
+    audible: float = 0.0
+    multi_scale: float = 0.0
+    embedding: float = 0.0
     seed: int = 0
     check_every: int = 500
 
@@ -86,7 +95,7 @@ class TrainConfig:
         for name in ("learning_rate", "clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} is a positive number, not {getattr(self, name)}")
-        for name in ("weight_decay", "divergence", "convergence", "bend"):
+        for name in ("weight_decay", "divergence", "convergence", "bend", *PERCEPTUAL):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} is 0 or more, not {getattr(self, name)}")
         if not 0 <= self.seed <= rng.MAX_SEED:

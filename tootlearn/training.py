@@ -19,13 +19,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from tootlearn import __version__, checkpoint, dataset, fine_tuning, losses, model_file, rng
+from tootlearn import __version__, checkpoint, classifier, dataset, fine_tuning, losses, model_file, rng
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import TootModel
 from tootlearn.controls import ONSET_SAMPLES
 from tootlearn.data.clips import BEND_FRAMES, SYNTHETIC, Clips
 from tootlearn.decoder import Condition
 from tootlearn.front_end import WINDOW_SAMPLES
+from tootlearn.mel import mel_frequencies
 from tootlearn.normalization import Normalizer
 from tootlearn.presets import TrainConfig
 
@@ -66,7 +67,7 @@ def train(
     model = start(config, learn).to(where).train()
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     step = checkpoint.restore(path, asdict(config), model, optimizer) if resume else 0
-    everything = Batch.of(learn, config, where)
+    everything, heard = Batch.of(learn, config, where), perceptual(config, where, progress)
     log = out / "log.jsonl"
     started, hidden = time.perf_counter(), None if progress else True
     bar = tqdm(total=config.steps, initial=step, desc="train", disable=hidden)
@@ -76,7 +77,7 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step)
             rows = batch_rows(config, step, len(learn))
-            terms = model_losses(model, everything[rows], config, step)
+            terms = model_losses(model, everything[rows], config, step, heard)
             optimizer.zero_grad(set_to_none=True)
             total(terms, config, step).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
@@ -213,8 +214,29 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return config.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / config.steps))
 
 
-def model_losses(model: TootModel, batch: Batch, config: TrainConfig, step: int) -> dict[str, Tensor]:
-    """The terms of the loss, scalars, by the names they have in the log; which there are depends on the model."""
+def perceptual(config: TrainConfig, device: torch.device, progress: bool = False) -> losses.Perceptual:
+    """The perceptual losses that have a weight in the config; for "embedding" a classifier is trained first."""
+    names = [name for name in losses.PERCEPTUAL if getattr(config, name)]
+    front_end = config.front_end
+    centres = mel_frequencies(front_end.mels + 2, front_end.fmin, front_end.fmax)[1:-1]
+    features = None
+    if "embedding" in names:
+        features = classifier.listener(front_end, progress=progress).to(device).features
+    return losses.Perceptual(names, centres, features).to(device)
+
+
+def model_losses(
+    model: TootModel, batch: Batch, config: TrainConfig, step: int, heard: losses.Perceptual | None = None
+) -> dict[str, Tensor]:
+    """The terms of the loss, scalars, by the names they have in the log; which there are depends on the model.
+
+    The perceptual losses stand behind the name of what they judge: "generation_audible".
+    """
+
+    def judged(name: str, log_mel: Tensor) -> dict[str, Tensor]:
+        found = heard(log_mel, batch.log_mel, batch.weight) if heard else {}
+        return {f"{name}_{loss}": value for loss, value in found.items()}
+
     terms: dict[str, Tensor] = {}
     if model.generator:
         mean, log_scale = model.generator.encode(batch.log_mel, batch.controls)
@@ -228,9 +250,12 @@ def model_losses(model: TootModel, batch: Batch, config: TrainConfig, step: int)
         bend = drawing.notes[:, :, 0] - batch.controls.octave[:, None]  # (B, T / 2)
         terms["bend"] = losses.bend_error(bend.unflatten(1, (-1, 2)).mean(2), batch.bend, batch.bend_weight)
         terms["divergence"] = losses.divergence(mean, log_scale)
+        terms |= judged("generation", drawing.log_mel)
     if model.autoencoder:
         x = model.normalizer(batch.log_mel)
-        terms["reconstruction"] = losses.squared_error(model.autoencoder(x), x, batch.weight)
+        y = model.autoencoder(x)
+        terms["reconstruction"] = losses.squared_error(y, x, batch.weight)
+        terms |= judged("reconstruction", model.normalizer.inverse(y))
     return terms
 
 
@@ -243,6 +268,8 @@ def total(terms: dict[str, Tensor], config: TrainConfig, step: int) -> Tensor:
         "divergence": config.divergence * 200 ** max(0.0, 1 - 2 * step / config.steps),
         "reconstruction": 1.0,
     }
+    for loss in losses.PERCEPTUAL:
+        weights |= {f"{name}_{loss}": getattr(config, loss) for name in ("generation", "reconstruction")}
     return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
 
 
