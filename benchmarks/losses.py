@@ -31,7 +31,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from brass import embeddings, halved
+from brass import halved
 from timing import one_machine
 from torch import Tensor
 from tqdm import tqdm
@@ -140,10 +140,10 @@ def figures(config: TrainConfig, clips: Clips, held_out: HeldOut) -> dict[str, f
         wave = torch.from_numpy(generator.render(row, generator.residual(row, own), own))
         wave = wave[: WINDOW_SAMPLES - ONSET_SAMPLES]
         made["drawn"][i, ONSET_SAMPLES : ONSET_SAMPLES + len(wave)] = wave
-    real = embeddings(held_out.judge, model.front_end(held_out.waves))
+    real = held_out.judge.embeddings(model.front_end(held_out.waves))
     found = {}
     for name, waves in made.items():
-        kad = halved(embeddings(held_out.judge, model.front_end(waves)), real, SPLITS, JUDGE_SEED)[0]
+        kad = halved(held_out.judge.embeddings(model.front_end(waves)), real, SPLITS, JUDGE_SEED)[0]
         if name == "drawn":
             found["generator KAD drawn"] = kad
             continue

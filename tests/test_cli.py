@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import itertools
 import json
 import os
 import pickle
@@ -149,7 +150,8 @@ def test_help_does_not_wait_for_torch():
 
 def test_help_names_every_command_and_each_has_its_own(run):
     text = run("--help").out
-    for command in ("generate", "train", "reconstruct", "denoise", "evaluate", "info", "lab", "book", "doctor"):
+    commands = "generate train train-vocoder reconstruct denoise evaluate info lab book doctor"
+    for command in commands.split():
         assert f"  {command} " in text
         own = run(command, "--help")
         assert own.status == 0 and own.out.startswith(f"usage: tootlearn {command}") and own.err == ""
@@ -272,7 +274,7 @@ class Interrupt:
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        ("", "generate, train, reconstruct, denoise, evaluate, info, lab, book, doctor"),
+        ("", "generate, train, train-vocoder, reconstruct, denoise, evaluate, info, lab, book, doctor"),
         ("genrat", "did you mean generate?"),
         ("--count 3", "no command '--count'"),
         ("generate --cuont 3", "unknown flag --cuont: did you mean --count?"),
@@ -320,6 +322,11 @@ class Interrupt:
         ("train --kinds [trumpt]", "'trumpt': did you mean trumpet?"),
         ("train --kinds trumpet", "--kinds: cannot use 'trumpet': it takes a list"),
         ("train --front_end.hop 300", "300"),
+        ("generate --vocoder none.safetensors", "none.safetensors"),
+        ("train-vocoder --stesp 3", "unknown flag --stesp: did you mean --steps?"),
+        ("train-vocoder --vocoder.kernel 4", "kernel is odd"),
+        ("train-vocoder --synthetic 0 --sampled 0", "nothing to train on"),
+        ("train-vocoder --synthetic 0 --sampled 0 --data none", "none is no folder"),
         ("train --resume", "no checkpoint"),
     ],
 )
@@ -493,6 +500,28 @@ def test_data_and_from_choose_the_preset(run, monkeypatch):
     wanted = {"data": ("horns", "more/horns.csv"), "generator": shipped.generator.config}
     assert tuned == presets.preset("fine_tune", **wanted, autoencoder=shipped.autoencoder.config)
     assert both == presets.preset("synthetic", data=("horns",), clips=24)
+
+
+def test_a_vocoder_is_trained_on_a_folder_and_generates(run, tmp_path):
+    """Whatever the recordings are: no labels, and one that cannot be read."""
+    time = np.arange(30000) / 22050
+    (tmp_path / "mine").mkdir()
+    for i in range(12):
+        soundfile.write(tmp_path / f"mine/{i}.wav", 0.3 * np.sin(2 * np.pi * 110 * (i + 1) * time), 22050)
+    (tmp_path / "mine/notes.wav").write_text("no sound")
+    small = "--vocoder.width 8 --vocoder.hidden 8 --vocoder.blocks 1 --vocoder.wide 8 --steps 2 --batch 2 --device cpu"
+    words = ("--data", tmp_path / "mine", "--synthetic", 0, "--sampled", 0, *small.split())
+    trained = run("train-vocoder", *words, "--out", tmp_path / "run")
+    assert trained.status == 0 and "12 windows of the recordings in mine" in trained.out and "notes.wav" in trained.err
+    file = tmp_path / "run/vocoder.safetensors"
+    for speaker, folder in ((file, "a"), ("none", "b"), (None, "c")):
+        chosen = ("--vocoder", speaker) if speaker else ()
+        asked = ("--count", 1, "--kind", "trumpet", "--pitch", "A4", "--duration", 0.3)
+        assert run("generate", *asked, *chosen, "--out", tmp_path / folder).status == 0
+    sounds = [soundfile.read(tmp_path / folder / "000_trumpet.wav")[0] for folder in "abc"]
+    assert not any(np.array_equal(x, y) for x, y in itertools.combinations(sounds, 2))
+    again = run("train-vocoder", *words, "--out", tmp_path / "run")
+    assert again.status == 2 and "--resume" in again.err
 
 
 @pytest.fixture

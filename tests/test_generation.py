@@ -17,6 +17,7 @@ from tootlearn.data import recipes, synthesis
 from tootlearn.front_end import WINDOW_SAMPLES, FrontEndConfig
 from tootlearn.generation import TootGenerator
 from tootlearn.normalization import Normalizer
+from tootlearn.vocoder import Vocoder, VocoderConfig
 
 RATE = 22050
 KINDS = tuple(recipes.KINDS)
@@ -296,6 +297,41 @@ def test_the_shipped_model_is_the_default(g):
     by_path = generation.load(str(path))
     assert by_path.kinds == g.kinds == KINDS and g.sample_rate == RATE
     assert np.array_equal(by_path.generate(seed=4), g.generate(seed=4))
+
+
+# The vocoder
+
+
+def test_the_shipped_vocoder_speaks_unless_it_is_left_out(g):
+    asked = ("trumpet", "A4", 0.5, 0.5, -14)
+    plain = tootlearn.load(vocoder="none")
+    assert g.vocoder is not None and plain.vocoder is None
+    with_it, without = g.generate(*asked, seed=4), plain.generate(*asked, seed=4)
+    assert not np.array_equal(with_it, without)
+    chosen = tootlearn.load(vocoder=model_file.shipped_vocoder()).generate(*asked, seed=4)
+    assert np.array_equal(with_it, chosen)
+
+
+def test_notes_that_the_window_cannot_resolve_keep_the_decoders_harmonics(g):
+    """Below 86 Hz the harmonics of a note run into each other in the log-mel: a vocoder cannot know better."""
+    plain = tootlearn.load(vocoder="none")
+    for pitch, same in ((50.0, True), (120.0, False)):
+        low = [one.generate("ship_horn", pitch, 0.8, 0.5, -14, seed=4) for one in (g, plain)]
+        assert np.array_equal(*low) == same
+
+
+def test_a_vocoder_of_another_front_end_is_refused(g):
+    other = Vocoder(FrontEndConfig(mels=80), VocoderConfig(width=8, hidden=8, blocks=1, wide=8))
+    with pytest.raises(InputError, match="front end"):
+        TootGenerator(g.model, g.description, vocoder=other)
+
+
+def test_a_model_of_another_front_end_goes_without(tmp_path, g):
+    config = FrontEndConfig(mels=80)
+    normalizer = Normalizer(torch.zeros(80, 1), torch.ones(80, 1))
+    model = TootModel(config, normalizer, [LOW, HIGH], GeneratorConfig(residual=2, width=8, blocks=1), None)
+    model_file.save(tmp_path / "m.safetensors", model, {})
+    assert tootlearn.load(tmp_path / "m.safetensors").vocoder is None
 
 
 def test_a_device_that_is_none_is_named():

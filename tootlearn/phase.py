@@ -6,8 +6,9 @@ put the magnitude back. Ridge integration starts where that arrives late, if eve
 partial's phase advances by its frequency, and the bins around it follow it. A few rounds of Griffin-Lim then smooth the
 seams.
 
-The three reconstructions have one signature, f(magnitude (..., F, T), stft, *, iterations, length) -> wave (...,
-length). They are deterministic, treat each clip of a batch as if it were alone, turn silence into exact silence, and
+The reconstructions have one signature, f(magnitude (..., F, T), stft, *, iterations, length) -> wave (..., length).
+Where the magnitude is but a guess from mel bands, `joint_integration` lets it change too, as far as the bands allow.
+They are deterministic, treat each clip of a batch as if it were alone, turn silence into exact silence, and
 pass no gradient.
 
 Inside, the layout is frame-major, (B, T, F), and phase is counted in turns (1 = 2 pi). It is the phase of a frame
@@ -15,12 +16,14 @@ centred on its middle sample: a frame that begins half a window earlier differs 
 at the end. So the phase is smooth over a peak.
 """
 
+import functools
 import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from tootlearn.mel import Mel
 from tootlearn.stft import Stft
 
 MOMENTUM = 0.99
@@ -88,6 +91,36 @@ def ridge_integration(magnitude: Tensor, stft: Stft, *, iterations: int = 2, len
     return _reconstruct(magnitude, stft, start, iterations, length, MOMENTUM)
 
 
+def joint_integration(
+    magnitude: Tensor, stft: Stft, *, mel: Mel, bands: Tensor, iterations: int = 16, length: int | None = None
+) -> Tensor:
+    """Ridge integration, then rounds of fast Griffin-Lim in which the magnitude moves too.
+
+    Griffin-Lim puts the magnitude back in each round. If that is only a guess, it is better to take the one that the
+    nearest wave has, and to change it no more than its mel bands ask for, by one multiplicative update (see
+    `Mel.inverse`). The wave then has the bands more nearly; often, not always, also the true magnitude.
+
+    Args:
+        magnitude: (..., F, T), what to start from.
+        stft: as in `griffin_lim`.
+        mel: of the bands.
+        bands: (..., M, T), that the magnitude shall have.
+        iterations, length: as in `griffin_lim`.
+
+    Returns:
+        (..., length).
+    """
+    targets = bands.reshape(-1, *bands.shape[-2:]).transpose(1, 2)  # (B, T, M)
+
+    def start(target: Tensor) -> Tensor:
+        return ridge_phase(target, stft)
+
+    def refit(rows: slice, drawn: Tensor) -> Tensor:
+        return mel.fitted(drawn.transpose(1, 2), targets[rows].transpose(1, 2)).transpose(1, 2)
+
+    return _reconstruct(magnitude, stft, start, iterations, length, MOMENTUM, refit)
+
+
 @torch.no_grad()
 def _reconstruct(
     magnitude: Tensor,
@@ -96,6 +129,7 @@ def _reconstruct(
     iterations: int,
     length: int | None,
     momentum: float,
+    refit: Callable[[slice, Tensor], Tensor] | None = None,
 ) -> Tensor:
     """The frame around every reconstruction: magnitude (..., F, T) -> wave (..., length)."""
     bins, frames = magnitude.shape[-2:]
@@ -109,18 +143,31 @@ def _reconstruct(
     # On a CPU one clip at a time: it stays in the cache, and not a bit of its samples depends on the batch.
     step = 1 if magnitude.device.type == "cpu" else max(1, len(targets))
     for first in range(0, len(targets), step):
-        target = targets[first : first + step].contiguous()
-        spectrum = _iterate(start(target), target, stft, iterations, length, momentum)
-        waves[first : first + step] = stft.synthesize(spectrum, length)
+        rows = slice(first, first + step)
+        target = targets[rows].contiguous()
+        change = functools.partial(refit, rows) if refit else None
+        spectrum = _iterate(start(target), target, stft, iterations, length, momentum, change)
+        waves[rows] = stft.synthesize(spectrum, length)
     return waves.view(*magnitude.shape[:-2], length)
 
 
-def _iterate(spectrum: Tensor, magnitude: Tensor, stft: Stft, iterations: int, length: int, momentum: float) -> Tensor:
-    """Rounds of fast Griffin-Lim on (B, T, F): project, go on by the momentum, put the magnitude back."""
+def _iterate(
+    spectrum: Tensor,
+    magnitude: Tensor,
+    stft: Stft,
+    iterations: int,
+    length: int,
+    momentum: float,
+    refit: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Rounds of fast Griffin-Lim on (B, T, F): project, go on by the momentum, put a magnitude there."""
     amplitude = torch.stack((magnitude, magnitude), -1)  # for the real and the imaginary part
     previous: Tensor | None = None
     for _ in range(iterations):
         projected = stft.project(spectrum, length)
+        if refit:
+            magnitude = refit(projected.abs())
+            amplitude = torch.stack((magnitude, magnitude), -1)
         ahead = projected
         if previous is not None:
             ahead = torch.sub(projected, previous, alpha=momentum / (1 + momentum))
