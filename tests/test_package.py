@@ -34,7 +34,7 @@ ORDER = [
     *("set_metrics", "degradations", "classifier"),
     *("presets", "model_file", "checkpoint", "fine_tuning", "dataset", "training", "vocoder_training", "tuning"),
     *("texture", "generation", "recognition", "likeness", "reconstruction", "evaluation", "doctor", "export"),
-    *("figures", "players", "exercises", *(f"answers.ch{i:02d}" for i in range(13)), "answers", "widgets"),
+    *("figures", "players", "abx", "exercises", *(f"answers.ch{i:02d}" for i in range(13)), "answers", "widgets"),
     *("roles", "reading", "arguments", "cli", "__main__"),
 ]
 

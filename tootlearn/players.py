@@ -58,10 +58,10 @@ def listen(
     from IPython.display import display
 
     named = waves if isinstance(waves, Mapping) else {"sound": waves}
-    row = {label: _checked(label, wave) for label, wave in named.items()}
+    row = {label: checked(label, wave) for label, wave in named.items()}
     if not row:
         raise InputError("there is no wave to listen to: give one or more")
-    gains = _matching(row, sample_rate) if match == "loudness" else dict.fromkeys(row, 0.0)
+    gains = matching(row, sample_rate) if match == "loudness" else dict.fromkeys(row, 0.0)
     peak = max(float(peak_db(wave)) + gains[label] for label, wave in row.items())
     down = min(0.0, -peak)
     images = _spectrograms(row, sample_rate)
@@ -92,7 +92,7 @@ def fingerprint(wave: Tensor | NDArray[Any], sample_rate: int = 22050) -> str:
         >>> fingerprint(0.5 * torch.sin(2 * math.pi * 441 * torch.arange(22050) / 22050))
         'peak -6.0 dBFS, RMS -9.0 dBFS, f0 441 Hz, centroid 453 Hz, 1.00 s'
     """
-    wave = _checked("the wave", wave)
+    wave = checked("the wave", wave)
     found = measures.measure(wave, sample_rate)
     levels = f"peak {_decibels(peak_db(wave))} dBFS, RMS {_decibels(rms_db(wave))} dBFS"
     pitch, bright = _hertz(quick_f0(wave, sample_rate)), _hertz(float(found.centroid))
@@ -148,7 +148,7 @@ def _period(part: Tensor, size: int) -> float:
     return at + 1 + (0.5 * (a - c) / bend if bend > 0 else 0.0)
 
 
-def _checked(label: str, wave: Tensor | NDArray[Any]) -> Tensor:
+def checked(label: str, wave: Tensor | NDArray[Any]) -> Tensor:
     checked = torch.as_tensor(wave).detach().cpu().float()
     if checked.ndim != 1 or len(checked) == 0 or not bool(checked.isfinite().all()):
         state = "all finite" if bool(checked.isfinite().all()) else "not all finite"
@@ -156,7 +156,7 @@ def _checked(label: str, wave: Tensor | NDArray[Any]) -> Tensor:
     return checked
 
 
-def _matching(row: Mapping[str, Tensor], sample_rate: int) -> dict[str, float]:
+def matching(row: Mapping[str, Tensor], sample_rate: int) -> dict[str, float]:
     """The gain in dB, 0 or less, that brings each sound to the loudness of the quietest; silence stays."""
     levels = {label: float(measures.loudness(wave, sample_rate)) for label, wave in row.items()}
     quietest = min((level for level in levels.values() if math.isfinite(level)), default=0.0)
@@ -177,11 +177,11 @@ def _player(label: str, wave: Tensor, sample_rate: int, image: str, gain: float,
     return (
         f'<div style="flex:1 1 12rem;min-width:0;max-width:22rem"><div><strong>{name}</strong>{shown}</div>'
         f'<audio controls preload="metadata" aria-label="Play {name}" style="width:100%;height:2.5rem;display:block"'
-        f' src="data:audio/mpeg;base64,{_mp3(wave, sample_rate)}"></audio>{image}</div>'
+        f' src="data:audio/mpeg;base64,{mp3(wave, sample_rate)}"></audio>{image}</div>'
     )
 
 
-def _mp3(wave: Tensor, sample_rate: int) -> str:
+def mp3(wave: Tensor, sample_rate: int) -> str:
     """A wave as MP3 in base64; a rate that MP3 does not know becomes the next that it does."""
     import soundfile
 

@@ -67,8 +67,8 @@ def body(notebook: dict[str, Any]) -> list[str]:
     if -1 in places or places != sorted(places):
         found.append(f"the sections {', '.join(SECTIONS)} are not all there, in this order")
     bugs = re.findall(r"^:::+\{admonition\} Hear the bug.*?^:::+$", text, re.M | re.S)
-    if len(bugs) != 1:
-        found.append(f"{len(bugs)} times 'Hear the bug', not once")
+    if not bugs:
+        found.append("0 times 'Hear the bug', not once or more")
     for bug in bugs:
         named = re.search(r"`(tests/[\w/]+\.py)`,\s+`(test_\w+)`", bug)
         path = ROOT / (named[1] if named else "")

@@ -179,6 +179,63 @@ def test_arrow_keys_turn_a_dial(visit):
     assert (before, dial.evaluate(shown)) == ([2], [1])
 
 
+ABX = "notebooks/11_sound_quality.html"
+TRUTH = """async quiz => {
+  const bytes = async part => {
+    const answer = await fetch(quiz.querySelector(`[data-part=${part}]`).src);
+    return new Uint8Array(await answer.arrayBuffer()).join();
+  };
+  return await bytes('x') === await bytes('a') ? 'a' : 'b';
+}"""
+
+
+def quiz_of(page):
+    quiz = page.locator("main [id^=abx-]").first
+    return quiz, quiz.locator("[data-part=said]")
+
+
+def test_an_abx_quiz_scores_what_was_answered(visit):
+    """All right, by the sounds' bytes: the page shows no other way; then all wrong."""
+    quiz, said = quiz_of(visit(ABX, width=390))
+    for wrong, verdict in ((False, "8 of 8 right"), (True, "0 of 8 right")):
+        drawn = []
+        for trial in range(8):
+            assert said.inner_text() == f"Trial {trial + 1} of 8."
+            drawn.append(quiz.evaluate(TRUTH))
+            quiz.locator(f"[data-part=is-{'ab'[(drawn[-1] == 'a') == wrong]}]").click()
+        assert verdict in said.inner_text()
+        assert ("0.39 %" if not wrong else "100 %") in said.inner_text()
+        assert not quiz.locator("[data-part=x]").is_visible()
+        quiz.locator("[data-part=again]").click()
+
+
+def test_an_abx_quiz_draws_anew_and_does_not_tell(visit):
+    """X has an address of its own in each trial, and over 24 trials both sounds are drawn (by luck one in 2^23)."""
+    page = visit(ABX)
+    quiz, said = quiz_of(page)
+    addresses, drawn = set(), set()
+    for _ in range(3):
+        for _ in range(8):
+            addresses.add(quiz.locator("[data-part=x]").get_attribute("src"))
+            drawn.add(quiz.evaluate(TRUTH))
+            quiz.locator("[data-part=is-a]").focus()
+            page.keyboard.press("Enter")
+        page.keyboard.press("Enter")  # the focus is on "Once more"
+    assert len(addresses) == 24 and all(address.startswith("blob:") for address in addresses)
+    assert drawn == {"a", "b"}
+    assert said.inner_text() == "Trial 1 of 8."
+
+
+def test_without_scripts_an_abx_quiz_is_two_players(browser, built):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((built.html / ABX).as_uri())
+    quiz, said = quiz_of(page)
+    assert [quiz.locator(f"[data-part={part}]").is_visible() for part in ("a", "b", "x")] == [True, True, False]
+    assert "plain players" in said.inner_text()
+    context.close()
+
+
 def test_search_finds_griffin_lim(visit):
     page = visit("search.html?q=Griffin-Lim")
     page.wait_for_selector("#search-results li a")
