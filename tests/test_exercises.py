@@ -70,6 +70,11 @@ def test_other_answers_learn_how_they_differ_but_not_the_answer(answer, says):
     assert not right and says in said and "10" not in said
 
 
+def test_below_zero_large_and_small_are_not_what_they_seem():
+    assert "too close to zero, by a factor of 2 or more" in judge(ask(-12.04), -1.39)[1]  # though it is the larger one
+    assert judge(ask(-12.04), -13.0)[1] == "It is too far from zero."
+
+
 def test_tolerance():
     assert judge(ask(10.0), 10.009)[0] and not judge(ask(10.0), 10.02)[0]
     assert judge(ask(10.0, tolerance=0.1), 10.9)[0]

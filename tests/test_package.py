@@ -32,20 +32,10 @@ ORDER = [
     *("data.folder", "data.public", "data.sounds", "data.augmentation", "data"),
     *("layers", "encoder", "decoder", "autoencoder", "losses", "phase", "vocoder", "denoising", "metrics"),
     *("set_metrics", "degradations", "classifier"),
-    *(
-        "presets",
-        "model_file",
-        "checkpoint",
-        "fine_tuning",
-        "dataset",
-        "training",
-        "vocoder_training",
-        "tuning",
-        "generation",
-    ),
-    *("recognition", "likeness", "reconstruction", "evaluation", "doctor", "export"),
+    *("presets", "model_file", "checkpoint", "fine_tuning", "dataset", "training", "vocoder_training", "tuning"),
+    *("texture", "generation", "recognition", "likeness", "reconstruction", "evaluation", "doctor", "export"),
     *("figures", "players", "abx", "exercises", *(f"answers.ch{i:02d}" for i in range(13)), "answers", "widgets"),
-    *("reading", "arguments", "cli", "__main__"),
+    *("roles", "reading", "arguments", "cli", "__main__"),
 ]
 
 
@@ -184,14 +174,15 @@ def test_wheel_and_sdist_hold_the_package_its_models_and_nothing_else(dist):
     package = {path.relative_to(ROOT).as_posix() for path in MODULES} | {f"tootlearn/models/{name}" for name in MODELS}
     package.add("tootlearn/py.typed")
     chapters = {path.relative_to(ROOT).as_posix() for path in tracked() if path.parent == ROOT / "notebooks"}
+    sources = "book/references.bib"  # what `tootlearn lab` writes out in the chapters' copies
     info = f"tootlearn-{tootlearn.__version__}.dist-info/"
     held = contents(dist)
     assert {name for name in held["wheel"] if not name.startswith(info)} == package | {
-        f"tootlearn/{name}" for name in chapters
+        f"tootlearn/{name}" for name in [*chapters, "notebooks/references.bib"]
     }
     assert info + "licenses/LICENSE" in held["wheel"]
     pages = {"README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "constraints.txt", "pyproject.toml"}
-    assert held["sdist"] - {"PKG-INFO", ".gitignore"} == package | chapters | pages
+    assert held["sdist"] - {"PKG-INFO", ".gitignore"} == package | chapters | pages | {sources}
 
 
 def test_an_index_would_accept_wheel_and_sdist(dist):

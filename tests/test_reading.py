@@ -1,5 +1,8 @@
 """Following the book along: a reader's edits are never lost, and the pages are served to this machine alone."""
 
+import json
+import os
+import subprocess
 import sys
 import threading
 import urllib.request
@@ -15,8 +18,11 @@ from tootlearn.audio import InputError
 def shipped(tmp_path, monkeypatch) -> Path:
     package = tmp_path / "site-packages/tootlearn"
     (package / "notebooks/sounds").mkdir(parents=True)
-    for name in ("00_a.ipynb", "01_b.ipynb", "sounds/horn.mp3", "notes.txt"):
+    for name in ("sounds/horn.mp3", "notes.txt"):
         (package / "notebooks" / name).write_text(f"shipped {name}")
+    for name in ("00_a.ipynb", "01_b.ipynb"):
+        cell = {"cell_type": "markdown", "source": [f"# shipped {name}\n", "a {term}`wave`"]}
+        (package / "notebooks" / name).write_text(json.dumps({"cells": [cell]}))
     monkeypatch.setattr(reading, "PACKAGE", package)
     return package / "notebooks"
 
@@ -42,11 +48,20 @@ def test_edits_are_kept(shipped, tmp_path, fresh):
         done = reading.copy_notebooks(folder, fresh)
         assert done == (([NAMES[0]], NAMES[1:], [], [NAMES[0]]) if fresh else ([], NAMES[1:], [NAMES[0]], []))
     if fresh:
-        assert edited.read_text() == f"shipped {NAMES[0]}"
+        assert f"# shipped {NAMES[0]}" in edited.read_text()
         assert (folder / "00_a.ipynb.bak").read_text() == "mine"
         assert (folder / "00_a.ipynb.bak2").read_text() == "mine too"
     else:
         assert edited.read_text() == "mine too"
+
+
+def test_a_word_of_the_reader_s_own_in_a_copy_is_an_edit(shipped, tmp_path):
+    folder = tmp_path / "mine"
+    reading.copy_notebooks(folder)
+    copy = folder / NAMES[0]
+    assert "a wave" in copy.read_text()
+    copy.write_text(copy.read_text().replace("a wave", "a {term}`wave`"))
+    assert reading.copy_notebooks(folder).kept == [NAMES[0]]
 
 
 def test_folders_that_will_not_do(shipped, tmp_path):
@@ -70,10 +85,9 @@ def test_a_clone_has_its_own():
 def test_lab_copies_tells_and_opens(shipped, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     opened = []
-    monkeypatch.setattr(reading, "open_lab", lambda folder, browser: opened.append((folder, browser)) or 0)
-    with pytest.raises(SystemExit) as done:
-        cli.main(["lab"])
-    assert done.value.code == 0 and opened == [(Path("tootlearn-book"), True)]
+    monkeypatch.setattr(reading, "open_lab", lambda folder, browser: opened.append((folder, browser)))
+    cli.main(["lab"])
+    assert opened == [(Path("tootlearn-book"), True)]
     assert "3 files are new in tootlearn-book" in capsys.readouterr().out
     Path("tootlearn-book/00_a.ipynb").write_text("mine")
     cli.main(["lab", "--no-open"])
@@ -83,14 +97,26 @@ def test_lab_copies_tells_and_opens(shipped, tmp_path, monkeypatch, capsys):
     assert len(opened) == 1
 
 
-def test_lab_is_this_python_s_own(tmp_path, monkeypatch):
+def test_lab_opens_the_folder(tmp_path, monkeypatch):
     pytest.importorskip("jupyterlab")
     monkeypatch.setattr(reading.os, "geteuid", lambda: 1000, raising=False)
-    command = reading.lab_command(tmp_path, browser=False)
-    assert command[:3] == [sys.executable, "-m", "jupyterlab"] and command[-1] == "--no-browser"
-    assert f"--ServerApp.root_dir={tmp_path}" in command and "--allow-root" not in command
+    assert reading.lab_command(tmp_path, browser=False)[1:] == [f"--ServerApp.root_dir={tmp_path}", "--no-browser"]
     monkeypatch.setattr(reading.os, "geteuid", lambda: 0, raising=False)
-    assert reading.lab_command(tmp_path)[4:] == ["--allow-root"]
+    assert reading.lab_command(tmp_path)[2:] == ["--allow-root"]
+
+
+def test_whoever_ends_the_command_ends_jupyterlab(shipped, tmp_path):
+    """JupyterLab is this very process: a signal to a parent that waits for it would leave it running."""
+    (tmp_path / "jupyterlab").mkdir()
+    (tmp_path / "jupyterlab/__init__.py").touch()
+    code = "import os, sys; print(os.getpid(), sys.argv[1:]); sys.exit(7)"
+    (tmp_path / "jupyterlab/__main__.py").write_text(code)
+    found = os.pathsep.join([str(tmp_path), str(Path(reading.__file__).parents[1])])
+    command = [sys.executable, "-m", "tootlearn", "lab", str(tmp_path / "mine"), "--no-browser"]
+    lab = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": found})
+    said, _ = lab.communicate()
+    assert lab.returncode == 7
+    assert said.splitlines()[-1].startswith(f"{lab.pid} ['--ServerApp.root_dir=") and "--no-browser" in said
 
 
 def test_without_jupyterlab_it_says_what_to_install(tmp_path, monkeypatch):

@@ -151,7 +151,8 @@ def _generate(parser: ArgumentParser, words: list[str]) -> None:
         for path in folder.iterdir():
             os.replace(path, out / path.name)
     took = time.perf_counter() - _STARTED
-    print(f"{a.count} toots, toots.csv and contact_sheet.png are in {out}, {took:.1f} s after the start")
+    made = f"{a.count} toot{'s' if a.count > 1 else ''}"
+    print(f"{made}, toots.csv and contact_sheet.png are in {out}, {took:.1f} s after the start")
 
 
 def _train(parser: ArgumentParser, words: list[str]) -> None:
@@ -322,7 +323,7 @@ def _lab(parser: ArgumentParser, words: list[str]) -> None:
     if done.aside:
         print(f"yours are beside them as .bak: {', '.join(done.aside)}")
     if not a.no_open:
-        raise SystemExit(reading.open_lab(folder, not a.no_browser))
+        reading.open_lab(folder, not a.no_browser)
 
 
 def _book(parser: ArgumentParser, words: list[str]) -> None:

@@ -143,7 +143,7 @@ def find_kind(name: str, kinds: Sequence[Kind]) -> int:
     names = [kind.name for kind in kinds]
     if name in names:
         return names.index(name)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.3)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     hint = f"did you mean {near[0]}? " if near else ""
     raise InputError(f"unknown kind {name!r}: {hint}This model knows {', '.join(names)}")
 

@@ -77,7 +77,7 @@ def check(name: str, answer: Any) -> bool:
 def judge(exercise: Exercise, answer: Any) -> tuple[bool, str]:
     """Whether an answer is right, and what there is to say about it."""
     if answer is None or answer is ...:
-        return False, "Put your answer in place of the dots, run its cell, then this one again."
+        return False, "Put your answer in place of the dots, and run this cell again."
     if exercise.tries is not None and not callable(answer):
         return False, f"The answer is a function: give the function itself, not {type(answer).__name__}."
     try:
@@ -168,5 +168,6 @@ def _difference(exercise: Exercise, found: Sequence[Any]) -> str:
     if b.shape == () and b.dtype.kind in "iuf" and b != 0 and a != 0 and np.sign(a) == np.sign(b):
         ratio = float(abs(a / b))
         far = "" if 0.5 < ratio < 2 else ", by a factor of 2 or more"
-        return f"It is too {'large' if ratio > 1 else 'small'}{far}."
-    return "The shape is right, the values are not." if b.shape else "Work it out once more."
+        more, less = ("too far from zero", "too close to zero") if b < 0 else ("too large", "too small")
+        return f"It is {more if ratio > 1 else less}{far}."
+    return "It has as many numbers as it should, but other ones." if b.shape else "Work it out once more."

@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import http.server
 import os
-import shutil
-import subprocess
+import runpy
 import sys
 import webbrowser
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
+from tootlearn import roles
 from tootlearn.audio import InputError
 
 PACKAGE = Path(__file__).parent
@@ -37,8 +37,16 @@ def notebooks() -> Path:
     raise InputError("this installation holds no notebooks: install tootlearn again")
 
 
+def bibliography(source: Path) -> str:
+    """The text of the book's references.bib: beside the shipped notebooks, or in the clone's `book`."""
+    places = (source / "references.bib", source.parent / "book/references.bib")
+    return next((path.read_text("utf8") for path in places if path.is_file()), "")
+
+
 def copy_notebooks(folder: Path, fresh: bool = False) -> Copied:
     """Copy the shipped notebooks and sounds into a folder, and never over anything that differs.
+
+    Their roles become plain text on the way (`roles.plain`): in JupyterLab nothing else would fill them in.
 
     Args:
         folder: where to; it is made if need be.
@@ -55,12 +63,16 @@ def copy_notebooks(folder: Path, fresh: bool = False) -> Copied:
         raise InputError(f"{folder} is a file: give a folder")
     if folder.resolve() == source.resolve():
         raise InputError(f"{folder} holds the shipped notebooks themselves: give another folder")
+    cited, chapters = roles.references(bibliography(source)), roles.titles(source)
     done = Copied([], [], [], [])
     for path in sorted(found for pattern in SHIPPED for found in source.glob(pattern)):
         name = path.relative_to(source).as_posix()
         target = folder / name
+        shipped = path.read_bytes()
+        if path.suffix == ".ipynb":
+            shipped = roles.plain(shipped.decode(), cited, chapters).encode()
         if target.exists():
-            if target.read_bytes() == path.read_bytes():
+            if target.read_bytes() == shipped:
                 done.same.append(name)
                 continue
             if not fresh:
@@ -69,7 +81,7 @@ def copy_notebooks(folder: Path, fresh: bool = False) -> Copied:
             target.rename(_unused(target))
             done.aside.append(name)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
+        target.write_bytes(shipped)
         done.new.append(name)
     return done
 
@@ -80,7 +92,7 @@ def _unused(path: Path) -> Path:
 
 
 def lab_command(folder: Path, browser: bool = True) -> list[str]:
-    """The command that opens JupyterLab in a folder.
+    """The words of the command that opens JupyterLab in a folder.
 
     Raises:
         InputError: JupyterLab is not installed.
@@ -90,12 +102,19 @@ def lab_command(folder: Path, browser: bool = True) -> list[str]:
     options = [] if browser else ["--no-browser"]
     if getattr(os, "geteuid", lambda: 1)() == 0:  # as in most containers, where JupyterLab asks to be told so
         options.append("--allow-root")
-    return [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}", *options]
+    return ["jupyter-lab", f"--ServerApp.root_dir={folder}", *options]
 
 
-def open_lab(folder: Path, browser: bool = True) -> int:
-    """Open JupyterLab in a folder, and wait until it ends; returns its exit status."""
-    return subprocess.run(lab_command(folder.resolve(), browser)).returncode
+def open_lab(folder: Path, browser: bool = True) -> NoReturn:
+    """Become JupyterLab in a folder: in this process, so that whoever ends this process ends JupyterLab.
+
+    Raises:
+        SystemExit: with JupyterLab's exit status.
+        InputError: JupyterLab is not installed.
+    """
+    sys.argv = lab_command(folder.resolve(), browser)
+    runpy.run_module("jupyterlab", run_name="__main__", alter_sys=True)
+    raise SystemExit(0)
 
 
 def site() -> Path:

@@ -21,7 +21,7 @@ from tootlearn.audio import InputError
 from tootlearn.front_end import FrontEnd, FrontEndConfig
 from tootlearn.phase import ridge_integration
 
-ITERATIONS = 2  # of fast Griffin-Lim after the ridges
+ITERATIONS = 4  # of fast Griffin-Lim after the ridges
 _RANGE = 12.0  # nats: what lies further below a clip's peak (104 dB) is at the bottom
 _FACTOR = (-9.0, 4.0)  # nats: the least and the largest of the factors
 

@@ -18,6 +18,14 @@ def _every(f0: float, time: Tensor, highest: int) -> Tensor:
     return torch.stack([torch.sin(2 * math.pi * k * f0 * time) / k for k in range(1, highest + 1)]).sum(0)
 
 
+def _one_less(f0: float, time: Tensor, highest: int) -> Tensor:
+    return torch.stack([torch.sin(2 * math.pi * k * f0 * time) / k for k in range(1, highest, 2)]).sum(0)
+
+
+def _as_many(f0: float, time: Tensor, highest: int) -> Tensor:
+    return _square(f0, time, 2 * highest - 1)
+
+
 def _equal(f0: float, time: Tensor, highest: int) -> Tensor:
     return torch.stack([torch.sin(2 * math.pi * k * f0 * time) for k in range(1, highest + 1, 2)]).sum(0)
 
@@ -66,6 +74,8 @@ EXERCISES = [
         wrong=[
             (_every, "These are all multiples of f0. Take the odd ones."),
             (_equal, "All sines have the same amplitude here. Divide each by its number."),
+            (_one_less, "`range` stops before its end: is the highest multiple in your sum when it is odd?"),
+            (_as_many, "`highest` is the highest multiple of f0, not the number of sines."),
             (_radians, "The sine counts in radians: a cycle has 2 pi of them."),
         ],
         right="With more and more sines its edges get steeper.",

@@ -64,6 +64,14 @@ EXERCISES = [
                 ),
                 "The weights must add up to 1, and weigh the squares of the distances, not the values in them.",
             ),
+            (
+                lambda x, weight: torch.stack([x.mean((0, 2)), x.std((0, 2))]),
+                "All frames count the same there, and torch's own `std` divides by one less than their number.",
+            ),
+            (
+                lambda x, weight: torch.stack([_statistics(x, weight)[0], x.std((0, 2), correction=0)]),
+                "The mean is right. The deviation has to be weighted, too.",
+            ),
         ],
         right="With it, the silence after a toot has little to say.",
     ),

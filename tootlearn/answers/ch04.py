@@ -96,6 +96,14 @@ EXERCISES = [
         wrong=[
             (_of_the_batch, "Those are the statistics of this batch, as in training."),
             (
+                lambda x, mean, variance, scale, offset: _batch_norm(x, x.mean((0, 2)), x.var((0, 2)), scale, offset),
+                "Those are the batch's own mean and variance. In evaluation the kept ones are used.",
+            ),
+            (
+                lambda x, mean, variance, scale, offset: _of_the_batch(x, mean, variance, scale / scale, 0 * offset),
+                "The statistics are the batch's own, and where are the scale and the offset?",
+            ),
+            (
                 lambda x, mean, variance, scale, offset: (
                     scale[:, None] * (x - mean[:, None]) / (variance[:, None] + 1e-5) + offset[:, None]
                 ),

@@ -65,8 +65,13 @@ EXERCISES = [
         wrong=[
             (lambda: 128 * 128 * 44, "Those are the weights. A linear layer has an offset for each output as well."),
             (lambda: 128 * 128 * 176 + 128 * 176, "The transposed convolutions still double the frames, twice."),
+            (
+                lambda: 128 * 128 * 44 + 128,
+                "An offset for each channel? There is one for each of the 128 * 44 outputs.",
+            ),
             (lambda: 128 * 128 + 128, "That layer makes 128 numbers, and they have no time axis."),
         ],
         right="Nearly all of the baseline's weights are in this one layer: it learns where in time things are.",
+        tolerance=1e-6,
     ),
 ]

@@ -14,6 +14,10 @@ def _rate(step: int, steps: int, warmup: int, highest: float) -> float:
     return highest * min(1.0, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
+def _from_zero(step: int, steps: int, warmup: int, highest: float) -> float:
+    return highest * min(1.0, step / warmup) * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
 def _no_warmup(step: int, steps: int, warmup: int, highest: float) -> float:
     return highest * 0.5 * (1 + math.cos(math.pi * step / steps))
 
@@ -62,6 +66,7 @@ EXERCISES = [
         tries=lambda: [(step, STEPS, WARMUP, HIGHEST) for step in (0, 5, 9, 10, 50, 75, 99)],
         stub=lambda step, steps, warmup, highest: ...,
         wrong=[
+            (_from_zero, "That begins with a rate of zero, so the first step goes nowhere. Steps count from 0."),
             (_no_warmup, "The end is right. How does it begin?"),
             (_whole_turn, "That one comes up again: half a turn of the cosine is enough."),
         ],

@@ -71,6 +71,10 @@ EXERCISES = [
                 "The formula is for the larger neighbour, which is not always the right one.",
             ),
             (
+                lambda p, a, b, c: _peak_frequency(p, c, b, a),
+                "The tone lies on the side of the larger neighbour, and you put it on the other.",
+            ),
+            (
                 lambda p, a, b, c: _peak_frequency(p, a, b, c) * 1024 / 22050,
                 "That is in bins. The answer is in Hz.",
             ),

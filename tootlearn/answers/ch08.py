@@ -51,6 +51,10 @@ EXERCISES = [
                 "Solve u = exp(-r^2 / 2) once more: where is the 2?",
             ),
             (
+                lambda u, v: _on_a_circle(math.sqrt(-2 * math.log10(u)), v),
+                "The inverse of exp is the natural logarithm.",
+            ),
+            (
                 lambda u, v: _on_a_circle(math.sqrt(-2 * math.log(u)), v / (2 * math.pi)),
                 "The angle goes once around: v is a share of a turn, and cos counts in radians.",
             ),

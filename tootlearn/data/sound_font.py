@@ -235,7 +235,7 @@ def program_of(kind: str) -> int:
         InputError: if there is none; it names the nearest and all of them.
     """
     if kind not in PROGRAMS:
-        near = difflib.get_close_matches(kind, PROGRAMS, n=1, cutoff=0.3)
+        near = difflib.get_close_matches(kind, PROGRAMS, n=1, cutoff=0.6)
         hint = f"did you mean {near[0]}? " if near else ""
         raise InputError(f"no instrument of General MIDI goes with {kind!r}: {hint}There are {', '.join(PROGRAMS)}")
     return PROGRAMS[kind]
