@@ -108,7 +108,7 @@ def abx(
         level = gains[letter] + down
         sound = functional.pad(wave * 10 ** (level / 20), (0, longest - len(wave)))
         title = html.escape(letter if name == letter else f"{letter}: {name}")
-        shown = f"<strong>{title}</strong> <span>({level + 0.0:.1f} dB)</span>"
+        shown = f"<strong>{title}</strong> <span>({round(level, 1) + 0.0:.1f} dB)</span>"
         source = f'src="data:audio/mpeg;base64,{mp3(sound, sample_rate)}"'
         players.append(_player(shown, letter.lower(), f"Play {title}", source))
     group = f"abx-{next(_numbers)}-{zlib.crc32(' '.join(names).encode()) % 10**6}"

@@ -173,7 +173,7 @@ def _hertz(value: float) -> str:
 
 def _player(label: str, wave: Tensor, sample_rate: int, image: str, gain: float, matched: bool) -> str:
     name = html.escape(label)
-    shown = f" <span>({gain + 0.0:.1f} dB)</span>" if matched else ""
+    shown = f" <span>({round(gain, 1) + 0.0:.1f} dB)</span>" if matched else ""
     return (
         f'<div style="flex:1 1 12rem;min-width:0;max-width:22rem"><div><strong>{name}</strong>{shown}</div>'
         f'<audio controls preload="metadata" aria-label="Play {name}" style="width:100%;height:2.5rem;display:block"'
