@@ -51,3 +51,13 @@ def test_noise_and_second_sounds_are_put_in():
 
     assert spread(changed) > 1.5 * spread(clean)
     assert changed.isfinite().all()
+
+
+def test_a_room_goes_on_when_the_sound_has_ended(monkeypatch):
+    """After a burst there is silence, and in a room its reverberation."""
+    monkeypatch.setattr(Pieces, "_noise", lambda self, slope, generator: torch.zeros(len(slope), self.length))
+    burst = torch.zeros(6, 45056)
+    burst[:, 1000:2000] = torch.randn(6, 1000, generator=torch.Generator().manual_seed(0)).clamp(-3, 3) / 3
+    heard = [Pieces((32767 * burst).to(torch.int16), RATE, 64, LENGTH, share)(0) for share in (0.0, 1.0)]
+    dry, wet = ((x[:, -500:].abs().amax(1) > 1e-4).float().mean() for x in heard)
+    assert dry == 0 and wet > 0.8

@@ -160,6 +160,15 @@ def test_the_pseudo_inverse_is_that_of_linear_algebra_without_what_is_negative()
     assert mel.pseudo_inverse(target.double()).dtype == torch.float64
 
 
+def test_the_pseudo_inverse_serves_gradients_after_a_call_without():
+    mel, target = Mel(RATE, 1024, 80), torch.rand(80, 3)
+    with torch.inference_mode():
+        mel.pseudo_inverse(target)
+    target.requires_grad_()
+    mel.pseudo_inverse(target).sum().backward()
+    assert target.grad is not None and target.grad.any()
+
+
 def test_least_squares_is_what_scipy_finds():
     mel = Mel(RATE, 512, 40)
     target = torch.rand(40, 3, generator=torch.Generator().manual_seed(0))  # bands that no magnitude has

@@ -154,7 +154,8 @@ class Mel(nn.Module):
         triangle, whatever the sound.
         """
         if self._pseudo is None or (self._pseudo.device, self._pseudo.dtype) != (mel.device, mel.dtype):
-            self._pseudo = torch.linalg.pinv(self.bank.double().cpu()).to(mel)
+            with torch.inference_mode(False):  # what is kept must also serve later calls that need gradients
+                self._pseudo = torch.linalg.pinv(self.bank.double().cpu()).to(mel.device, mel.dtype)
         return (self._pseudo @ mel).clamp_min(0)
 
     def least_squares(self, mel: Tensor, iterations: int = 100) -> Tensor:
