@@ -14,7 +14,9 @@ from tootlearn.autoencoder import Autoencoder, AutoencoderConfig, Generator, Gen
 from tootlearn.controls import Controls
 from tootlearn.data.recipes import KINDS
 from tootlearn.decoder import Condition
+from tootlearn.encoder import POOLINGS
 from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd, FrontEndConfig
+from tootlearn.layers import ACTIVATIONS, NORMS, UPSAMPLERS, AttentionPooling, Snake, TimeAttention, upsampler
 from tootlearn.normalization import Normalizer
 
 SMALL = FrontEndConfig(hop=512, mels=24)  # 88 frames
@@ -89,19 +91,145 @@ def test_every_parameter_of_an_autoencoder_gets_a_gradient(config):
     encoder_widths=st.lists(st.sampled_from([8, 16]), min_size=1, max_size=3),
     decoder_widths=st.lists(st.sampled_from([8, 16]), min_size=1, max_size=3),
     stride=st.integers(1, 2),
-    pooling=st.sampled_from(["mean", "flatten"]),
-    residual=st.integers(0, 1),
+    pooling=st.sampled_from(POOLINGS),
+    options=st.fixed_dictionaries(
+        {
+            "residual": st.integers(0, 2),
+            "upsampling": st.sampled_from(UPSAMPLERS),
+            "dilated": st.booleans(),
+            "attention": st.sampled_from([0, 1, 4]),
+            "activation": st.sampled_from(sorted(ACTIVATIONS)),
+            "norm": st.sampled_from(NORMS),
+            "dropout": st.sampled_from([0.0, 0.5]),
+            "linear": st.booleans(),
+            "variational": st.booleans(),
+        }
+    ),
 )
-def test_any_autoencoder_gives_back_the_shape(latent, encoder_widths, decoder_widths, stride, pooling, residual):
-    config = AutoencoderConfig(latent, tuple(encoder_widths), stride, pooling, 8, tuple(decoder_widths), residual)
+def test_any_autoencoder_gives_back_the_shape(latent, encoder_widths, decoder_widths, stride, pooling, options):
+    config = AutoencoderConfig(latent, tuple(encoder_widths), stride, pooling, 8, tuple(decoder_widths), **options)
     model, x = Autoencoder(config, 6, 16).eval(), noise(2, 6, 16)
-    assert model.encode(x).shape == (2, latent) and model(x).shape == x.shape
+    mean, log_scale = model.posterior(x)
+    assert mean.shape == log_scale.shape == (2, latent) and model(x).shape == x.shape
+    assert torch.equal(model.encode(x), mean) and bool(log_scale.isfinite().all()) == config.variational
+
+
+OPTIONS = {
+    "residual": 1,
+    "dilated": True,
+    "attention": 2,
+    "pooling": "attention",
+    "upsampling": "nearest",
+    "activation": "snake",
+    "norm": "group",
+    "dropout": 0.5,
+    "linear": True,
+    "variational": True,
+    "latent": 3,
+}
+BLOCKS = {"encoder_widths": (8, 16), "stride": 2, "pooling": "flatten", "decoder_start": 8, "decoder_widths": (16, 8)}
+
+
+def built(**options) -> Autoencoder:
+    """An autoencoder of which every part does something, in training."""
+    torch.manual_seed(0)
+    model = Autoencoder(AutoencoderConfig(**{"latent": 4, "residual": 2} | BLOCKS | options), 6, 16)
+    if model.linear:
+        model.linear.fit(noise(20, 6, 16, seed=1), torch.nn.Identity())
+    return stirred(model).train()
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_changes_what_is_computed(option):
+    """With the same numbers in all parameters, as far as there are any."""
+    value = OPTIONS[option]
+    without, with_it = built(), built(**{option: value})
+    if option == "dilated":  # no parameter differs: only where the kernels look
+        assert with_it.state_dict().keys() == without.state_dict().keys()
+    x = noise(3, 6, 16, seed=2)
+    torch.manual_seed(0)
+    plain = without(x)
+    torch.manual_seed(0)
+    other = with_it(x)
+    assert other.shape == plain.shape and not torch.allclose(plain, other, atol=1e-3)
+    other.square().mean().backward()
+    unused = [name for name, p in with_it.named_parameters() if p.grad is None or not bool(p.grad.any())]
+    assert [name for name in unused if not (option == "variational" and "project" in name)] == []
+
+
+@pytest.mark.parametrize("upsampling", UPSAMPLERS)
+def test_what_doubles_the_frames_keeps_their_order(upsampling):
+    """A frame's neighbourhood, and no other, hears of it."""
+    layer = upsampler(upsampling, 2, 3)
+    x = noise(1, 2, 8)
+    later = x.clone()
+    later[..., 5] += 1
+    changed = (layer(x) != layer(later)).any(1)[0]
+    assert layer(x).shape == (1, 3, 16)
+    assert changed[10] and changed[11] and not changed[:8].any() and not changed[14:].any()
+
+
+def test_dropout_is_for_training_alone():
+    model, x = built(dropout=0.5), noise(3, 6, 16)
+    assert not torch.equal(model(x), model(x))
+    model.eval()
+    assert torch.equal(model(x), model(x))
+
+
+def test_with_principal_components_the_model_starts_as_pca():
+    torch.manual_seed(0)
+    clips = noise(60, 6, 16) @ torch.diag(torch.arange(1.0, 17))
+    model = Autoencoder(AutoencoderConfig(latent=5, linear=True, **BLOCKS), 6, 16).eval()
+    model.linear.fit(clips, torch.nn.Identity())
+    flat = clips.flatten(1)
+    basis = torch.linalg.svd(flat - flat.mean(0), full_matrices=False)[2][:5]
+    by_hand = ((flat - flat.mean(0)) @ basis.T @ basis + flat.mean(0)).view_as(clips)
+    torch.testing.assert_close(model(clips), by_hand, atol=2e-3, rtol=1e-3)
+    z = model.encode(clips)
+    torch.testing.assert_close(z.T.cov(correction=0), torch.eye(5), atol=1e-3, rtol=0)
+
+
+def test_few_clips_leave_the_last_components_empty():
+    model = Autoencoder(AutoencoderConfig(latent=9, linear=True, **BLOCKS), 6, 16).eval()
+    clips = noise(4, 6, 16)
+    model.linear.fit(clips, torch.nn.Identity())
+    torch.testing.assert_close(model(clips), clips, atol=1e-4, rtol=0)  # four clips lie in three dimensions
+    assert not model.encode(clips)[:, 3:].abs().max() > 1e-3
+
+
+def test_attention_pooling_sees_in_which_order_frames_come():
+    pool, x = AttentionPooling(8, 10), noise(2, 8, 10)
+    assert not torch.allclose(pool(x), pool(x.flip(-1)), atol=1e-3)
+    with torch.no_grad():
+        pool.place.zero_()
+    torch.testing.assert_close(pool(x), pool(x.flip(-1)))
+
+
+def test_attention_lets_distant_frames_meet():
+    layer, x = stirred(TimeAttention(8, 64, 2)), noise(1, 8, 64).requires_grad_()
+    layer(x)[0, :, 0].sum().backward()
+    assert bool(x.grad[0, :, 63].any())
+
+
+def test_snake_repeats_and_rises():
+    """x + sin^2(a x) / a grows by 2 pi / a a period, and its slope is never negative."""
+    snake, x = Snake(1), torch.linspace(-6, 6, 400).view(1, 1, -1)
+    y = snake(x).detach()
+    torch.testing.assert_close(snake(x + math.pi / 1.001).detach(), y + math.pi / 1.001, atol=1e-4, rtol=0)
+    assert bool((y.diff() > -1e-3).all()) and float(y.diff().max()) > 1.9 * float(x.diff().max())
 
 
 @pytest.mark.parametrize(
     ("wrong", "allowed"),
     [
-        ({"pooling": "max"}, '"mean" or "flatten", not \'max\''),
+        ({"pooling": "max"}, "pooling is one of mean, attention, flatten, not 'max'"),
+        ({"upsampling": "cubic"}, "upsampling is one of transposed, nearest, subpixel, not 'cubic'"),
+        ({"activation": "tanh"}, "activation is one of relu, leaky_relu, gelu, silu, snake, not 'tanh'"),
+        ({"norm": "layer"}, "norm is one of batch, group, none, not 'layer'"),
+        ({"dropout": 1.0}, "dropout is 0 to below 1, not 1.0"),
+        ({"attention": -1}, "attention 0 or more"),
+        ({"attention": 3}, "multiples of 8 and of its heads, not 128 and 128 with 3 heads"),
+        ({"norm": "group", "decoder_widths": (12,)}, "multiples of 8"),
         ({"latent": 0}, "1 or more"),
         ({"stride": 0}, "1 or more"),
         ({"decoder_start": 0}, "1 or more"),
@@ -109,7 +237,7 @@ def test_any_autoencoder_gives_back_the_shape(latent, encoder_widths, decoder_wi
         ({"decoder_widths": (-1,)}, "1 or more"),
         ({"encoder_widths": ()}, "one number or more"),
         ({"decoder_widths": ()}, "one number or more"),
-        ({"residual": -1}, "residual 0 or more"),
+        ({"residual": -1}, "residual and attention 0 or more"),
         ({"residual": 1, "encoder_widths": (12,)}, r"multiples of 8, not \(12,\)"),
         ({"residual": 1, "decoder_widths": (12,)}, r"multiples of 8, not .* and \(12,\)"),
     ],

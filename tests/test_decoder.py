@@ -110,7 +110,7 @@ def test_every_parameter_gets_a_gradient(residual):
 
 
 def test_frames_that_do_not_fit_are_named_with_what_does():
-    with pytest.raises(InputError, match="2 transposed convolutions make a multiple of 4 frames, not 89"):
+    with pytest.raises(InputError, match="2 doublings make a multiple of 4 frames, not 89"):
         Decoder(6, 5, 89)
     with pytest.raises(InputError, match="a multiple of 4 frames, not 90"):
         ConditionalDecoder(SMALL, 90, [HORN], 3)

@@ -4,7 +4,9 @@ import json
 import os
 import pickle
 from dataclasses import asdict, replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -101,7 +103,7 @@ def test_halved_weights_are_rounded_and_statistics_are_not(tmp_path):
 def test_a_file_is_as_the_format_says(saved):
     tensors, description = contents(saved)
     assert description.keys() == {"schema", "front_end", "normalizer", "model", "controls", "provenance"}
-    assert description["schema"] == 1 and description["front_end"] == asdict(FRONT_END)
+    assert description["schema"] == 2 and description["front_end"] == asdict(FRONT_END)
     assert set(description["normalizer"].values()) <= tensors.keys()
     assert description["model"].keys() == {"generator", "autoencoder"}
     assert [kind["name"] for kind in description["controls"]["kinds"]] == list(KINDS)[:2]
@@ -258,7 +260,7 @@ def at(*keys, value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (at("schema", value=2), "schema 2; this version of tootlearn knows 1: install a newer one"),
+        (at("schema", value=3), "schema 3; this version of tootlearn knows 1 to 2: install a newer one"),
         (at("schema", value="old"), "schema 'old'"),
         (at("schema", value=...), "damaged .*no 'schema'"),
         (lambda d: json.dumps(d)[:-5], "damaged"),
@@ -379,3 +381,22 @@ def test_a_truncated_vocoder_is_named(speaker):
     speaker.write_bytes(speaker.read_bytes()[:-50])
     with pytest.raises(InputError, match="truncated"):
         model_file.load_vocoder(speaker)
+
+
+# Files of every past schema
+
+
+def test_a_file_of_schema_1_draws_what_it_drew():
+    """Written by the version of that schema: noise on the initial weights of a small model, and what it made of a ramp."""
+    model, description = model_file.load(Path(__file__).parent / "files" / "schema1.safetensors")
+    assert description["schema"] == 1
+    ramp = torch.linspace(-11, 1, 24 * 88).view(1, 24, 88)
+    share = np.linspace(0.1, 0.9, 4)
+    controls = Controls(np.arange(4), 300 + 200 * share, 0.3 + share, share, np.full(4, -12.0))
+    residual = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        again = model.autoencoder(model.normalizer(ramp))
+        drawn = model.generator.decode(Condition.of(controls), residual).log_mel
+        mean, _ = model.generator.encode(ramp.expand(4, -1, -1), Condition.of(controls))
+    found = [float(x) for x in (again.std(), again[0, 3, 7], drawn.std(), drawn[1, 5, 9], mean[3, 2])]
+    assert found == pytest.approx([0.391520, -0.390322, 2.080652, -2.949157, -0.672177], abs=1e-4)

@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from tootlearn.audio import InputError
 from tootlearn.controls import LOUDNESS_RANGE, Kind
 from tootlearn.decoder import Condition, ConditionalDecoder, Decoder, Drawing
-from tootlearn.encoder import Encoder
+from tootlearn.encoder import POOLINGS, Encoder
 from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd, FrontEndConfig
+from tootlearn.layers import UPSAMPLERS, Style
 from tootlearn.normalization import Normalizer
+from tootlearn.principal import PrincipalPath
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,18 @@ class AutoencoderConfig:
         latent: Z, the numbers that the decoder gets.
         encoder_widths: channels of the encoder's convolutions.
         stride: of the encoder's convolutions over time.
-        pooling: "mean" over time, or "flatten".
+        pooling: "mean" over time, "attention", or "flatten"; see `Encoder`.
         decoder_start: channels of the vector once it is expanded over time.
-        decoder_widths: channels of the transposed convolutions, each of which doubles the frames.
-        residual: residual blocks after each convolution; 0: ReLU and batch normalisation instead.
+        decoder_widths: channels after each doubling of the frames.
+        residual: residual blocks after each convolution; 0: an activation and a norm instead.
+        upsampling: what doubles the frames: "transposed" convolution, "nearest" frame and convolution, or "subpixel".
+        dilated: whether the dilation doubles from one residual block to the next.
+        attention: heads of a self-attention over time in encoder and decoder, where frames are fewest; 0: none.
+        activation: "relu", "leaky_relu", "gelu", "silu" or "snake".
+        norm: "batch", "group" or "none".
+        dropout: share of the activations that are zeroed in training.
+        linear: whether principal components run beside encoder and decoder, which then only add to them.
+        variational: whether the encoder gives a distribution, and the decoder gets a sample of it in training.
 
     Raises:
         InputError: values that are not allowed; the message says what is.
@@ -46,21 +56,44 @@ class AutoencoderConfig:
     decoder_start: int = 128
     decoder_widths: tuple[int, ...] = (64, 32)
     residual: int = 0
+    upsampling: str = "transposed"
+    dilated: bool = False
+    attention: int = 0
+    activation: str = "relu"
+    norm: str = "batch"
+    dropout: float = 0.0
+    linear: bool = False
+    variational: bool = False
 
     def __post_init__(self) -> None:
-        if self.pooling not in ("mean", "flatten"):
-            raise InputError(f'pooling is "mean" or "flatten", not {self.pooling!r}')
+        for name, allowed in (("pooling", POOLINGS), ("upsampling", UPSAMPLERS)):
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name} is one of {', '.join(allowed)}, not {getattr(self, name)!r}")
         if not self.encoder_widths or not self.decoder_widths:
             raise InputError("encoder_widths and decoder_widths have one number or more, not none")
         sizes = (self.latent, self.stride, self.decoder_start, *self.encoder_widths, *self.decoder_widths)
-        if min(sizes) < 1 or self.residual < 0:
+        if min(sizes) < 1 or self.residual < 0 or self.attention < 0:
             raise InputError(
-                f"latent, stride, decoder_start and widths are 1 or more and residual 0 or more, not {self}"
+                "latent, stride, decoder_start and widths are 1 or more, residual and attention 0 or more, "
+                f"not {self}"
             )
-        if self.residual and any(width % 8 for width in (*self.encoder_widths, *self.decoder_widths)):
+        widths = (*self.encoder_widths, *self.decoder_widths)
+        if (self.residual or self.norm == "group") and any(width % 8 for width in widths):
             raise InputError(
-                f"with residual blocks widths are multiples of 8, not {self.encoder_widths} and {self.decoder_widths}"
+                f"with residual blocks or group norm widths are multiples of 8, not {self.encoder_widths} and "
+                f"{self.decoder_widths}"
             )
+        if self.attention and any(c % 8 or c % self.attention for c in (self.encoder_widths[-1], self.decoder_start)):
+            raise InputError(
+                f"with attention the last of encoder_widths and decoder_start are multiples of 8 and of its heads, not "
+                f"{self.encoder_widths[-1]} and {self.decoder_start} with {self.attention} heads"
+            )
+        _ = self.style  # raises for what is not allowed
+
+    @property
+    def style(self) -> Style:
+        """Activation, norm and dropout."""
+        return Style(self.activation, self.norm, self.dropout)
 
 
 @dataclass(frozen=True)
@@ -98,6 +131,10 @@ class GeneratorConfig:
 class Autoencoder(nn.Module):
     """Standardised log-mel -> z -> standardised log-mel; the decoder sees z alone.
 
+    With ``linear`` principal components carry the sound from end to end, and encoder and decoder add to them what is
+    not linear. Both start at zero: a gain for each number of z, and one for each band (as Bachlechner et al. 2021 start
+    every layer), so that the model is PCA before the first step.
+
     Args:
         config: its sizes.
         mels: M.
@@ -112,22 +149,45 @@ class Autoencoder(nn.Module):
     def __init__(self, config: AutoencoderConfig, mels: int, frames: int) -> None:
         super().__init__()
         self.config = config
+        size, options = config.latent, {"style": config.style, "dilated": config.dilated, "attention": config.attention}
+        numbers = 2 * size if config.variational else size
         self.encoder = Encoder(
-            mels, frames, config.encoder_widths, config.stride, config.residual, config.pooling, config.latent
+            mels, frames, config.encoder_widths, config.stride, config.residual, config.pooling, numbers, **options
         )
         self.decoder = Decoder(
-            config.latent, mels, frames, config.decoder_widths, config.decoder_start, config.residual
+            size,
+            mels,
+            frames,
+            config.decoder_widths,
+            config.decoder_start,
+            config.residual,
+            config.upsampling,
+            **options,
         )
+        self.linear = PrincipalPath(mels, frames, size) if config.linear else None
+        if config.linear:
+            self.encoder_gain = nn.Parameter(torch.zeros(size))
+            self.decoder_gain = nn.Parameter(torch.zeros(mels, 1))
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, M, T) -> mean of z, and log of its standard deviation: each (B, Z); without ``variational`` the latter is
+        -inf."""
+        numbers = self.encoder(x)
+        mean, log_scale = numbers.chunk(2, 1) if self.config.variational else (numbers, None)
+        if self.linear:
+            mean = self.linear.encode(x) + self.encoder_gain * mean
+        if log_scale is None:
+            return mean, torch.full_like(mean, -math.inf)
+        return mean, (log_scale - 2).clamp(-8, 2)
 
     def encode(self, x: Tensor) -> Tensor:
         """(B, M, T) -> (B, Z)."""
-        z: Tensor = self.encoder(x)
-        return z
+        return self.posterior(x)[0]
 
     def decode(self, z: Tensor) -> Tensor:
         """(B, Z) -> (B, M, T)."""
         x: Tensor = self.decoder(z)
-        return x
+        return self.linear.decode(z) + self.decoder_gain * x if self.linear else x
 
     def forward(self, x: Tensor) -> Tensor:
         return self.decode(self.encode(x))

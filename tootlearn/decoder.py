@@ -16,12 +16,23 @@ from torch import Tensor, nn
 from tootlearn.audio import InputError
 from tootlearn.controls import LOUDNESS_RANGE, ONSET_SAMPLES, Controls, Kind
 from tootlearn.front_end import FrontEndConfig
-from tootlearn.layers import TIME_FEATURES, HarmonicComb, ResidualBlock, time_features, zeroed
+from tootlearn.layers import (
+    PLAIN,
+    TIME_FEATURES,
+    HarmonicComb,
+    ResidualBlock,
+    Style,
+    TimeAttention,
+    after_convolution,
+    time_features,
+    upsampler,
+    zeroed,
+)
 from tootlearn.mel import mel_frequencies
 
 
 class Decoder(nn.Module):
-    """Latent to log-mel, by transposed convolutions.
+    """Latent to log-mel, by layers that double the frames.
 
     A pooled latent has no time axis. The first layer gives it one by learned weights; repeating it over time could
     not draw anything that changes (a convolution of a constant is a constant).
@@ -30,14 +41,17 @@ class Decoder(nn.Module):
         latent: Z.
         mels: M.
         frames: T; a multiple of 2^len(widths).
-        widths: channels of each transposed convolution (kernel 4, stride 2).
+        widths: channels after each doubling of the frames; as for `Encoder`.
         start: channels before the first.
-        residual: residual blocks after each of them in place of ReLU and batch normalisation.
+        residual: residual blocks after each of them in place of an activation and a norm.
+        upsampling: what doubles the frames, one of `layers.UPSAMPLERS`.
+        style, dilated: as for `Encoder`.
+        attention: heads of a self-attention over time before the first doubling; 0: none.
 
     Shape: (B, Z) -> (B, M, T).
 
     Raises:
-        InputError: if T does not go with the number of convolutions.
+        InputError: if T does not go with the number of doublings.
     """
 
     def __init__(
@@ -48,23 +62,25 @@ class Decoder(nn.Module):
         widths: tuple[int, ...] = (64, 32),
         start: int = 128,
         residual: int = 0,
+        upsampling: str = "transposed",
+        style: Style | None = None,
+        dilated: bool = False,
+        attention: int = 0,
     ) -> None:
         super().__init__()
         growth = 2 ** len(widths)
         if frames % growth:
             raise InputError(
-                f"{len(widths)} transposed convolutions make a multiple of {growth} frames, not {frames}: "
+                f"{len(widths)} doublings make a multiple of {growth} frames, not {frames}: "
                 "take another hop or fewer of them"
             )
+        style = style or (Style() if residual else PLAIN)
         self.start = start
         self.expand = nn.Linear(latent, start * (frames // growth))
-        layers: list[nn.Module] = []
+        layers: list[nn.Module] = [TimeAttention(start, frames // growth, attention)] if attention else []
         before = start
         for width in widths:
-            layers += [nn.ConvTranspose1d(before, width, 4, stride=2, padding=1)]
-            layers += (
-                [ResidualBlock(width) for _ in range(residual)] if residual else [nn.ReLU(), nn.BatchNorm1d(width)]
-            )
+            layers += [upsampler(upsampling, before, width), *after_convolution(width, style, residual, dilated)]
             before = width
         self.layers = nn.Sequential(*layers)
         self.out = nn.Conv1d(before, mels, 1)

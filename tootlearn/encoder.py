@@ -8,7 +8,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from tootlearn.audio import InputError
-from tootlearn.layers import ResidualBlock
+from tootlearn.layers import PLAIN, AttentionPooling, Style, TimeAttention, after_convolution
+
+POOLINGS = ("mean", "attention", "flatten")
 
 
 class Encoder(nn.Module):
@@ -17,12 +19,15 @@ class Encoder(nn.Module):
     Args:
         channels_in: M, plus whatever is stacked on the bands.
         frames: T.
-        widths: channels of each convolution (kernel 3); multiples of 8 with residual blocks.
+        widths: channels of each convolution (kernel 3); multiples of 8 where there are blocks, group norm or attention.
         stride: of each convolution over time.
-        residual: residual blocks after each convolution in place of ReLU and batch normalisation.
-        pooling: "mean" over time; or "flatten", which keeps the order in time and needs T as a multiple of
-            stride^len(widths).
+        residual: residual blocks after each convolution in place of an activation and a norm.
+        pooling: "mean" over time; "attention", by eight learned queries; or "flatten", which keeps all frames. The last
+            needs T as a multiple of stride^len(widths).
         latent: Z; where it is not what pooling leaves, a linear layer projects.
+        style: activation, norm and dropout; None: `Style`'s own with residual blocks, ReLU and batch norm without.
+        dilated: whether the dilation doubles from one residual block to the next.
+        attention: heads of a self-attention over time after the last convolution; 0: none.
 
     Shape: (B, channels_in, T) -> (B, Z).
 
@@ -39,6 +44,9 @@ class Encoder(nn.Module):
         residual: int = 0,
         pooling: str = "mean",
         latent: int = 128,
+        style: Style | None = None,
+        dilated: bool = False,
+        attention: int = 0,
     ) -> None:
         super().__init__()
         shrink = stride ** len(widths)
@@ -47,21 +55,24 @@ class Encoder(nn.Module):
                 f"{len(widths)} convolutions of stride {stride} need a multiple of {shrink} frames, not {frames}: "
                 "take another hop, fewer convolutions or a smaller stride"
             )
+        style = style or (Style() if residual else PLAIN)
         layers: list[nn.Module] = []
-        before = channels_in
+        before, left = channels_in, frames
         for width in widths:
             layers += [nn.Conv1d(before, width, 3, stride=stride, padding=1)]
-            layers += (
-                [ResidualBlock(width) for _ in range(residual)] if residual else [nn.ReLU(), nn.BatchNorm1d(width)]
-            )
-            before = width
+            layers += after_convolution(width, style, residual, dilated)
+            before, left = width, -(-left // stride)
+        if attention:
+            layers += [TimeAttention(before, left, attention)]
         self.layers = nn.Sequential(*layers)
+        self.pool = AttentionPooling(before, left) if pooling == "attention" else None
         self.pooling = pooling
-        pooled = widths[-1] if pooling == "mean" else widths[-1] * (frames // shrink)
+        pooled = before * {"mean": 1, "attention": 8, "flatten": left}[pooling]
         # The baseline's latent is the pooled vector itself.
         self.project = nn.Identity() if pooling == "mean" and latent == pooled else nn.Linear(pooled, latent)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.layers(x)  # (B, C, T / stride^n)
-        z: Tensor = self.project(h.mean(-1) if self.pooling == "mean" else h.flatten(1))
+        pooled = self.pool(h) if self.pool else h.mean(-1) if self.pooling == "mean" else h.flatten(1)
+        z: Tensor = self.project(pooled)
         return z

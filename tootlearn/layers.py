@@ -7,12 +7,15 @@ beginning and a release at the end, whatever the duration; and `HarmonicComb`, b
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tootlearn.audio import InputError
 from tootlearn.front_end import FrontEndConfig
 from tootlearn.mel import mel_filterbank
 
@@ -53,6 +56,70 @@ class FiLM(nn.Module):
         return modulated
 
 
+@dataclass(frozen=True)
+class Style:
+    """What convolutions of a network have in common.
+
+    Args:
+        activation: one of :data:`ACTIVATIONS`.
+        norm: "batch", "group" (eight groups of channels) or "none".
+        dropout: the share of activations that are zeroed in training, 0 to below 1 (Srivastava et al. 2014).
+
+    Raises:
+        InputError: values that are not allowed.
+    """
+
+    activation: str = "silu"
+    norm: str = "group"
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            raise InputError(f"activation is one of {', '.join(ACTIVATIONS)}, not {self.activation!r}")
+        if self.norm not in NORMS:
+            raise InputError(f"norm is one of {', '.join(NORMS)}, not {self.norm!r}")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"dropout is 0 to below 1, not {self.dropout}")
+
+    def activate(self, channels: int) -> nn.Module:
+        """The activation, and dropout if there is any."""
+        layer = Snake(channels) if self.activation == "snake" else ACTIVATIONS[self.activation]()
+        return nn.Sequential(layer, nn.Dropout(self.dropout)) if self.dropout else layer
+
+    def normalize(self, channels: int) -> nn.Module:
+        """The normalisation, (B, C, T) -> (B, C, T)."""
+        if self.norm == "batch":
+            return nn.BatchNorm1d(channels)
+        return nn.GroupNorm(8, channels) if self.norm == "group" else nn.Identity()
+
+
+class Snake(nn.Module):
+    """x + sin^2(a x) / a, which can draw what repeats; a is learned, one for each channel (Ziyin et al. 2020).
+
+    Shape: (B, C, T) -> (B, C, T).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.rate = nn.Parameter(torch.ones(channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        rate = self.rate.abs() + 1e-3
+        curved: Tensor = x + (rate * x).sin().square() / rate
+        return curved
+
+
+ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": lambda: nn.LeakyReLU(0.1),
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "snake": Snake,
+}
+NORMS = ("batch", "group", "none")
+PLAIN = Style("relu", "batch")  # the baseline's
+
+
 class ResidualBlock(nn.Module):
     """x + conv1x1(silu(conv3(silu(modulated(norm(x)))))).
 
@@ -62,14 +129,17 @@ class ResidualBlock(nn.Module):
         channels: C, a multiple of 8.
         condition: size D of the condition that modulates it by FiLM; 0 for none.
         dilation: of the convolution over time.
+        style: other activations and norms than those above.
 
     Shape: (B, C, T) and, if any, (B, D) -> (B, C, T).
     """
 
-    def __init__(self, channels: int, condition: int = 0, dilation: int = 1) -> None:
+    def __init__(self, channels: int, condition: int = 0, dilation: int = 1, style: Style | None = None) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(8, channels)
+        style = style or Style()
+        self.norm = style.normalize(channels)
         self.film = FiLM(condition, channels) if condition else None
+        self.first, self.second = style.activate(channels), style.activate(channels)
         self.mix = nn.Conv1d(channels, channels, 3, padding=dilation, dilation=dilation)
         self.out = zeroed(nn.Conv1d(channels, channels, 1))
 
@@ -77,8 +147,97 @@ class ResidualBlock(nn.Module):
         h = self.norm(x)
         if self.film is not None and condition is not None:
             h = self.film(h, condition)
-        changed: Tensor = x + self.out(F.silu(self.mix(F.silu(h))))
+        changed: Tensor = x + self.out(self.second(self.mix(self.first(h))))
         return changed
+
+
+def after_convolution(channels: int, style: Style, residual: int, dilated: bool) -> list[nn.Module]:
+    """What follows a convolution: residual blocks, whose dilation doubles if ``dilated``, or activation and norm."""
+    if residual:
+        return [ResidualBlock(channels, dilation=2**i if dilated else 1, style=style) for i in range(residual)]
+    return [style.activate(channels), style.normalize(channels)]
+
+
+class TimeAttention(nn.Module):
+    """Self-attention over time: each frame takes from all others what is like what it asks for (Vaswani et al. 2017).
+
+    x + W sum_t' softmax(q_t . k_t' / sqrt(d)) v_t' for each head. Where a frame lies is learned and added to queries
+    and keys. W starts at zero, so the layer starts as the identity.
+
+    Args:
+        channels: C, a multiple of 8 and of ``heads``.
+        frames: T.
+        heads: that attend by themselves, 1 or more.
+
+    Shape: (B, C, T) -> (B, C, T).
+    """
+
+    def __init__(self, channels: int, frames: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(8, channels)
+        self.place = nn.Parameter(torch.randn(channels, frames) * 0.1)
+        self.ask = nn.Conv1d(channels, 2 * channels, 1)
+        self.value = nn.Conv1d(channels, channels, 1)
+        self.out = zeroed(nn.Conv1d(channels, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.norm(x)
+        asked = self.ask(h + self.place).chunk(2, 1)
+        query, key, value = (y.unflatten(1, (self.heads, -1)).transpose(2, 3) for y in (*asked, self.value(h)))
+        found = F.scaled_dot_product_attention(query, key, value)  # (B, heads, T, C / heads)
+        changed: Tensor = x + self.out(found.transpose(2, 3).flatten(1, 2))
+        return changed
+
+
+class AttentionPooling(nn.Module):
+    """Learned queries in the place of a mean over time: each takes the frames that it cares for.
+
+    (Lee et al. 2019, with one vector a query.) Without the place in the keys no order of the frames would be seen.
+
+    Args:
+        channels: C.
+        frames: T.
+        queries: how many.
+
+    Shape: (B, C, T) -> (B, queries C).
+    """
+
+    def __init__(self, channels: int, frames: int, queries: int = 8) -> None:
+        super().__init__()
+        self.query = nn.Parameter(torch.randn(queries, channels) / math.sqrt(channels))
+        self.place = nn.Parameter(torch.randn(channels, frames) * 0.1)
+        self.key = nn.Conv1d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        share = (self.query @ self.key(x + self.place)).softmax(-1)  # (B, queries, T)
+        return (share @ x.transpose(1, 2)).flatten(1)
+
+
+class SubPixel(nn.Module):
+    """A convolution to twice as many channels, which become twice as many frames (Shi et al. 2016).
+
+    Shape: (B, C, T) -> (B, D, 2 T).
+    """
+
+    def __init__(self, before: int, channels: int) -> None:
+        super().__init__()
+        self.spread = nn.Conv1d(before, 2 * channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.spread(x).unflatten(1, (2, -1)).permute(0, 2, 3, 1).flatten(2)
+
+
+def upsampler(name: str, before: int, channels: int) -> nn.Module:
+    """What doubles the frames: (B, before, T) -> (B, channels, 2 T); see :data:`UPSAMPLERS`."""
+    if name == "transposed":
+        return nn.ConvTranspose1d(before, channels, 4, stride=2, padding=1)
+    if name == "nearest":
+        return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv1d(before, channels, 3, padding=1))
+    return SubPixel(before, channels)
+
+
+UPSAMPLERS = ("transposed", "nearest", "subpixel")
 
 
 def time_features(time: Tensor, duration: Tensor) -> Tensor:

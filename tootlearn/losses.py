@@ -77,16 +77,19 @@ def bend_error(drawn: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return ((drawn - target).square() * weight).sum() / (weight > 0).sum().clamp_min(1)
 
 
-def divergence(mean: Tensor, log_scale: Tensor) -> Tensor:
+def divergence(mean: Tensor, log_scale: Tensor, free: float = 0.0) -> Tensor:
     """Kullback-Leibler divergence of Gaussians (B, Z) from the standard normal, in nats: summed over Z, mean over B.
 
     Args:
         mean, log_scale: mean and log standard deviation, shape (B, Z).
+        free: nats of each number that cost nothing (free bits: Kingma et al. 2016); the number's mean over the batch
+            is compared with it.
 
     Returns:
-        A scalar, 0 or more (Kingma and Welling 2014, appendix B).
+        A scalar, Z free or more (Kingma and Welling 2014, appendix B).
     """
-    return 0.5 * (mean.square() + (2 * log_scale).exp() - 1 - 2 * log_scale).sum(1).mean()
+    each = 0.5 * (mean.square() + (2 * log_scale).exp() - 1 - 2 * log_scale)
+    return each.mean(0).clamp_min(free).sum()
 
 
 def a_weighting(hertz: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 Tensors: the weights, the normalizer's statistics, the prior. Metadata under the key ``tootlearn``: JSON with
 
-    schema       1; files of every past schema stay loadable
+    schema       2; files of every past schema stay loadable
     front_end    the fields of `FrontEndConfig`: features made otherwise are refused
     normalizer   the names of the tensors with its statistics
     model        the configs of "generator" and "autoencoder", or null
@@ -31,7 +31,7 @@ from tootlearn.front_end import FrontEndConfig
 from tootlearn.normalization import Normalizer
 from tootlearn.vocoder import Vocoder, VocoderConfig
 
-SCHEMA = 1
+SCHEMA = 2
 SHIPPED = "default"  # a name for the model that comes with the package
 _EXACT = ("normalizer.", "generator.prior")  # statistics stay float32 where weights are halved
 _PICKLES = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch's zip archive, and protocols 2 to 5
@@ -223,11 +223,26 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         description = json.loads(metadata["tootlearn"])
         schema = description["schema"]
+        known = schema in range(1, SCHEMA + 1)
+        description = _upgraded(description) if known else description
     except _DAMAGE as error:
         raise _damaged(path, error) from error
-    if schema != SCHEMA:
-        raise InputError(f"{path} has schema {schema!r}; this version of tootlearn knows {SCHEMA}: install a newer one")
+    if not known:
+        raise InputError(
+            f"{path} has schema {schema!r}; this version of tootlearn knows 1 to {SCHEMA}: install a newer one"
+        )
     return description, {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+
+
+def _upgraded(description: dict[str, Any]) -> dict[str, Any]:
+    """A description of any schema with the fields of the latest; "schema" stays what the file says."""
+    if description["schema"] == 1 and "model" in description:  # a vocoder's has changed in nothing
+        if autoencoder := description["model"]["autoencoder"]:
+            blocks = autoencoder["residual"] > 0
+            plain = {"upsampling": "transposed", "dilated": False, "attention": 0, "linear": False}
+            style = {"activation": "silu" if blocks else "relu", "norm": "group" if blocks else "batch", "dropout": 0.0}
+            autoencoder |= plain | style | {"variational": False}
+    return description
 
 
 # What a description that is no longer what `save` wrote raises where it is used; RuntimeError comes from torch.

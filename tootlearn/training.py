@@ -157,7 +157,10 @@ def build(config: TrainConfig, learn: Clips) -> TootModel:
     normalizer = Normalizer.fit(learn.log_mel.float(), weight)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return TootModel(config.front_end, normalizer, learn.kinds, config.generator, config.autoencoder)
+        model = TootModel(config.front_end, normalizer, learn.kinds, config.generator, config.autoencoder)
+    if model.autoencoder and model.autoencoder.linear:
+        model.autoencoder.linear.fit(learn.log_mel, normalizer)
+    return model
 
 
 @dataclass(frozen=True)
