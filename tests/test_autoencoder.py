@@ -95,6 +95,7 @@ def test_every_parameter_of_an_autoencoder_gets_a_gradient(config):
     options=st.fixed_dictionaries(
         {
             "residual": st.integers(0, 2),
+            "patch": st.sampled_from([1, 2]),
             "upsampling": st.sampled_from(UPSAMPLERS),
             "dilated": st.booleans(),
             "attention": st.sampled_from([0, 1, 4]),
@@ -126,6 +127,7 @@ OPTIONS = {
     "linear": True,
     "variational": True,
     "latent": 3,
+    "patch": 2,
 }
 BLOCKS = {"encoder_widths": (8, 16), "stride": 2, "pooling": "flatten", "decoder_start": 8, "decoder_widths": (16, 8)}
 

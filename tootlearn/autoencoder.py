@@ -36,6 +36,7 @@ class AutoencoderConfig:
         decoder_start: channels of the vector once it is expanded over time.
         decoder_widths: channels after each doubling of the frames.
         residual: residual blocks after each convolution; 0: an activation and a norm instead.
+        patch: neighbouring frames that the convolutions see, and draw, as one: cheaper by as much.
         upsampling: what doubles the frames: "transposed" convolution, "nearest" frame and convolution, or "subpixel".
         dilated: whether the dilation doubles from one residual block to the next.
         attention: heads of a self-attention over time in encoder and decoder, where frames are fewest; 0: none.
@@ -56,6 +57,7 @@ class AutoencoderConfig:
     decoder_start: int = 128
     decoder_widths: tuple[int, ...] = (64, 32)
     residual: int = 0
+    patch: int = 1
     upsampling: str = "transposed"
     dilated: bool = False
     attention: int = 0
@@ -71,10 +73,10 @@ class AutoencoderConfig:
                 raise InputError(f"{name} is one of {', '.join(allowed)}, not {getattr(self, name)!r}")
         if not self.encoder_widths or not self.decoder_widths:
             raise InputError("encoder_widths and decoder_widths have one number or more, not none")
-        sizes = (self.latent, self.stride, self.decoder_start, *self.encoder_widths, *self.decoder_widths)
+        sizes = (self.latent, self.stride, self.patch, self.decoder_start, *self.encoder_widths, *self.decoder_widths)
         if min(sizes) < 1 or self.residual < 0 or self.attention < 0:
             raise InputError(
-                "latent, stride, decoder_start and widths are 1 or more, residual and attention 0 or more, "
+                "latent, stride, patch, decoder_start and widths are 1 or more, residual and attention 0 or more, "
                 f"not {self}"
             )
         widths = (*self.encoder_widths, *self.decoder_widths)
@@ -151,13 +153,16 @@ class Autoencoder(nn.Module):
         self.config = config
         size, options = config.latent, {"style": config.style, "dilated": config.dilated, "attention": config.attention}
         numbers = 2 * size if config.variational else size
+        if frames % config.patch:
+            raise InputError(f"patch is a divisor of the frames, {frames}, not {config.patch}")
+        channels, frames_inside = mels * config.patch, frames // config.patch
         self.encoder = Encoder(
-            mels, frames, config.encoder_widths, config.stride, config.residual, config.pooling, numbers, **options
+            channels, frames_inside, config.encoder_widths, config.stride, config.residual, config.pooling, numbers, **options
         )
         self.decoder = Decoder(
             size,
-            mels,
-            frames,
+            channels,
+            frames_inside,
             config.decoder_widths,
             config.decoder_start,
             config.residual,
@@ -172,7 +177,8 @@ class Autoencoder(nn.Module):
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, M, T) -> mean of z, and log of its standard deviation: each (B, Z); without ``variational`` the latter is
         -inf."""
-        numbers = self.encoder(x)
+        patches = x.unflatten(2, (-1, self.config.patch)).transpose(2, 3).flatten(1, 2)  # (B, M p, T / p)
+        numbers = self.encoder(patches)
         mean, log_scale = numbers.chunk(2, 1) if self.config.variational else (numbers, None)
         if self.linear:
             mean = self.linear.encode(x) + self.encoder_gain * mean
@@ -186,7 +192,8 @@ class Autoencoder(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """(B, Z) -> (B, M, T)."""
-        x: Tensor = self.decoder(z)
+        patches = self.decoder(z).unflatten(1, (-1, self.config.patch))  # (B, M, p, T / p)
+        x: Tensor = patches.transpose(2, 3).flatten(2)
         return self.linear.decode(z) + self.decoder_gain * x if self.linear else x
 
     def forward(self, x: Tensor) -> Tensor:

@@ -239,7 +239,7 @@ def _upgraded(description: dict[str, Any]) -> dict[str, Any]:
     if description["schema"] == 1 and "model" in description:  # a vocoder's has changed in nothing
         if autoencoder := description["model"]["autoencoder"]:
             blocks = autoencoder["residual"] > 0
-            plain = {"upsampling": "transposed", "dilated": False, "attention": 0, "linear": False}
+            plain = {"patch": 1, "upsampling": "transposed", "dilated": False, "attention": 0, "linear": False}
             style = {"activation": "silu" if blocks else "relu", "norm": "group" if blocks else "batch", "dropout": 0.0}
             autoencoder |= plain | style | {"variational": False}
     return description

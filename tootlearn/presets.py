@@ -102,14 +102,21 @@ class TrainConfig:
             raise InputError(f"seed is 0 to {rng.MAX_SEED}, not {self.seed}")
 
 
+# Principal components, and what convolutions over patches of four frames add to them.
 _AUTOENCODER = AutoencoderConfig(
     latent=64,
-    encoder_widths=(64, 96, 96),
+    encoder_widths=(160,),
     stride=2,
     pooling="flatten",
-    decoder_start=96,
-    decoder_widths=(96, 96, 64),
-    residual=1,
+    decoder_start=160,
+    decoder_widths=(160,),
+    residual=3,
+    patch=4,
+    upsampling="subpixel",
+    dilated=True,
+    activation="silu",
+    norm="group",
+    linear=True,
 )
 
 PRESETS: dict[str, TrainConfig] = {
