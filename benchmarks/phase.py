@@ -5,7 +5,8 @@
 
 For each set of sounds, tables of the phase alone, from the true magnitude, and of the way from mel bands: 128, the
 front end of the package, and 80, with a vocoder if `--vocoder80` names one (from `tootlearn train-vocoder
---front_end.mels 80`). Sets: synthetic toots; notes of a sound font at semitones that the vocoder did not learn from;
+--front_end.mels 80`). Sets: synthetic toots; white noise, of
+which mel bands tell next to nothing; notes of a sound font at semitones that the vocoder did not learn from;
 and recordings. Each clip is cut to 1.28 s. SC, LSD, mel L1 and MR are medians over the clips; f0 is the median of the
 absolute change in cents among clips that have an f0 (in steps of 5), with the share of them within 20 cents. Speeds are
 those of one clip at a time, the methods in turn, in units of librosa's.
@@ -173,6 +174,8 @@ def table(title: str, methods: Mapping[str, Method], waves: Sequence[Tensor], se
 def sets(patterns: Sequence[str], count: int) -> Iterator[tuple[str, list[Tensor]]]:
     """Each set's name and waves."""
     yield "synthetic toots", toots(count)
+    generator = torch.Generator().manual_seed(SEED)
+    yield "white noise", [0.1 * torch.randn(SAMPLES, generator=generator) for _ in range(min(count, 6))]
     try:
         yield "held-out font notes", notes(count)
     except InputError as error:

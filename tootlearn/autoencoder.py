@@ -157,7 +157,14 @@ class Autoencoder(nn.Module):
             raise InputError(f"patch is a divisor of the frames, {frames}, not {config.patch}")
         channels, frames_inside = mels * config.patch, frames // config.patch
         self.encoder = Encoder(
-            channels, frames_inside, config.encoder_widths, config.stride, config.residual, config.pooling, numbers, **options
+            channels,
+            frames_inside,
+            config.encoder_widths,
+            config.stride,
+            config.residual,
+            config.pooling,
+            numbers,
+            **options,
         )
         self.decoder = Decoder(
             size,
