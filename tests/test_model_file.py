@@ -387,7 +387,7 @@ def test_a_truncated_vocoder_is_named(speaker):
 
 
 def test_a_file_of_schema_1_draws_what_it_drew():
-    """Written by the version of that schema: noise on the initial weights of a small model, and what it made of a ramp."""
+    """Written by that version: noise on the weights of a small model, and what it made of a ramp."""
     model, description = model_file.load(Path(__file__).parent / "files" / "schema1.safetensors")
     assert description["schema"] == 1
     ramp = torch.linspace(-11, 1, 24 * 88).view(1, 24, 88)

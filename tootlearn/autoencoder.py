@@ -151,30 +151,30 @@ class Autoencoder(nn.Module):
     def __init__(self, config: AutoencoderConfig, mels: int, frames: int) -> None:
         super().__init__()
         self.config = config
-        size, options = config.latent, {"style": config.style, "dilated": config.dilated, "attention": config.attention}
+        size, inside_both = config.latent, (config.style, config.dilated, config.attention)
         numbers = 2 * size if config.variational else size
         if frames % config.patch:
             raise InputError(f"patch is a divisor of the frames, {frames}, not {config.patch}")
-        channels, frames_inside = mels * config.patch, frames // config.patch
+        channels, inside = mels * config.patch, frames // config.patch
         self.encoder = Encoder(
             channels,
-            frames_inside,
+            inside,
             config.encoder_widths,
             config.stride,
             config.residual,
             config.pooling,
             numbers,
-            **options,
+            *inside_both,
         )
         self.decoder = Decoder(
             size,
             channels,
-            frames_inside,
+            inside,
             config.decoder_widths,
             config.decoder_start,
             config.residual,
             config.upsampling,
-            **options,
+            *inside_both,
         )
         self.linear = PrincipalPath(mels, frames, size) if config.linear else None
         if config.linear:

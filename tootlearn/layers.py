@@ -211,7 +211,8 @@ class AttentionPooling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         share = (self.query @ self.key(x + self.place)).softmax(-1)  # (B, queries, T)
-        return (share @ x.transpose(1, 2)).flatten(1)
+        taken: Tensor = share @ x.transpose(1, 2)
+        return taken.flatten(1)
 
 
 class SubPixel(nn.Module):
@@ -225,7 +226,8 @@ class SubPixel(nn.Module):
         self.spread = nn.Conv1d(before, 2 * channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.spread(x).unflatten(1, (2, -1)).permute(0, 2, 3, 1).flatten(2)
+        spread: Tensor = self.spread(x).unflatten(1, (2, -1))  # (B, 2, D, T)
+        return spread.permute(0, 2, 3, 1).flatten(2)
 
 
 def upsampler(name: str, before: int, channels: int) -> nn.Module:

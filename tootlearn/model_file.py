@@ -236,12 +236,12 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def _upgraded(description: dict[str, Any]) -> dict[str, Any]:
     """A description of any schema with the fields of the latest; "schema" stays what the file says."""
-    if description["schema"] == 1 and "model" in description:  # a vocoder's has changed in nothing
-        if autoencoder := description["model"]["autoencoder"]:
-            blocks = autoencoder["residual"] > 0
-            plain = {"patch": 1, "upsampling": "transposed", "dilated": False, "attention": 0, "linear": False}
-            style = {"activation": "silu" if blocks else "relu", "norm": "group" if blocks else "batch", "dropout": 0.0}
-            autoencoder |= plain | style | {"variational": False}
+    autoencoder = description.get("model", {}).get("autoencoder")  # a vocoder's file has changed in nothing
+    if description["schema"] == 1 and autoencoder:
+        blocks = autoencoder["residual"] > 0
+        plain = {"patch": 1, "upsampling": "transposed", "dilated": False, "attention": 0, "linear": False}
+        style = {"activation": "silu" if blocks else "relu", "norm": "group" if blocks else "batch", "dropout": 0.0}
+        autoencoder |= plain | style | {"variational": False}
     return description
 
 

@@ -43,15 +43,18 @@ class PrincipalPath(nn.Module):
         self.register_buffer("scale", torch.ones(latent))
 
     def encode(self, x: Tensor) -> Tensor:
-        return self.coordinates(x) @ self.components / self.scale
+        z: Tensor = self.coordinates(x) @ self.components / self.scale
+        return z
 
     def decode(self, z: Tensor) -> Tensor:
         core = (z * self.scale) @ self.components.T
-        return self.bands @ core.unflatten(1, (self.bands.shape[1], -1)) @ self.times.T + self.mean
+        x: Tensor = self.bands @ core.unflatten(1, (self.bands.shape[1], -1)) @ self.times.T + self.mean
+        return x
 
     def coordinates(self, x: Tensor) -> Tensor:
         """(B, M, T) -> (B, R S)."""
-        return (self.bands.T @ (x - self.mean) @ self.times).flatten(1)
+        core: Tensor = self.bands.T @ (x - self.mean) @ self.times
+        return core.flatten(1)
 
     @torch.no_grad()
     def fit(self, clips: Tensor, standardise: Callable[[Tensor], Tensor]) -> None:

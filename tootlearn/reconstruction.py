@@ -37,9 +37,12 @@ def reconstruction_table(generator: TootGenerator, clips: Clips) -> dict[str, di
     train, test = (model.normalizer(part.log_mel.float()) for part in (learn, held_out))
     with torch.inference_mode():
         ours = torch.cat([autoencoder(x) for x in test.split(128)])
+        linear = autoencoder.linear and autoencoder.linear.decode(autoencoder.linear.encode(test))
     size = generator.latent
-    decoded = {
-        f"autoencoder, {size} numbers": ours,
+    decoded = {f"autoencoder, {size} numbers": ours}
+    if linear is not None:
+        decoded["its principal components alone"] = linear
+    decoded |= {
         f"PCA, {size} numbers": pca(train, test, size),
         "nearest training clip": nearest(train, test),
         "mean": train.mean(0).expand_as(test),
