@@ -30,7 +30,7 @@ ORDER = [
     *("loudness", "jitter"),
     *("data.recipes", "data.acoustics", "data.synthesis", "data.clips", "data.sound_font", "data.sampled"),
     *("data.folder", "data.public", "data.sounds", "data.augmentation", "data"),
-    *("layers", "encoder", "decoder", "autoencoder", "losses", "phase", "vocoder", "denoising", "metrics"),
+    *("layers", "principal", "encoder", "decoder", "autoencoder", "losses", "phase", "vocoder", "denoising", "metrics"),
     *("set_metrics", "degradations", "classifier"),
     *("presets", "model_file", "checkpoint", "fine_tuning", "dataset", "training", "vocoder_training", "tuning"),
     *("texture", "generation", "recognition", "likeness", "reconstruction", "evaluation", "doctor", "export"),

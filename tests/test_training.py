@@ -17,6 +17,7 @@ from tootlearn.classifier import ClassifierConfig
 from tootlearn.data.clips import synthesise
 from tootlearn.front_end import FrontEnd, FrontEndConfig
 from tootlearn.presets import TrainConfig
+from tootlearn.reconstruction import pca
 from tootlearn.training import train
 
 # With all that has a state: batch statistics, noise in the latent, a prior.
@@ -47,6 +48,24 @@ def log(out):
 
 
 # What is learned
+
+
+def test_principal_components_are_those_of_the_training_clips_and_training_adds_to_them(clips, tmp_path):
+    wide = {"encoder_widths": (16,), "stride": 2, "pooling": "flatten", "decoder_start": 16, "decoder_widths": (16,)}
+    linear = AutoencoderConfig(latent=4, residual=1, activation="silu", norm="group", patch=2, linear=True, **wide)
+    config = replace(CONFIG, generator=None, autoencoder=linear, steps=100, learning_rate=3e-3)
+    learn, _ = clips.split()
+    first = training.build(config, learn)
+    x = first.normalizer(learn.log_mel.float())
+    by_hand = pca(x, x, 4)
+    with torch.inference_mode():  # of 88 frames 32 coordinates are kept
+        assert float((first.autoencoder.eval()(x) - by_hand).square().mean()) < 0.01 * float(by_hand.square().mean())
+    weight = training.Batch.of(learn, config, torch.device("cpu")).weight
+    before = float(losses.squared_error(by_hand, x, weight))
+    model = run(config, clips, tmp_path / "run")
+    with torch.inference_mode():
+        assert float(losses.squared_error(model.autoencoder(x), x, weight)) < 0.9 * before
+    assert torch.equal(model.autoencoder.linear.mean, first.autoencoder.linear.mean.half().float())  # it is not trained
 
 
 def test_the_losses_fall_on_the_clips_and_on_those_held_out(clips, tmp_path):

@@ -226,8 +226,9 @@ class SubPixel(nn.Module):
         self.spread = nn.Conv1d(before, 2 * channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        spread: Tensor = self.spread(x).unflatten(1, (2, -1))  # (B, 2, D, T)
-        return spread.permute(0, 2, 3, 1).flatten(2)
+        spread: Tensor = self.spread(x)
+        halves: Tensor = spread.unflatten(1, (2, -1))  # (B, 2, D, T)
+        return halves.permute(0, 2, 3, 1).flatten(2)
 
 
 def upsampler(name: str, before: int, channels: int) -> nn.Module:

@@ -37,7 +37,8 @@ def reconstruction_table(generator: TootGenerator, clips: Clips) -> dict[str, di
     train, test = (model.normalizer(part.log_mel.float()) for part in (learn, held_out))
     with torch.inference_mode():
         ours = torch.cat([autoencoder(x) for x in test.split(128)])
-        linear = autoencoder.linear and autoencoder.linear.decode(autoencoder.linear.encode(test))
+        path = autoencoder.linear
+        linear = path.decode(path.encode(test)) if path else None
     size = generator.latent
     decoded = {f"autoencoder, {size} numbers": ours}
     if linear is not None:
