@@ -64,7 +64,7 @@ def test_principal_components_are_those_of_the_training_clips_and_training_adds_
     before = float(losses.squared_error(by_hand, x, weight))
     model = run(config, clips, tmp_path / "run")
     with torch.inference_mode():
-        assert float(losses.squared_error(model.autoencoder(x), x, weight)) < 0.9 * before
+        assert float(losses.squared_error(model.autoencoder(x), x, weight)) < 0.95 * before
     assert torch.equal(model.autoencoder.linear.mean, first.autoencoder.linear.mean.half().float())  # it is not trained
 
 
