@@ -50,6 +50,26 @@ def log(out):
 # What is learned
 
 
+def test_a_variational_latent_is_drawn_in_training_and_its_divergence_comes_to_count(clips):
+    config = replace(CONFIG, generator=None, autoencoder=replace(CONFIG.autoencoder, variational=True), free_bits=0.0)
+    learn, _ = clips.split()
+    model = training.build(config, learn)
+    batch = training.Batch.of(learn, config, torch.device("cpu"))[torch.arange(8)]
+    first, again, later = (training.model_losses(model, batch, config, step) for step in (0, 0, 1))
+    assert first["reconstruction"] == again["reconstruction"] != later["reconstruction"]
+    with torch.no_grad():
+        mean, log_scale = model.autoencoder.posterior(model.normalizer(batch.log_mel))
+    gaussians = torch.distributions.Normal(mean, log_scale.exp())
+    normal = torch.distributions.Normal(torch.zeros_like(mean), 1.0)
+    by_torch = torch.distributions.kl_divergence(gaussians, normal).sum(1).mean()
+    torch.testing.assert_close(first["latent_divergence"].detach(), by_torch, rtol=1e-3, atol=1e-3)
+    terms = {"reconstruction": torch.tensor(0.0), "latent_divergence": torch.tensor(1.0)}
+    weights = [float(training.total(terms, config, step)) for step in (0, 3, 6, 11)]
+    assert weights == pytest.approx([0, 0.5e-4, 1e-4, 1e-4])  # of 12 steps
+    free = training.model_losses(model, batch, replace(config, free_bits=5.0), 0)
+    assert free["latent_divergence"] >= 5 * config.autoencoder.latent
+
+
 def test_principal_components_are_those_of_the_training_clips_and_training_adds_to_them(clips, tmp_path):
     wide = {"encoder_widths": (16,), "stride": 2, "pooling": "flatten", "decoder_start": 16, "decoder_widths": (16,)}
     linear = AutoencoderConfig(latent=4, residual=1, activation="silu", norm="group", patch=2, linear=True, **wide)

@@ -38,6 +38,9 @@ class TrainConfig:
         divergence: weight of the residual latent's divergence from its prior, for a nat. It starts 200 times as high
             and falls over the first half: what the controls can say is learned from the controls, and the residual
             gets the rest.
+        latent_divergence: weight of the divergence of a variational autoencoder's latent, for a nat. It rises from 0
+            over the first half: a latent that is punished before it is of use is never used.
+        free_bits: nats that each of its numbers has free.
         convergence: weight of the spectral convergence of mel magnitudes.
         bend: weight of the squared error of f0, in octaves, where it is known.
         audible: weight of the squared error of what can be heard (`losses.audible_error`); 0 leaves it out, as it does
@@ -69,6 +72,8 @@ class TrainConfig:
     weight_decay: float = 1e-3
     clip: float = 1.0
     divergence: float = 1e-4
+    latent_divergence: float = 1e-4
+    free_bits: float = 0.05
     convergence: float = 0.2
     bend: float = 10.0
     audible: float = 0.0
@@ -95,7 +100,15 @@ class TrainConfig:
         for name in ("learning_rate", "clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} is a positive number, not {getattr(self, name)}")
-        for name in ("weight_decay", "divergence", "convergence", "bend", *PERCEPTUAL):
+        for name in (
+            "weight_decay",
+            "divergence",
+            "latent_divergence",
+            "free_bits",
+            "convergence",
+            "bend",
+            *PERCEPTUAL,
+        ):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} is 0 or more, not {getattr(self, name)}")
         if not 0 <= self.seed <= rng.MAX_SEED:

@@ -30,7 +30,7 @@ from tootlearn.mel import mel_frequencies
 from tootlearn.normalization import Normalizer
 from tootlearn.presets import TrainConfig
 
-_BATCH, _NOISE = 21, 22  # streams of random numbers
+_BATCH, _NOISE, _LATENT_NOISE = 21, 22, 23  # streams of random numbers
 UNKNOWN_BEND = 0.05  # how much a bend of 0 counts where none is known: a recording is near its pitch
 
 
@@ -243,9 +243,7 @@ def model_losses(
     terms: dict[str, Tensor] = {}
     if model.generator:
         mean, log_scale = model.generator.encode(batch.log_mel, batch.controls)
-        noise = rng.normal(config.seed, _NOISE + (step << 8), mean.numel()).reshape(mean.shape)
-        z = mean + log_scale.exp() * torch.as_tensor(noise, dtype=mean.dtype, device=mean.device)
-        drawing = model.generator.decode(batch.controls, z)
+        drawing = model.generator.decode(batch.controls, drawn(mean, log_scale, config.seed, _NOISE, step))
         strayed = drawing.log_mel - batch.log_mel
         standardised = strayed / model.normalizer.std
         terms["generation"] = losses.squared_error(standardised, torch.zeros_like(standardised), batch.weight)
@@ -256,10 +254,20 @@ def model_losses(
         terms |= judged("generation", drawing.log_mel)
     if model.autoencoder:
         x = model.normalizer(batch.log_mel)
-        y = model.autoencoder(x)
+        z, log_scale = model.autoencoder.posterior(x)
+        if model.autoencoder.config.variational:
+            terms["latent_divergence"] = losses.divergence(z, log_scale, config.free_bits)
+            z = drawn(z, log_scale, config.seed, _LATENT_NOISE, step)
+        y = model.autoencoder.decode(z)
         terms["reconstruction"] = losses.squared_error(y, x, batch.weight)
         terms |= judged("reconstruction", model.normalizer.inverse(y))
     return terms
+
+
+def drawn(mean: Tensor, log_scale: Tensor, seed: int, stream: int, step: int) -> Tensor:
+    """A draw (B, Z) from Gaussians of this mean and log standard deviation (B, Z), for a step."""
+    noise = rng.normal(seed, stream + (step << 8), mean.numel()).reshape(mean.shape)
+    return mean + log_scale.exp() * torch.as_tensor(noise, dtype=mean.dtype, device=mean.device)
 
 
 def total(terms: dict[str, Tensor], config: TrainConfig, step: int) -> Tensor:
@@ -270,6 +278,7 @@ def total(terms: dict[str, Tensor], config: TrainConfig, step: int) -> Tensor:
         "bend": config.bend,
         "divergence": config.divergence * 200 ** max(0.0, 1 - 2 * step / config.steps),
         "reconstruction": 1.0,
+        "latent_divergence": config.latent_divergence * min(1.0, 2 * step / config.steps),
     }
     for loss in losses.PERCEPTUAL:
         weights |= {f"{name}_{loss}": getattr(config, loss) for name in ("generation", "reconstruction")}
