@@ -167,12 +167,12 @@ def contents(dist: Path) -> dict[str, set[str]]:
 
 def test_a_model_ships_and_is_small():
     assert MODELS, "tootlearn/models holds no model"
-    assert max((ROOT / "tootlearn/models" / name).stat().st_size for name in MODELS) <= 4_000_000
+    assert max((ROOT / "tootlearn/models" / name).stat().st_size for name in MODELS) <= 6_000_000
 
 
 def test_wheel_and_sdist_hold_the_package_its_models_and_nothing_else(dist):
     package = {path.relative_to(ROOT).as_posix() for path in MODULES} | {f"tootlearn/models/{name}" for name in MODELS}
-    package.add("tootlearn/py.typed")
+    package |= {"tootlearn/py.typed", "tootlearn/results/ablation.json"}
     chapters = {path.relative_to(ROOT).as_posix() for path in tracked() if path.parent == ROOT / "notebooks"}
     sources = "book/references.bib"  # what `tootlearn lab` writes out in the chapters' copies
     info = f"tootlearn-{tootlearn.__version__}.dist-info/"
