@@ -14,11 +14,11 @@ looks worse than it is. On held-out (kind, semitone) groups:
   log-mel;
 * KAD: kernel distance of these sounds' embeddings to those of the true ones, in halves (see `brass.py`), with its floor
   (true ones against true ones); the embedding is that of a classifier of its own seed;
-* examples a second in training, one thread.
+* examples that a second of one core learns from, all that training does included.
 
 PCA of equal size, the nearest training clip and the mean need no training. A run's figures are appended to --out as it
-ends; runs that are there already are not repeated. All runs take about 4 hours on one core at 1,000 steps, --quick (one
-seed, 100 steps, the synthetic set) 10 minutes.
+ends; runs that are there already are not repeated. --quick is one seed, 100 steps and the synthetic set. The learning
+rate is 2e-3, twice the default's: short runs need it.
 """
 
 import argparse

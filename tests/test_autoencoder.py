@@ -207,6 +207,45 @@ def test_attention_pooling_sees_in_which_order_frames_come():
     torch.testing.assert_close(pool(x), pool(x.flip(-1)))
 
 
+def test_attention_pooling_is_a_mean_weighted_by_the_softmax_over_frames():
+    pool, x = stirred(AttentionPooling(8, 10, queries=3)), noise(2, 8, 10)
+    keys = torch.einsum("ij,bjt->bit", pool.key.weight[..., 0], x + pool.place) + pool.key.bias[:, None]
+    found = pool(x).view(2, 3, 8)
+    for b in range(2):
+        for q in range(3):
+            share = torch.stack([pool.query[q] @ keys[b, :, t] for t in range(10)]).exp()
+            expected = sum(share[t] * x[b, :, t] for t in range(10)) / share.sum()
+            torch.testing.assert_close(found[b, q], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_attention_equals_torchs():
+    layer, x = stirred(TimeAttention(8, 12, heads=2)), noise(3, 8, 12)
+    theirs = nn.MultiheadAttention(8, 2, batch_first=True)
+    with torch.no_grad():
+        theirs.in_proj_weight.copy_(torch.cat([layer.ask.weight, layer.value.weight])[..., 0])
+        theirs.in_proj_bias.copy_(torch.cat([layer.ask.bias, layer.value.bias]))
+        theirs.out_proj.weight.copy_(layer.out.weight[..., 0])
+        theirs.out_proj.bias.copy_(layer.out.bias)
+    h = layer.norm(x)
+    asked, valued = (h + layer.place).transpose(1, 2), h.transpose(1, 2)
+    expected = x + theirs(asked, asked, valued)[0].transpose(1, 2)
+    torch.testing.assert_close(layer(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_patch_is_made_of_neighbouring_frames():
+    """What the convolutions draw at one place stands at frames that follow one another."""
+    bare = Autoencoder(AutoencoderConfig(**{"latent": 4, "patch": 2} | BLOCKS), 6, 16).eval()
+    marks = torch.zeros(1, 12, 8)
+    marks[0, 0, 3], marks[0, 1, 3] = 1.0, 2.0  # band 0, first and second frame of the fourth patch
+    bare.decoder.forward = lambda z: marks
+    drawn = bare.decode(torch.zeros(1, 4))
+    assert drawn[0, 0].nonzero().flatten().tolist() == [6, 7] and drawn[0, 0, 6:8].tolist() == [1, 2]
+    seen = []
+    bare.encoder.forward = lambda x: seen.append(x) or torch.zeros(1, 4)
+    bare.encode(drawn)
+    torch.testing.assert_close(seen[0], marks)  # the way in is the way out, backwards
+
+
 def test_attention_lets_distant_frames_meet():
     layer, x = stirred(TimeAttention(8, 64, 2)), noise(1, 8, 64).requires_grad_()
     layer(x)[0, :, 0].sum().backward()

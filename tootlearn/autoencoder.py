@@ -19,7 +19,7 @@ from tootlearn.controls import LOUDNESS_RANGE, Kind
 from tootlearn.decoder import Condition, ConditionalDecoder, Decoder, Drawing
 from tootlearn.encoder import POOLINGS, Encoder
 from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd, FrontEndConfig
-from tootlearn.layers import UPSAMPLERS, Style
+from tootlearn.layers import SMOOTH, UPSAMPLERS, Style
 from tootlearn.normalization import Normalizer
 from tootlearn.principal import PrincipalPath
 
@@ -145,14 +145,12 @@ class Autoencoder(nn.Module):
     Shape: (B, M, T) -> (B, M, T); `encode` gives (B, Z).
 
     Raises:
-        InputError: if T is no multiple of what the strides need.
+        InputError: if T is no multiple of what patch, strides and doublings need.
     """
 
     def __init__(self, config: AutoencoderConfig, mels: int, frames: int) -> None:
         super().__init__()
         self.config = config
-        size, inside_both = config.latent, (config.style, config.dilated, config.attention)
-        numbers = 2 * size if config.variational else size
         if frames % config.patch:
             raise InputError(f"patch is a divisor of the frames, {frames}, not {config.patch}")
         channels, inside = mels * config.patch, frames // config.patch
@@ -163,27 +161,33 @@ class Autoencoder(nn.Module):
             config.stride,
             config.residual,
             config.pooling,
-            numbers,
-            *inside_both,
+            latent=2 * config.latent if config.variational else config.latent,
+            style=config.style,
+            dilated=config.dilated,
+            attention=config.attention,
         )
         self.decoder = Decoder(
-            size,
+            config.latent,
             channels,
             inside,
             config.decoder_widths,
             config.decoder_start,
             config.residual,
             config.upsampling,
-            *inside_both,
+            style=config.style,
+            dilated=config.dilated,
+            attention=config.attention,
         )
-        self.linear = PrincipalPath(mels, frames, size) if config.linear else None
+        self.linear = PrincipalPath(mels, frames, config.latent) if config.linear else None
         if config.linear:
-            self.encoder_gain = nn.Parameter(torch.zeros(size))
+            self.encoder_gain = nn.Parameter(torch.zeros(config.latent))
             self.decoder_gain = nn.Parameter(torch.zeros(mels, 1))
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, M, T) -> mean of z, and log of its standard deviation: each (B, Z); without ``variational`` the latter is
-        -inf."""
+        """(B, M, T) -> mean of z, and log of its standard deviation: each (B, Z).
+
+        Without ``variational`` there is no spread, and the latter is -inf.
+        """
         patches = x.unflatten(2, (-1, self.config.patch)).transpose(2, 3).flatten(1, 2)  # (B, M p, T / p)
         numbers = self.encoder(patches)
         mean, log_scale = numbers.chunk(2, 1) if self.config.variational else (numbers, None)
@@ -231,7 +235,7 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         stacked = front_end.mels + len(kinds) + 3  # the controls, but loudness, lie on the bands as constant channels
-        self.encoder = Encoder(stacked, frames, config.encoder_widths, 2, 1, "flatten", 2 * config.residual)
+        self.encoder = Encoder(stacked, frames, config.encoder_widths, 2, 1, "flatten", 2 * config.residual, SMOOTH)
         self.decoder = ConditionalDecoder(
             front_end, frames, kinds, config.residual, config.width, config.blocks, config.conditioning
         )

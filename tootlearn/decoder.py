@@ -63,7 +63,7 @@ class Decoder(nn.Module):
         start: int = 128,
         residual: int = 0,
         upsampling: str = "transposed",
-        style: Style | None = None,
+        style: Style = PLAIN,
         dilated: bool = False,
         attention: int = 0,
     ) -> None:
@@ -74,7 +74,6 @@ class Decoder(nn.Module):
                 f"{len(widths)} doublings make a multiple of {growth} frames, not {frames}: "
                 "take another hop or fewer of them"
             )
-        style = style or (Style() if residual else PLAIN)
         self.start = start
         self.expand = nn.Linear(latent, start * (frames // growth))
         layers: list[nn.Module] = [TimeAttention(start, frames // growth, attention)] if attention else []

@@ -25,7 +25,7 @@ class Encoder(nn.Module):
         pooling: "mean" over time; "attention", by eight learned queries; or "flatten", which keeps all frames. The last
             needs T as a multiple of stride^len(widths).
         latent: Z; where it is not what pooling leaves, a linear layer projects.
-        style: activation, norm and dropout; None: `Style`'s own with residual blocks, ReLU and batch norm without.
+        style: activation, norm and dropout.
         dilated: whether the dilation doubles from one residual block to the next.
         attention: heads of a self-attention over time after the last convolution; 0: none.
 
@@ -44,7 +44,7 @@ class Encoder(nn.Module):
         residual: int = 0,
         pooling: str = "mean",
         latent: int = 128,
-        style: Style | None = None,
+        style: Style = PLAIN,
         dilated: bool = False,
         attention: int = 0,
     ) -> None:
@@ -55,7 +55,6 @@ class Encoder(nn.Module):
                 f"{len(widths)} convolutions of stride {stride} need a multiple of {shrink} frames, not {frames}: "
                 "take another hop, fewer convolutions or a smaller stride"
             )
-        style = style or (Style() if residual else PLAIN)
         layers: list[nn.Module] = []
         before, left = channels_in, frames
         for width in widths:

@@ -117,7 +117,7 @@ ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {
     "snake": Snake,
 }
 NORMS = ("batch", "group", "none")
-PLAIN = Style("relu", "batch")  # the baseline's
+SMOOTH, PLAIN = Style(), Style("relu", "batch")  # the default's and the generator's; the baseline's
 
 
 class ResidualBlock(nn.Module):
@@ -129,14 +129,13 @@ class ResidualBlock(nn.Module):
         channels: C, a multiple of 8.
         condition: size D of the condition that modulates it by FiLM; 0 for none.
         dilation: of the convolution over time.
-        style: other activations and norms than those above.
+        style: its activation, norm and dropout; above are those of the default.
 
     Shape: (B, C, T) and, if any, (B, D) -> (B, C, T).
     """
 
-    def __init__(self, channels: int, condition: int = 0, dilation: int = 1, style: Style | None = None) -> None:
+    def __init__(self, channels: int, condition: int = 0, dilation: int = 1, style: Style = SMOOTH) -> None:
         super().__init__()
-        style = style or Style()
         self.norm = style.normalize(channels)
         self.film = FiLM(condition, channels) if condition else None
         self.first, self.second = style.activate(channels), style.activate(channels)

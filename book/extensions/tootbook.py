@@ -90,10 +90,7 @@ def launch_buttons(app: Sphinx, config: Any) -> None:
             "repository_branch": "main",
             "path_to_docs": "",
             "use_repository_button": True,
-            "launch_buttons": {
-                "binderhub_url": "https://mybinder.org",
-                "colab_url": "https://colab.research.google.com",
-            },
+            "launch_buttons": {"binderhub_url": "https://mybinder.org", "colab_url": "https://colab.research.google.com"},
         }
 
 
