@@ -17,8 +17,8 @@ looks worse than it is. On held-out (kind, semitone) groups:
 * examples that a second of one core learns from, all that training does included.
 
 PCA of equal size, the nearest training clip and the mean need no training. A run's figures are appended to --out as it
-ends; runs that are there already are not repeated. --quick is one seed, 100 steps and the synthetic set. The learning
-rate is 2e-3, twice the default's: short runs need it.
+ends; runs that are there already are not repeated. --quick is one seed, 100 steps and the synthetic set (8
+minutes of one core). The learning rate is 2e-3, twice the default's: short runs need it.
 """
 
 import argparse
