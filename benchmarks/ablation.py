@@ -122,6 +122,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--rows", nargs="+", help="only these")
     parser.add_argument("--count", type=int, default=60, help="N of MR and KAD (default 60)")
     parser.add_argument("--quick", action="store_true", help="one seed, 100 steps, the synthetic set")
     parser.add_argument("--out", type=Path, default=Path("ablation.jsonl"), help="figures of each run (ablation.jsonl)")
@@ -159,7 +160,7 @@ def measure(options: argparse.Namespace) -> None:
             for row in [*of.VARIANTS, *untrained]:
                 run = {"row": row, "set": name, "seed": seed, "steps": options.steps, "batch": options.batch}
                 run |= {"part": "generator"} if generator else {}
-                if json.dumps(run, sort_keys=True) in done:
+                if json.dumps(run, sort_keys=True) in done or row not in (options.rows or [row]):
                     continue
                 given = prepared(name)
                 found = of.trained(row, seed, given) if row in of.VARIANTS else of.untrained(row, given)
