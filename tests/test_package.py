@@ -36,7 +36,7 @@ ORDER = [
     *("search_space", "study", "tuning"),
     *("texture", "generation", "recognition", "likeness", "reconstruction", "evaluation", "doctor", "export"),
     *("figures", "players", "abx", "exercises", *(f"answers.ch{i:02d}" for i in range(13)), "answers", "widgets"),
-    *("roles", "reading", "arguments", "cli", "__main__"),
+    *("roles", "reading", "arguments", "cli_runs", "cli", "__main__"),
 ]
 
 
