@@ -35,7 +35,17 @@ ORDER = [
     *("presets", "model_file", "checkpoint", "fine_tuning", "dataset", "training", "vocoder_training"),
     *("search_space", "study", "tuning"),
     *("texture", "generation", "recognition", "likeness", "reconstruction", "evaluation", "doctor", "export"),
-    *("figures", "players", "abx", "exercises", *(f"answers.ch{i:02d}" for i in range(13)), "answers", "widgets"),
+    *(
+        "figures",
+        "runs",
+        "tracking",
+        "players",
+        "abx",
+        "exercises",
+        *(f"answers.ch{i:02d}" for i in range(13)),
+        "answers",
+        "widgets",
+    ),
     *("roles", "reading", "arguments", "cli_runs", "cli", "__main__"),
 ]
 

@@ -57,6 +57,7 @@ def _run(words: list[str]) -> None:
         "generate": (_generate, "Make toots: WAV files, a list of them and a picture."),
         "train": (_train, "Train a model on synthetic toots, a sound font or your own recordings."),
         "tune": (cli_runs.tune, "Search for better settings of training, by one process or several."),
+        "runs": (cli_runs.runs, "List and compare the runs in a folder."),
         "train-vocoder": (_train_vocoder, "Train the network that turns mel spectrograms to sound."),
         "reconstruct": (_reconstruct, "Encode a recording and decode it again: mono, at the model's sample rate."),
         "denoise": (_denoise, "Clean a recording, or a folder of them: noise, offset, clicks at the ends, peaks."),
@@ -156,9 +157,10 @@ def _generate(parser: ArgumentParser, words: list[str]) -> None:
 
 
 def _train(parser: ArgumentParser, words: list[str]) -> None:
-    from tootlearn import dataset, fine_tuning, model_file, training
+    from tootlearn import dataset, fine_tuning, model_file, tracking, training
 
     config_options(parser, words)
+    parser.add_argument("--track", type=str, nargs="+", default=[], help="also write to tensorboard, mlflow or both")
     parser.add_argument("--out", type=str | None, help="folder of the run; runs/PRESET without it")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
     parser.add_argument("--device", type=str, default="auto", help="cpu, cuda, mps or auto")
@@ -175,7 +177,8 @@ def _train(parser: ArgumentParser, words: list[str]) -> None:
         print(problem, file=sys.stderr)
     print(dataset.describe(config, clips))
     try:
-        training.train(config, clips, out, a.resume, a.device)
+        with tracking.tracked(a.track, out, config) as on_check:
+            training.train(config, clips, out, a.resume, a.device, True, on_check)
     except training.Stopped as stopped:
         fail(str(stopped), 130)
     print(f"the model is {out / 'model.safetensors'}: tootlearn generate --model {out / 'model.safetensors'}")

@@ -35,3 +35,17 @@ def tune(parser: ArgumentParser, words: list[str]) -> None:
         fail(str(stopped), 130)
     print(tuning.as_text(found))
     print(f"summary.json and pictures are in {out}: tootlearn train --config {out / 'best.yaml'}")
+
+
+def runs(parser: ArgumentParser, words: list[str]) -> None:
+    """List and compare the runs in a folder."""
+    parser.add_argument("folder", type=str, nargs="?", default="runs", help="where to look, with its sub-folders")
+    parser.add_argument("--plot", type=str | None, help="also draw the held-out errors there, as PNG")
+    a = parser.parse_args(words)
+
+    from tootlearn import runs
+
+    found = runs.find(Path(a.folder))
+    print(runs.table(found))
+    if a.plot:
+        runs.plot(found, Path(a.plot))
