@@ -8,7 +8,8 @@ moment are as they were, that no settings were finished twice, and that there ar
 
 Then the preset and the best config train over --seeds, none of which the search has seen: the seed decides clips,
 initial weights and batches. The table has the held-out squared error after the same number of steps of the same batch,
-mean and standard deviation. The presets' start of 100 steps is cut to a tenth of the steps. Half the presets' resolution (hop 512, 64 bands) and few clips make it quick.
+mean and standard deviation. The start of the learning rate, 100 steps in the presets, is a tenth of the steps here.
+Half the presets' resolution (hop 512, 64 bands) and few clips make it quick.
 """
 
 import argparse
