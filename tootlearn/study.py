@@ -127,7 +127,8 @@ def work(
     from filelock import FileLock
 
     me = uuid.uuid4().hex
-    with optuna_quietly() as optuna, FileLock(out / "workers" / f"{me}.lock"):
+    alive = out / "workers" / f"{me}.lock"
+    with optuna_quietly() as optuna, FileLock(alive):
         while trial := _next(optuna, study, space, trials, out, seed, me, tell):
             state, value = optuna.trial.TrialState, None
             end = state.FAIL
@@ -143,6 +144,7 @@ def work(
                 raise
             study.tell(trial, value if end == state.COMPLETE else None, end)
             tell(_line(study, study.trials[trial.number], trials))
+    alive.unlink(missing_ok=True)
 
 
 def _next(

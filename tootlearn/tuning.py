@@ -257,6 +257,10 @@ def _draw(study: Study, out: Path, importances: bool) -> None:
         for name, plot in pictures.items():
             axes = plot(study)
             figure: Any = (axes.flat[0] if hasattr(axes, "flat") else axes).figure
+            if name in ("history", "curves"):  # a few bad trials would hide what the good ones differ in
+                figure.axes[0].set_yscale("log")
+            if name == "curves" and (legend := figure.axes[0].get_legend()):
+                legend.remove()  # a line for each trial
             page = io.BytesIO()
             figure.savefig(page, format="png", bbox_inches="tight")
             pyplot.close(figure)
