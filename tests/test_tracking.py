@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from matplotlib import image
 
-from tootlearn import training
+from tootlearn import cli, training
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import AutoencoderConfig
 from tootlearn.data.clips import synthesise
@@ -139,3 +139,16 @@ def test_what_is_missing_is_named_with_the_line_that_installs_it(tmp_path, monke
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError, match=message), tracked([tracker], tmp_path / "run", CONFIG):
         pass
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_command_tracks_and_looks_for_packages_before_it_makes_clips(tmp_path, capsys, monkeypatch):
+    words = ["train", "--preset", "baseline", "--device", "cpu", "--kinds", "[trumpet,car_horn]", "--clips", "24"]
+    words += ["--batch", "4", "--steps", "2", "--check_every", "1", "--front_end.hop", "512", "--front_end.mels", "16"]
+    words += ["--out", str(tmp_path / "run")]
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr("tootlearn.dataset.gather", None)
+        cli.main([*words, "--track", "tensorboard", "wandb"])
+    assert "there is no tracker 'wandb'" in capsys.readouterr().err and not (tmp_path / "run").exists()
+    cli.main([*words, "--track", "tensorboard"])
+    assert list((tmp_path / "run/tensorboard").glob("events*"))

@@ -169,6 +169,7 @@ def _train(parser: ArgumentParser, words: list[str]) -> None:
     config = config_of(a)
     out = Path(a.out or Path("runs") / (Path(str(a.config[-1])).stem if a.config else a.preset))
     training.check_run(out, a.resume)
+    tracking.check(a.track)
     base = model_file.load(config.start_from)[0] if config.start_from else None
     config = fine_tuning.adapted(config, base) if base else config
     problems: list[str] = []

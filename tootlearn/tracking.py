@@ -5,6 +5,7 @@ Both write into local files and ask nobody: no account, no network. `log.jsonl` 
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import tempfile
@@ -56,16 +57,11 @@ class TensorBoard:
     Args:
         out: the folder of the run; the events are in its folder ``tensorboard``.
         config: of the run.
-
-    Raises:
-        InputError: if the package is missing.
     """
 
     def __init__(self, out: Path, config: TrainConfig) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise InputError("--track tensorboard needs a package: pip install 'tootlearn[train]'") from error
+        from torch.utils.tensorboard import SummaryWriter
+
         self._writer = SummaryWriter(str(out / "tensorboard"))
         self._writer.add_text("config", f"```\n{as_yaml(config)}```")
         self._fields, self._numbers = fields(config), dict[str, float]()
@@ -99,20 +95,12 @@ class MLflow:
     Args:
         out: the folder of the run.
         config: of the run.
-
-    Raises:
-        InputError: if the packages are missing.
     """
 
     def __init__(self, out: Path, config: TrainConfig) -> None:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would tell its makers, over the network
-        try:
-            import alembic  # noqa: F401
-            import sqlalchemy  # noqa: F401
-            from mlflow.entities import Metric
-            from mlflow.tracking import MlflowClient
-        except ImportError as error:
-            raise InputError("--track mlflow needs packages: pip install 'tootlearn[mlflow]'") from error
+        from mlflow.entities import Metric
+        from mlflow.tracking import MlflowClient
+
         self._metric, beside = Metric, out.resolve().parent
         self._client = client = MlflowClient(tracking_uri=f"sqlite:///{beside / 'mlflow.db'}")
         experiment = client.get_experiment_by_name("tootlearn")
@@ -152,6 +140,28 @@ class MLflow:
 
 
 TRACKERS: dict[str, Callable[[Path, TrainConfig], Tracker]] = {"tensorboard": TensorBoard, "mlflow": MLflow}
+_NEEDS = {  # the extra, and what it has to bring
+    "tensorboard": ("train", ("torch.utils.tensorboard",)),
+    "mlflow": ("mlflow", ("alembic", "sqlalchemy", "mlflow.tracking")),
+}
+
+
+def check(names: Sequence[str]) -> None:
+    """See that trackers of these names can be used.
+
+    Raises:
+        InputError: for an unknown name, or a package that is missing.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would tell its makers, over the network
+    for name in names:
+        if name not in TRACKERS:
+            raise InputError(f"there is no tracker {name!r}: there are {', '.join(TRACKERS)}")
+        extra, modules = _NEEDS[name]
+        try:
+            for module in modules:
+                importlib.import_module(module)
+        except ImportError as error:
+            raise InputError(f"--track {name} needs a package ({error}): pip install 'tootlearn[{extra}]'") from error
 
 
 @contextmanager
@@ -164,18 +174,16 @@ def tracked(names: Sequence[str], out: Path, config: TrainConfig) -> Iterator[On
         config: of the run.
 
     Raises:
-        InputError: for an unknown name, or a package that is missing.
+        InputError: as of `check`.
     """
-    for name in names:
-        if name not in TRACKERS:
-            raise InputError(f"there is no tracker {name!r}: there are {', '.join(TRACKERS)}")
+    check(names)
     if not names:
         yield None
         return
     out.mkdir(parents=True, exist_ok=True)
     trackers: list[Tracker] = [TRACKERS[name](out, config) for name in dict.fromkeys(names)]
 
-    def check(row: dict[str, Any], model: TootModel, held_out: Clips) -> None:
+    def tell(row: dict[str, Any], model: TootModel, held_out: Clips) -> None:
         step, numbers = row["step"], flat(row)
         shown = examples(model, held_out)
         for tracker in trackers:
@@ -186,7 +194,7 @@ def tracked(names: Sequence[str], out: Path, config: TrainConfig) -> Iterator[On
 
     failed = True
     try:
-        yield check
+        yield tell
         failed = False
     finally:
         for tracker in trackers:
