@@ -11,8 +11,10 @@ import json
 import math
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,8 +40,17 @@ class Stopped(Exception):
     """Training was interrupted; the checkpoint is written."""
 
 
+OnCheck = Callable[[dict[str, Any], TootModel, Clips], None]  # gets the row of the log, the model, the held-out clips
+
+
 def train(
-    config: TrainConfig, clips: Clips, out: Path, resume: bool = False, device: str = "cpu", progress: bool = True
+    config: TrainConfig,
+    clips: Clips,
+    out: Path,
+    resume: bool = False,
+    device: str = "cpu",
+    progress: bool = True,
+    on_check: OnCheck | None = None,
 ) -> TootModel:
     """Train a model and write ``out/model.safetensors``; on the way, ``log.jsonl`` and ``checkpoint.safetensors``.
 
@@ -50,6 +61,8 @@ def train(
         resume: go on from the checkpoint in ``out``; without it, a folder that holds a run is left alone.
         device: see `model_file.to_device`.
         progress: show a bar on stderr.
+        on_check: called after each look at the held-out clips, once log and checkpoint are written, and before the
+            next step; what it raises ends the run and comes out of here.
 
     Returns:
         The trained model, as saved.
@@ -91,6 +104,8 @@ def train(
                 with log.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
                 bar.set_postfix({k: f"{v:.4f}" for k, v in held.items()})
+                if on_check:
+                    on_check(row, model, held_out)
             whole = step, checkpoint.collect(model, optimizer)
     except KeyboardInterrupt:
         checkpoint.save(path, asdict(config), *whole)
