@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 from importlib.resources import files
@@ -256,15 +257,15 @@ def test_ctrl_c_leaves_no_toot(run, tmp_path, monkeypatch):
 
 
 class Interrupt:
-    """Stands in for a function: Ctrl-C arrives in the call after the first `after`."""
+    """Stands in for a function: Ctrl-C arrives at the start of the call after the first `after`."""
 
     def __init__(self, after: int, function=None) -> None:
         self.after, self.function, self.calls = after, function, 0
 
     def __call__(self, *arguments, **options):
         self.calls += 1
-        if self.calls > self.after:
-            raise KeyboardInterrupt
+        if self.calls == self.after + 1:
+            signal.raise_signal(signal.SIGINT)
         return self.function(*arguments, **options)
 
 
@@ -454,7 +455,7 @@ def test_a_second_run_into_the_same_folder_is_refused(refused, run, tmp_path):
 def test_ctrl_c_says_how_to_go_on_and_going_on_gives_the_same_model(run, tmp_path, monkeypatch):
     run("train", *TINY, "--out", "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(training, "model_losses", Interrupt(2, training.model_losses))
+        patch.setattr(training, "model_losses", Interrupt(1, training.model_losses))
         done = run("train", *TINY, "--out", "parts")
     assert done.status == 130 and "Traceback" not in done.err
     assert "2 of 3" in done.err and "--resume" in done.err and "parts" in done.err
@@ -551,7 +552,7 @@ def test_the_shipped_model_learns_a_new_kind_and_goes_on_after_ctrl_c(run, tmp_p
     words = ("train", "--data", "mine", "--from", "default", "--replay", 12, *QUICK)
     assert run(*words, "--out", "whole").status == 0
     with monkeypatch.context() as patch:
-        patch.setattr(training, "model_losses", Interrupt(1, training.model_losses))
+        patch.setattr(training, "model_losses", Interrupt(0, training.model_losses))
         assert run(*words, "--out", "parts").status == 130
     assert run(*words, "--out", "parts", "--resume").status == 0
     whole, parts = (tootlearn.load(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))

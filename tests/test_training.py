@@ -2,6 +2,7 @@
 
 import json
 import math
+import signal
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
 from tootlearn import classifier, losses, model_file, presets, training
 from tootlearn.audio import InputError
@@ -165,6 +167,29 @@ def test_evaluation_is_the_squared_error_and_leaves_the_model_alone(clips):
 # Steps
 
 
+@pytest.mark.parametrize("norm", ["group", "batch"])
+def test_a_run_is_the_plain_loop_to_the_bit(clips, tmp_path, norm):
+    """What devices, precision and parts need must change nothing where there is one of each."""
+    config = replace(CONFIG, autoencoder=replace(CONFIG.autoencoder, norm=norm, variational=True), steps=6)
+    learn, _ = clips.split()
+    model = training.build(config, learn).train()
+    everything = training.Batch.of(learn, config, torch.device("cpu"))
+    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    for step in range(config.steps):
+        optimizer.param_groups[0]["lr"] = training.learning_rate(config, step)
+        terms = training.model_losses(model, everything[training.batch_rows(config, step, len(learn))], config, step)
+        optimizer.zero_grad()
+        training.total(terms, config, step).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        optimizer.step()
+    run(config, clips, tmp_path / "run")
+    saved = load_file(tmp_path / "run" / "checkpoint.safetensors")
+    assert all(torch.equal(saved[f"model.{name}"], t) for name, t in model.state_dict().items())
+    assert {k: v for k, v in log(tmp_path / "run")[-1].items() if k in terms} == {
+        name: round(term.item(), 6) for name, term in terms.items()
+    }
+
+
 @given(count=st.integers(1, 40), batch=st.integers(1, 50), seed=st.integers(0, 9))
 def test_every_clip_comes_once_in_each_epoch(count, batch, seed):
     config = replace(CONFIG, batch=batch, seed=seed)
@@ -293,7 +318,7 @@ def test_a_run_with_a_listener_goes_on_as_if_it_had_not_stopped(clips, tmp_path,
 
     def stop(model, batch, config, number, heard):
         if number == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return step(model, batch, config, number, heard)
 
     with monkeypatch.context() as patch:

@@ -161,6 +161,7 @@ def _train(parser: ArgumentParser, words: list[str]) -> None:
     from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
     from tootlearn.data.recipes import KINDS
     from tootlearn.front_end import FrontEndConfig
+    from tootlearn.run_config import RunConfig
 
     # the preset is where the flags' defaults come from, so it is looked for before they are read
     given = {name: re.search(rf"--{name}[ =](\S+)", " ".join(words)) for name in ("preset", "from", "data")}
@@ -168,13 +169,12 @@ def _train(parser: ArgumentParser, words: list[str]) -> None:
     preset = given["preset"][1] if given["preset"] else usual
     parser.add_argument("--preset", type=str, default=usual, help=f"what to start from: {', '.join(presets.PRESETS)}")
     parser.add_argument("--data", type=str, nargs="+", help="folders of recordings, manifests or public data sets")
-    parser.add_argument(
-        "--from", type=str | None, dest="start_from", help='a model to fine-tune; "default" is the shipped one'
-    )
+    parser.add_argument("--from", type=str | None, dest="start_from", help='a model to fine-tune, or "default"')
     parser.add_argument("--out", type=str | None, help="folder of the run; runs/PRESET without it")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
     parser.add_argument("--device", type=str, default="auto", help="cpu, cuda, mps or auto")
     parser.add_class_arguments(presets.TrainConfig, skip={"data", "start_from"})
+    parser.add_class_arguments(RunConfig)
     defaults = asdict(presets.preset(preset))
     parser.set_defaults(defaults | {"data": list(defaults["data"])})
     a = parser.parse_args(words)
@@ -186,22 +186,23 @@ def _train(parser: ArgumentParser, words: list[str]) -> None:
     config = presets.TrainConfig(**values | {"data": tuple(a.data)})
     unknown = [kind for kind in config.kinds if kind not in KINDS]
     if unknown:
-        hint = nearest(unknown[0], KINDS)
-        raise InputError(f"there is no recipe for {unknown[0]!r}: {hint}there are {', '.join(KINDS)}")
+        raise InputError(f"no recipe for {unknown[0]!r}: {nearest(unknown[0], KINDS)}there are {', '.join(KINDS)}")
     out = Path(a.out or Path("runs") / a.preset)
     training.check_run(out, a.resume)
+    how = RunConfig(**{f.name: a[f.name] for f in fields(RunConfig)})
+    fabric = how.launch(a.device)  # before the clips are gathered: other processes begin at the beginning
     base = model_file.load(config.start_from)[0] if config.start_from else None
     config = fine_tuning.adapted(config, base) if base else config
     problems: list[str] = []
     clips = dataset.gather(config, base, problems)
-    for problem in problems:
+    for problem in problems if fabric.is_global_zero else ():
         print(problem, file=sys.stderr)
-    print(dataset.describe(config, clips))
+    fabric.print(dataset.describe(config, clips))
     try:
-        training.train(config, clips, out, a.resume, a.device)
+        training.train(config, clips, out, a.resume, a.device, True, how)
     except training.Stopped as stopped:
         fail(str(stopped), 130)
-    print(f"the model is {out / 'model.safetensors'}: tootlearn generate --model {out / 'model.safetensors'}")
+    fabric.print(f"the model is {out / 'model.safetensors'}: tootlearn generate --model {out / 'model.safetensors'}")
 
 
 def _train_vocoder(parser: ArgumentParser, words: list[str]) -> None:

@@ -2,36 +2,40 @@
 
 Every random choice of step s is a pure function of (seed, s), so a run that was interrupted goes on exactly where it
 was: the state is the weights, the optimiser's moments and the number of steps, all in one .safetensors file that is
-replaced in one move.
+replaced in one move. It is also what lets several processes share a step: each knows which clips of the batch are its
+own, and which of the random numbers.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from tootlearn import __version__, checkpoint, classifier, dataset, fine_tuning, losses, model_file, rng
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import TootModel
-from tootlearn.controls import ONSET_SAMPLES
-from tootlearn.data.clips import BEND_FRAMES, SYNTHETIC, Clips
-from tootlearn.decoder import Condition
+from tootlearn.batches import Batch, batch_rows, frame_weights, shares
+from tootlearn.data.clips import SYNTHETIC, Clips
 from tootlearn.front_end import WINDOW_SAMPLES
+from tootlearn.journal import BEST, LAST, Journal
 from tootlearn.mel import mel_frequencies
 from tootlearn.normalization import Normalizer
 from tootlearn.presets import TrainConfig
+from tootlearn.run_config import RunConfig, anywhere, as_the_first, summed
 
-_BATCH, _NOISE, _LATENT_NOISE = 21, 22, 23  # streams of random numbers
-UNKNOWN_BEND = 0.05  # how much a bend of 0 counts where none is known: a recording is near its pitch
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+_NOISE, _LATENT_NOISE, _DROPOUT = 22, 23, 24  # streams of random numbers
 
 
 class Stopped(Exception):
@@ -39,65 +43,86 @@ class Stopped(Exception):
 
 
 def train(
-    config: TrainConfig, clips: Clips, out: Path, resume: bool = False, device: str = "cpu", progress: bool = True
+    config: TrainConfig,
+    clips: Clips,
+    out: Path,
+    resume: bool = False,
+    device: str = "cpu",
+    progress: bool = True,
+    how: RunConfig | None = None,
 ) -> TootModel:
     """Train a model and write ``out/model.safetensors``; on the way, ``log.jsonl`` and ``checkpoint.safetensors``.
 
     Args:
         config: what and how.
         clips: all clips, as `dataset.gather` makes them of ``config``; those held out are split off here.
-        out: the folder of the run, made if need be.
+        out: the folder of the run, made if need be; of several machines, one that all of them see.
         resume: go on from the checkpoint in ``out``; without it, a folder that holds a run is left alone.
         device: see `model_file.to_device`.
         progress: show a bar on stderr.
+        how: precision, processes, and which checkpoints are kept; None for 32 bits, one process, the last checkpoint.
 
     Returns:
         The trained model, as saved.
 
     Raises:
         InputError: if ``out`` holds a run and ``resume`` is not given, its checkpoint is of another config, the clips
-            do not go with ``config`` or are too few, or the disk is full.
-        Stopped: on Ctrl-C, once the checkpoint is written: of the last whole step, wherever in a step it came.
+            do not go with ``config`` or are too few, ``how`` is not to be had, or the disk is full.
+        Stopped: on Ctrl-C or SIGTERM, once the step is finished and the checkpoint written.
     """
-    where = model_file.to_device(device)
+    how = how or RunConfig()
+    fabric = how.launch(device)
     path = check_run(out, resume)
     learn, held_out = _split(clips, config)
+    own = shares(config.batch, fabric.world_size, how.accumulate)[fabric.global_rank]
     out.mkdir(parents=True, exist_ok=True)
 
-    model = start(config, learn).to(where).train()
+    model = start(config, learn).to(fabric.device).train()
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     step = checkpoint.restore(path, asdict(config), model, optimizer) if resume else 0
-    everything, heard = Batch.of(learn, config, where), perceptual(config, where, progress)
-    log = out / "log.jsonl"
-    started, hidden = time.perf_counter(), None if progress else True
+    everything, heard = Batch.of(learn, config, fabric.device), perceptual(config, fabric.device, progress)
+    journal = Journal(out, asdict(config), how, fabric, resume)
+    if how.compile:
+        for network in (part for whole in (model.generator, model.autoencoder) if whole for part in whole.children()):
+            network.compile()
+    objective, stepper = fabric.setup(Objective(model, config, heard), optimizer)
+    started, hidden = time.perf_counter(), None if progress and fabric.is_global_zero else True
     bar = tqdm(total=config.steps, initial=step, desc="train", disable=hidden)
-    whole = step, checkpoint.collect(model, optimizer)  # where to go on from after a step that was cut short
-    try:
-        while step < config.steps:
+    with bar, torch.random.fork_rng(devices=[]), checkpoint.interruptible() as signals:
+        while step < config.steps and not anywhere(fabric, bool(signals)):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step)
-            rows = batch_rows(config, step, len(learn))
-            terms = model_losses(model, everything[rows], config, step, heard)
+            batch = everything[batch_rows(config, step, len(learn))]
+            terms: dict[str, Tensor] = {}
             optimizer.zero_grad(set_to_none=True)
-            total(terms, config, step).backward()
+            for first, end in own:  # its parts of the batch, whose gradients add up
+                share = (end - first) / config.batch
+                torch.manual_seed(rng.child(rng.child(config.seed, _DROPOUT), step * config.batch + first))
+                with fabric.no_backward_sync(objective, enabled=(first, end) != own[-1]):
+                    loss, found = objective(batch.part(first, end), step)
+                    fabric.backward(loss * (share * fabric.world_size))  # DDP takes the mean over processes
+                terms = {name: terms.get(name, 0) + share * term.detach() for name, term in found.items()}
+            fabric.strategy.precision.unscale_gradients(optimizer)
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-            optimizer.step()
+            stepper.step()
             step += 1
             bar.update()
             if step % config.check_every == 0 or step == config.steps:
-                held = evaluate(model, held_out, config)
-                checkpoint.save(path, asdict(config), step, checkpoint.collect(model, optimizer))
-                row = {"step": step, **{k: round(v.item(), 6) for k, v in terms.items()}, "held_out": held}
-                with log.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
+                as_the_first(fabric, model)
+                held = evaluate(model, held_out, config, fabric)
+                mean = summed(fabric, {name: float(term) for name, term in terms.items()})
+                row = {"step": step, **{name: round(term, 6) for name, term in mean.items()}, "held_out": held}
+                journal.enter(row, checkpoint.collect(model, optimizer))
                 bar.set_postfix({k: f"{v:.4f}" for k, v in held.items()})
-            whole = step, checkpoint.collect(model, optimizer)
-    except KeyboardInterrupt:
-        checkpoint.save(path, asdict(config), *whole)
-        raise Stopped(f"stopped after step {whole[0]} of {config.steps}: go on with --resume --out {out}") from None
-    finally:
-        bar.close()
+            elif how.keep_every and step % how.keep_every == 0:
+                journal.keep(step, checkpoint.collect(model, optimizer))
+    if step < config.steps:
+        journal.keep(step, checkpoint.collect(model, optimizer))
+        raise Stopped(f"stopped after step {step} of {config.steps}: go on with --resume --out {out}")
 
+    if how.best:
+        fabric.barrier()
+        checkpoint.restore(out / BEST, asdict(config), model, optimizer)
     if model.generator:
         fit_prior(model, learn, config)
     told = asdict(config)
@@ -107,14 +132,35 @@ def train(
         "data": dataset.describe(config, clips),
         "seed": config.seed,
         "steps": config.steps,
-        "held_out": evaluate(model, held_out, config),
+        "held_out": evaluate(model, held_out, config, fabric),
         "seconds": round(time.perf_counter() - started),
         "config": told,
         "versions": {"tootlearn": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "licence": dataset.licence(config),
     }
-    model_file.save(out / "model.safetensors", model, provenance, half=True)
+    if fabric.is_global_zero:
+        model_file.save(out / "model.safetensors", model, provenance, half=True)
+    fabric.barrier()
     return model_file.load(out / "model.safetensors")[0]
+
+
+class Objective(nn.Module):
+    """Model and losses as one module, which is what has to be run for several processes to share its gradient."""
+
+    def __init__(self, model: TootModel, config: TrainConfig, heard: losses.Perceptual) -> None:
+        super().__init__()
+        self.model, self.config, self.heard = model, config, heard
+
+    def forward(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a step, a scalar, and its terms by name."""
+        terms = model_losses(self.model, batch, self.config, step, self.judge)
+        return total(terms, self.config, step), terms
+
+    def judge(self, drawn: Tensor, target: Tensor, weight: Tensor) -> dict[str, Tensor]:
+        """The perceptual losses, which add powers of all sizes: in 32 bits whatever the precision of the run."""
+        with torch.autocast(drawn.device.type, enabled=False):
+            terms: dict[str, Tensor] = self.heard(drawn.to(target.dtype), target, weight)
+            return terms
 
 
 def _split(clips: Clips, config: TrainConfig) -> tuple[Clips, Clips]:
@@ -136,7 +182,7 @@ def check_run(out: Path, resume: bool, result: str = "model.safetensors") -> Pat
     Raises:
         InputError: if there is none to resume, or a run that would be overwritten.
     """
-    path = out / "checkpoint.safetensors"
+    path = out / LAST
     if resume and not path.exists():
         raise InputError(f"there is no checkpoint {path} to go on from: train without --resume first")
     if not resume and any((out / name).exists() for name in (path.name, "log.jsonl", result)):
@@ -153,7 +199,7 @@ def start(config: TrainConfig, learn: Clips) -> TootModel:
 
 def build(config: TrainConfig, learn: Clips) -> TootModel:
     """A new model with the statistics of the training clips; its initial weights depend on the seed alone."""
-    weight = _weights(learn, config)
+    weight = frame_weights(learn, config)
     normalizer = Normalizer.fit(learn.log_mel.float(), weight)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -161,54 +207,6 @@ def build(config: TrainConfig, learn: Clips) -> TootModel:
     if model.autoencoder and model.autoencoder.linear:
         model.autoencoder.linear.fit(learn.log_mel, normalizer)
     return model
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Clips as a step takes them: log-mels (B, M, T), controls, weights of frames (B, T), bend of f0 (B, T / 4)."""
-
-    log_mel: Tensor
-    controls: Condition
-    weight: Tensor
-    bend: Tensor  # octaves above the pitch; 0 where it is not known
-    bend_weight: Tensor  # 1 while the toot lasts, `UNKNOWN_BEND` where it is not known, 0 after the toot
-
-    @classmethod
-    def of(cls, clips: Clips, config: TrainConfig, device: torch.device) -> Batch:
-        """All clips, on the device."""
-        bend = clips.known_bend()
-        seconds = config.front_end.hop / config.front_end.sample_rate
-        start = torch.arange(bend.shape[1]) * BEND_FRAMES * seconds - ONSET_SAMPLES / config.front_end.sample_rate
-        duration = torch.as_tensor(clips.controls.duration, dtype=torch.float32)
-        sounding = (start >= 0) & (start <= duration[:, None])
-        bend_weight = torch.where(bend.isnan(), UNKNOWN_BEND, 1.0) * sounding
-        controls, weight = Condition.of(clips.controls, device), _weights(clips, config).to(device)
-        return cls(clips.log_mel.to(device), controls, weight, bend.nan_to_num().to(device), bend_weight.to(device))
-
-    def __getitem__(self, rows: Tensor) -> Batch:
-        rows = rows.to(self.log_mel.device)
-        controls = Condition(*(column[rows] for column in self.controls))
-        log_mel = self.log_mel[rows].float()
-        return Batch(log_mel, controls, self.weight[rows], self.bend[rows], self.bend_weight[rows])
-
-
-def _weights(clips: Clips, config: TrainConfig) -> Tensor:
-    duration = torch.as_tensor(clips.controls.duration, dtype=torch.float32)
-    return losses.frame_weights(duration, clips.log_mel.shape[2], config.front_end.hop, config.front_end.sample_rate)
-
-
-def batch_rows(config: TrainConfig, step: int, count: int) -> Tensor:
-    """Which clips step ``step`` sees: (batch,) indices below ``count``.
-
-    The steps walk through one epoch after another, each of which has every clip once, in an order of its own.
-    """
-    places = np.arange(step * config.batch, (step + 1) * config.batch)
-    rows = np.empty(config.batch, dtype=np.int64)
-    for epoch in np.unique(places // count):
-        order = np.argsort(rng.words(config.seed, _BATCH + (int(epoch) << 8), count), kind="stable")
-        here = places // count == epoch
-        rows[here] = order[places[here] % count]
-    return torch.from_numpy(rows)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -229,7 +227,11 @@ def perceptual(config: TrainConfig, device: torch.device, progress: bool = False
 
 
 def model_losses(
-    model: TootModel, batch: Batch, config: TrainConfig, step: int, heard: losses.Perceptual | None = None
+    model: TootModel,
+    batch: Batch,
+    config: TrainConfig,
+    step: int,
+    heard: Callable[[Tensor, Tensor, Tensor], dict[str, Tensor]] | None = None,
 ) -> dict[str, Tensor]:
     """The terms of the loss, scalars, by the names they have in the log; which there are depends on the model.
 
@@ -243,7 +245,7 @@ def model_losses(
     terms: dict[str, Tensor] = {}
     if model.generator:
         mean, log_scale = model.generator.encode(batch.log_mel, batch.controls)
-        drawing = model.generator.decode(batch.controls, drawn(mean, log_scale, config.seed, _NOISE, step))
+        drawing = model.generator.decode(batch.controls, drawn(mean, log_scale, config.seed, _NOISE, step, batch.first))
         strayed = drawing.log_mel - batch.log_mel
         standardised = strayed / model.normalizer.std
         terms["generation"] = losses.squared_error(standardised, torch.zeros_like(standardised), batch.weight)
@@ -257,16 +259,20 @@ def model_losses(
         z, log_scale = model.autoencoder.posterior(x)
         if model.autoencoder.config.variational:
             terms["latent_divergence"] = losses.divergence(z, log_scale, config.free_bits)
-            z = drawn(z, log_scale, config.seed, _LATENT_NOISE, step)
+            z = drawn(z, log_scale, config.seed, _LATENT_NOISE, step, batch.first)
         y = model.autoencoder.decode(z)
         terms["reconstruction"] = losses.squared_error(y, x, batch.weight)
         terms |= judged("reconstruction", model.normalizer.inverse(y))
     return terms
 
 
-def drawn(mean: Tensor, log_scale: Tensor, seed: int, stream: int, step: int) -> Tensor:
-    """A draw (B, Z) from Gaussians of this mean and log standard deviation (B, Z), for a step."""
-    noise = rng.normal(seed, stream + (step << 8), mean.numel()).reshape(mean.shape)
+def drawn(mean: Tensor, log_scale: Tensor, seed: int, stream: int, step: int, first: int = 0) -> Tensor:
+    """A draw (B, Z) from Gaussians of this mean and log standard deviation (B, Z), for a step.
+
+    ``first`` is the place of their first row in the batch of the step, whose noise is the same however it is shared.
+    """
+    size = mean.shape[1]
+    noise = rng.normal(seed, stream + (step << 8), (first + len(mean)) * size)[first * size :].reshape(mean.shape)
     return mean + log_scale.exp() * torch.as_tensor(noise, dtype=mean.dtype, device=mean.device)
 
 
@@ -286,13 +292,19 @@ def total(terms: dict[str, Tensor], config: TrainConfig, step: int) -> Tensor:
 
 
 @torch.no_grad()
-def evaluate(model: TootModel, clips: Clips, config: TrainConfig) -> dict[str, float]:
-    """Squared errors, standardised: "generation" from controls and residual mean, "reconstruction" from z alone."""
+def evaluate(model: TootModel, clips: Clips, config: TrainConfig, fabric: Fabric | None = None) -> dict[str, float]:
+    """Squared errors, standardised: "generation" from controls and residual mean, "reconstruction" from z alone.
+
+    The processes of ``fabric`` take some of the clips each, and all of them get the means over all clips.
+    """
     was_training = model.training
     model.eval()
     everything = Batch.of(clips, config, model.normalizer.mean.device)
-    sums: dict[str, float] = {}
-    for rows in torch.arange(len(clips)).split(128):
+    sums = {n: 0.0 for n, part in (("generation", model.generator), ("reconstruction", model.autoencoder)) if part}
+    own = torch.arange(len(clips))
+    if fabric:
+        own = own.tensor_split(fabric.world_size)[fabric.global_rank]
+    for rows in own.split(128) if len(own) else ():
         batch = everything[rows]
         x = model.normalizer(batch.log_mel)
         decoded = {}
@@ -303,9 +315,9 @@ def evaluate(model: TootModel, clips: Clips, config: TrainConfig) -> dict[str, f
             decoded["reconstruction"] = model.autoencoder(x)
         for name, y in decoded.items():
             share = len(rows) / len(clips)
-            sums[name] = sums.get(name, 0.0) + share * float(losses.squared_error(y, x, batch.weight))
+            sums[name] += share * float(losses.squared_error(y, x, batch.weight))
     model.train(was_training)
-    return {name: round(value, 5) for name, value in sums.items()}
+    return {name: round(value, 7) for name, value in summed(fabric, sums).items()}
 
 
 @torch.no_grad()
