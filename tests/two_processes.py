@@ -8,7 +8,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from safetensors.torch import save_file
 from test_batches import CONFIG, in_double
 
@@ -18,11 +17,10 @@ from tootlearn.data.clips import synthesise
 from tootlearn.front_end import FrontEnd
 from tootlearn.run_config import RunConfig
 
-CURVE = replace(CONFIG, steps=50, batch=7, check_every=1, learning_rate=3e-3, warmup=5)
+CURVE = replace(CONFIG, steps=50, batch=7, check_every=5, warmup=5)
 
 
 def main(processes: int, out: Path) -> None:
-    torch.set_num_threads(1)
     how = RunConfig(devices=processes, accumulate=2)
     fabric = how.launch("cpu")
     clips = synthesise(CONFIG.kinds, CONFIG.clips, 0, FrontEnd(CONFIG.front_end), progress=False)

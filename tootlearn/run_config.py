@@ -38,8 +38,8 @@ class RunConfig:
             (Micikevicius et al. 2018). "16" scales the loss and needs CUDA.
         devices: how many of each machine, a process each; under `torchrun` what it has started counts.
         nodes: machines.
-        strategy: "auto", which is "ddp" for several processes: each has the whole model and a share of the batch. "fsdp",
-            which would share the model out too, is refused: evaluation and checkpoints need the whole model.
+        strategy: "auto", which is "ddp" for several processes: each has the whole model and a share of the batch.
+            "fsdp", which would share the model out too, is refused: evaluation and checkpoints need the whole model.
         accumulate: parts that a process's share of the batch is computed in, one after another, for want of memory.
         compile: compile the networks with `torch.compile`, which needs a C++ compiler.
         keep_every: steps between checkpoints that are kept; 0 keeps none but the last.
