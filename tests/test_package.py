@@ -43,8 +43,8 @@ ORDER = [
         "denoising",
     ),
     *("metrics", "waveform", "set_metrics", "degradations", "classifier"),
-    *("presets", "model_file", "checkpoint", "fine_tuning", "dataset", "batches", "balancer", "criterion", "training"),
-    *("vocoder_training", "search_space", "study", "tuning"),
+    *("presets", "model_file", "checkpoint", "run_config", "journal", "fine_tuning", "dataset", "batches", "balancer"),
+    *("criterion", "training", "vocoder_training", "search_space", "study", "tuning"),
     *("texture", "generation", "recognition", "likeness", "reconstruction", "evaluation", "doctor", "export"),
     *(
         "figures",

@@ -9,10 +9,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
 from tootlearn import losses, model_file, presets, training
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
+from tootlearn.criterion import Criterion
 from tootlearn.data.clips import synthesise
 from tootlearn.front_end import FrontEnd, FrontEndConfig
 from tootlearn.presets import TrainConfig
@@ -143,6 +145,31 @@ def test_evaluation_is_the_squared_error_and_leaves_the_model_alone(clips):
 
 
 # Steps
+
+
+@pytest.mark.parametrize("norm", ["group", "batch"])
+def test_a_run_is_the_plain_loop_to_the_bit(clips, tmp_path, norm):
+    """What devices, precision and parts need must change nothing where there is one of each."""
+    config = replace(CONFIG, autoencoder=replace(CONFIG.autoencoder, norm=norm, variational=True), steps=6)
+    learn, _ = clips.split()
+    model = training.build(config, learn).train()
+    everything = training.Batch.of(learn, config, torch.device("cpu"))
+    judge = Criterion(config)
+    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    for step in range(config.steps):
+        optimizer.param_groups[0]["lr"] = training.learning_rate(config, step)
+        loss, terms = judge(model, everything[training.batch_rows(config, step, len(learn))], step)
+        optimizer.zero_grad()
+        loss.backward()
+        for network in (model.generator, model.autoencoder):
+            torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
+        optimizer.step()
+    run(config, clips, tmp_path / "run")
+    saved = load_file(tmp_path / "run" / "checkpoint.safetensors")
+    assert all(torch.equal(saved[f"model.{name}"], t) for name, t in model.state_dict().items())
+    assert {k: v for k, v in log(tmp_path / "run")[-1].items() if k in terms} == {
+        name: round(term.item(), 6) for name, term in terms.items()
+    }
 
 
 @given(count=st.integers(1, 40), batch=st.integers(1, 50), seed=st.integers(0, 9))

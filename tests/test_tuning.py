@@ -2,6 +2,7 @@
 
 import json
 import math
+import signal
 from dataclasses import replace
 
 import pytest
@@ -93,16 +94,15 @@ def test_a_run_that_falls_behind_is_pruned_and_so_is_one_without_a_number(search
 
 
 def test_ctrl_c_says_how_to_go_on_and_going_on_ends_the_search(search, monkeypatch):
-    model_losses = training.model_losses
-    calls = []
+    clip, calls = training.clip_gradients, []
 
     def stop(*arguments):
         calls.append(arguments)
         if len(calls) == 9:
-            raise KeyboardInterrupt
-        return model_losses(*arguments)
+            signal.raise_signal(signal.SIGINT)
+        return clip(*arguments)
 
-    monkeypatch.setattr(training, "model_losses", stop)
+    monkeypatch.setattr(training, "clip_gradients", stop)
     with pytest.raises(training.Stopped, match="stopped with 1 of 3 trials: give the same command to go on"):
         tuning.run(search, 3)
     found = tuning.run(search, 3)

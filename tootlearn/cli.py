@@ -158,8 +158,10 @@ def _generate(parser: ArgumentParser, words: list[str]) -> None:
 
 def _train(parser: ArgumentParser, words: list[str]) -> None:
     from tootlearn import dataset, fine_tuning, model_file, tracking, training
+    from tootlearn.run_config import RunConfig
 
     config_options(parser, words)
+    parser.add_class_arguments(RunConfig)
     parser.add_argument("--track", type=str, nargs="+", default=[], help="also write to tensorboard, mlflow or both")
     parser.add_argument("--out", type=str | None, help="folder of the run; runs/PRESET without it")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
@@ -170,19 +172,21 @@ def _train(parser: ArgumentParser, words: list[str]) -> None:
     out = Path(a.out or Path("runs") / (Path(str(a.config[-1])).stem if a.config else a.preset))
     training.check_run(out, a.resume)
     tracking.check(a.track)
+    how = RunConfig(**{f.name: a[f.name] for f in fields(RunConfig)})
+    fabric = how.launch(a.device)  # before the clips are gathered: other processes begin at the beginning
     base = model_file.load(config.start_from)[0] if config.start_from else None
     config = fine_tuning.adapted(config, base) if base else config
     problems: list[str] = []
     clips = dataset.gather(config, base, problems)
-    for problem in problems:
+    for problem in problems if fabric.is_global_zero else ():
         print(problem, file=sys.stderr)
-    print(dataset.describe(config, clips))
+    fabric.print(dataset.describe(config, clips))
     try:
-        with tracking.tracked(a.track, out, config) as on_check:
-            training.train(config, clips, out, a.resume, a.device, True, on_check)
+        with tracking.tracked(a.track if fabric.is_global_zero else (), out, config) as on_check:
+            training.train(config, clips, out, a.resume, a.device, True, how, on_check)
     except training.Stopped as stopped:
         fail(str(stopped), 130)
-    print(f"the model is {out / 'model.safetensors'}: tootlearn generate --model {out / 'model.safetensors'}")
+    fabric.print(f"the model is {out / 'model.safetensors'}: tootlearn generate --model {out / 'model.safetensors'}")
 
 
 def _train_vocoder(parser: ArgumentParser, words: list[str]) -> None:

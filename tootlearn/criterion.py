@@ -73,27 +73,32 @@ class Criterion(nn.Module):
         drawings: dict[str, Tensor] = {}
         if model.generator:
             mean, log_scale = model.generator.encode(batch.log_mel, batch.controls)
-            drawing = model.generator.decode(batch.controls, drawn(mean, log_scale, self.config.seed, _NOISE, step))
-            strayed = (drawing.log_mel - batch.log_mel) / model.normalizer.std
+            drawing = model.generator.decode(
+                batch.controls, drawn(mean, log_scale, self.config.seed, _NOISE, step, batch.first)
+            )
+            log_mel = drawing.log_mel.to(batch.log_mel.dtype)
+            strayed = (log_mel - batch.log_mel) / model.normalizer.std
             bend = (drawing.notes[:, :, 0] - batch.controls.octave[:, None]).unflatten(1, (-1, 2)).mean(2)  # (B, T / 4)
-            drawings["generation"] = drawing.log_mel
+            drawings["generation"] = log_mel
             made |= {
                 "generation": lambda: losses.squared_error(strayed, torch.zeros_like(strayed), batch.weight),
                 "generation_bend": lambda: losses.bend_error(bend, batch.bend, batch.bend_weight),
                 "generation_divergence": lambda: losses.divergence(mean, log_scale),
             }
-            made |= self._of_drawing("generation", drawing.log_mel, batch, step)
+            made |= self._of_drawing("generation", log_mel, batch, step)
         if model.autoencoder:
             x = model.normalizer(batch.log_mel)
             z, z_log_scale = posterior = model.autoencoder.posterior(x)
             if model.autoencoder.config.variational:
                 made["reconstruction_divergence"] = lambda: losses.divergence(*posterior, self.config.free_bits)
-                z = drawn(z, z_log_scale, self.config.seed, _LATENT_NOISE, step)
-            y = model.autoencoder.decode(z)
+                z = drawn(z, z_log_scale, self.config.seed, _LATENT_NOISE, step, batch.first)
+            y = model.autoencoder.decode(z).to(x.dtype)
             drawings["reconstruction"] = y
             made["reconstruction"] = lambda: losses.squared_error(y, x, batch.weight)
             made |= self._of_drawing("reconstruction", model.normalizer.inverse(y), batch, step)
-        return {name: make() for name, make in made.items() if self.config.weights[name]}, drawings
+        # losses add powers of all sizes: in 32 bits whatever the precision of the networks
+        with torch.autocast(batch.log_mel.device.type, enabled=False):
+            return {name: make() for name, make in made.items() if self.config.weights[name]}, drawings
 
     def _of_drawing(self, name: str, y: Tensor, batch: Batch, step: int) -> dict[str, Callable[[], Tensor]]:
         """How to compute the losses of a drawing, log-mels (B, M, T), by the names of their terms."""
@@ -118,9 +123,13 @@ class Criterion(nn.Module):
         return perceptual.feature_error(self.features(y), wanted, weight)
 
 
-def drawn(mean: Tensor, log_scale: Tensor, seed: int, stream: int, step: int) -> Tensor:
-    """A draw (B, Z) from Gaussians of this mean and log standard deviation (B, Z), for a step."""
-    noise = rng.normal(seed, stream + (step << 8), mean.numel()).reshape(mean.shape)
+def drawn(mean: Tensor, log_scale: Tensor, seed: int, stream: int, step: int, first: int = 0) -> Tensor:
+    """A draw (B, Z) from Gaussians of this mean and log standard deviation (B, Z), for a step.
+
+    ``first`` is the place of their first row in the batch of the step, whose noise is the same however it is shared.
+    """
+    size = mean.shape[1]
+    noise = rng.normal(seed, stream + (step << 8), (first + len(mean)) * size)[first * size :].reshape(mean.shape)
     return mean + log_scale.exp() * torch.as_tensor(noise, dtype=mean.dtype, device=mean.device)
 
 

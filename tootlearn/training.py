@@ -2,36 +2,40 @@
 
 Every random choice of step s is a pure function of (seed, s), so a run that was interrupted goes on exactly where it
 was: the state is the weights, the optimiser's moments and the number of steps, all in one .safetensors file that is
-replaced in one move.
+replaced in one move. It is also what lets several processes share a step: each knows which clips of the batch are its
+own, and which of the random numbers.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from tootlearn import __version__, checkpoint, dataset, fine_tuning, losses, model_file, rng
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import TootModel
-from tootlearn.batches import Batch, frame_weights
+from tootlearn.batches import Batch, batch_rows, frame_weights, shares
 from tootlearn.criterion import Criterion, clip_gradients
 from tootlearn.data.clips import SYNTHETIC, Clips
 from tootlearn.front_end import WINDOW_SAMPLES
+from tootlearn.journal import BEST, LAST, Journal
 from tootlearn.normalization import Normalizer
 from tootlearn.presets import TrainConfig
+from tootlearn.run_config import RunConfig, anywhere, as_the_first, summed
 
-_BATCH = 21  # stream of random numbers
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+_DROPOUT = 24  # stream of random numbers
 
 
 class Stopped(Exception):
@@ -48,6 +52,7 @@ def train(
     resume: bool = False,
     device: str = "cpu",
     progress: bool = True,
+    how: RunConfig | None = None,
     on_check: OnCheck | None = None,
 ) -> TootModel:
     """Train a model and write ``out/model.safetensors``; on the way, ``log.jsonl`` and ``checkpoint.safetensors``.
@@ -55,62 +60,78 @@ def train(
     Args:
         config: what and how.
         clips: all clips, as `dataset.gather` makes them of ``config``; those held out are split off here.
-        out: the folder of the run, made if need be.
+        out: the folder of the run, made if need be; of several machines, one that all of them see.
         resume: go on from the checkpoint in ``out``; without it, a folder that holds a run is left alone.
         device: see `model_file.to_device`.
         progress: show a bar on stderr.
-        on_check: called after each look at the held-out clips, once log and checkpoint are written, and before the
-            next step; what it raises ends the run and comes out of here.
+        how: precision, processes, and which checkpoints are kept; None for 32 bits, one process, the last checkpoint.
+        on_check: called by the first process after each look at the held-out clips, once log and checkpoint are
+            written, and before the next step; what it raises ends the run and comes out of here.
 
     Returns:
         The trained model, as saved.
 
     Raises:
         InputError: if ``out`` holds a run and ``resume`` is not given, its checkpoint is of another config, the clips
-            do not go with ``config`` or are too few, or the disk is full.
-        Stopped: on Ctrl-C, once the checkpoint is written: of the last whole step, wherever in a step it came.
+            do not go with ``config`` or are too few, ``how`` is not to be had, or the disk is full.
+        Stopped: on Ctrl-C or SIGTERM, once the step is finished and the checkpoint written.
     """
-    where = model_file.to_device(device)
+    how = how or RunConfig()
+    fabric = how.launch(device)
     path = check_run(out, resume)
     learn, held_out = _split(clips, config)
+    own = shares(config.batch, fabric.world_size, how.accumulate)[fabric.global_rank]
     out.mkdir(parents=True, exist_ok=True)
 
-    model = start(config, learn).to(where).train()
+    model = start(config, learn).to(fabric.device).train()
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-    everything, criterion = Batch.of(learn, config, where), Criterion.of(config, where, progress)
-    step = checkpoint.restore(path, asdict(config), model, optimizer, criterion) if resume else 0
-    log = out / "log.jsonl"
-    started, hidden = time.perf_counter(), None if progress else True
+    everything, criterion = Batch.of(learn, config, fabric.device), Criterion.of(config, fabric.device, progress)
+    others = {"criterion": criterion}
+    step = checkpoint.restore(path, asdict(config), model, optimizer, others) if resume else 0
+    journal = Journal(out, asdict(config), how, fabric, resume)
+    if how.compile:
+        for network in (part for whole in (model.generator, model.autoencoder) if whole for part in whole.children()):
+            network.compile()
+    objective, stepper = fabric.setup(Objective(model, criterion), optimizer)
+    started, hidden = time.perf_counter(), None if progress and fabric.is_global_zero else True
     bar = tqdm(total=config.steps, initial=step, desc="train", disable=hidden)
-    whole = step, checkpoint.collect(model, optimizer, criterion)  # where to go on from after a step that was cut short
-    try:
-        while step < config.steps:
+    with bar, torch.random.fork_rng(devices=[]), checkpoint.interruptible() as signals:
+        while step < config.steps and not anywhere(fabric, bool(signals)):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step)
-            rows = batch_rows(config, step, len(learn))
-            loss, terms = criterion(model, everything[rows], step)
+            batch = everything[batch_rows(config, step, len(learn))]
+            terms: dict[str, Tensor] = {}
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            for first, end in own:  # its parts of the batch, whose gradients add up
+                share = (end - first) / config.batch
+                torch.manual_seed(rng.child(rng.child(config.seed, _DROPOUT), step * config.batch + first))
+                with fabric.no_backward_sync(objective, enabled=(first, end) != own[-1]):
+                    loss, found = objective(batch.part(first, end), step)
+                    fabric.backward(loss * (share * fabric.world_size))  # DDP takes the mean over processes
+                terms = {name: terms.get(name, 0) + share * term.detach() for name, term in found.items()}
+            fabric.strategy.precision.unscale_gradients(optimizer)
             clip_gradients(model, config.clip)
-            optimizer.step()
+            stepper.step()
             step += 1
             bar.update()
             if step % config.check_every == 0 or step == config.steps:
-                held = evaluate(model, held_out, config)
-                checkpoint.save(path, asdict(config), step, checkpoint.collect(model, optimizer, criterion))
-                row = {"step": step, **{k: round(v.item(), 6) for k, v in terms.items()}, "held_out": held}
-                with log.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
+                as_the_first(fabric, model)
+                held = evaluate(model, held_out, config, fabric)
+                mean = summed(fabric, {name: float(term) for name, term in terms.items()})
+                row = {"step": step, **{name: round(term, 6) for name, term in mean.items()}, "held_out": held}
+                journal.enter(row, checkpoint.collect(model, optimizer, others))
                 bar.set_postfix({k: f"{v:.4f}" for k, v in held.items()})
-                if on_check:
+                if on_check and fabric.is_global_zero:
                     on_check(row, model, held_out)
-            whole = step, checkpoint.collect(model, optimizer, criterion)
-    except KeyboardInterrupt:
-        checkpoint.save(path, asdict(config), *whole)
-        raise Stopped(f"stopped after step {whole[0]} of {config.steps}: go on with --resume --out {out}") from None
-    finally:
-        bar.close()
+            elif how.keep_every and step % how.keep_every == 0:
+                journal.keep(step, checkpoint.collect(model, optimizer, others))
+    if step < config.steps:
+        journal.keep(step, checkpoint.collect(model, optimizer, others))
+        raise Stopped(f"stopped after step {step} of {config.steps}: go on with --resume --out {out}")
 
+    if how.best:
+        fabric.barrier()
+        checkpoint.restore(out / BEST, asdict(config), model, optimizer, others)
     if model.generator:
         fit_prior(model, learn, config)
     told = asdict(config)
@@ -120,14 +141,29 @@ def train(
         "data": dataset.describe(config, clips),
         "seed": config.seed,
         "steps": config.steps,
-        "held_out": evaluate(model, held_out, config),
+        "held_out": evaluate(model, held_out, config, fabric),
         "seconds": round(time.perf_counter() - started),
         "config": told,
         "versions": {"tootlearn": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "licence": dataset.licence(config),
     }
-    model_file.save(out / "model.safetensors", model, provenance, half=True)
+    if fabric.is_global_zero:
+        model_file.save(out / "model.safetensors", model, provenance, half=True)
+    fabric.barrier()
     return model_file.load(out / "model.safetensors")[0]
+
+
+class Objective(nn.Module):
+    """Model and criterion as one module, which is what has to be run for several processes to share its gradient."""
+
+    def __init__(self, model: TootModel, criterion: Criterion) -> None:
+        super().__init__()
+        self.model, self.criterion = model, criterion
+
+    def forward(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a step, a scalar, and its terms by name."""
+        found: tuple[Tensor, dict[str, Tensor]] = self.criterion(self.model, batch, step)
+        return found
 
 
 def _split(clips: Clips, config: TrainConfig) -> tuple[Clips, Clips]:
@@ -149,7 +185,7 @@ def check_run(out: Path, resume: bool, result: str = "model.safetensors") -> Pat
     Raises:
         InputError: if there is none to resume, or a run that would be overwritten.
     """
-    path = out / "checkpoint.safetensors"
+    path = out / LAST
     if resume and not path.exists():
         raise InputError(f"there is no checkpoint {path} to go on from: train without --resume first")
     if not resume and any((out / name).exists() for name in (path.name, "log.jsonl", result)):
@@ -176,20 +212,6 @@ def build(config: TrainConfig, learn: Clips) -> TootModel:
     return model
 
 
-def batch_rows(config: TrainConfig, step: int, count: int) -> Tensor:
-    """Which clips step ``step`` sees: (batch,) indices below ``count``.
-
-    The steps walk through one epoch after another, each of which has every clip once, in an order of its own.
-    """
-    places = np.arange(step * config.batch, (step + 1) * config.batch)
-    rows = np.empty(config.batch, dtype=np.int64)
-    for epoch in np.unique(places // count):
-        order = np.argsort(rng.words(config.seed, _BATCH + (int(epoch) << 8), count), kind="stable")
-        here = places // count == epoch
-        rows[here] = order[places[here] % count]
-    return torch.from_numpy(rows)
-
-
 def learning_rate(config: TrainConfig, step: int) -> float:
     """Of this step, the first of which is 0: a linear start, times a cosine that reaches zero after the last."""
     rise = min(1.0, (step + 1) / config.warmup)
@@ -197,13 +219,19 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 
 @torch.no_grad()
-def evaluate(model: TootModel, clips: Clips, config: TrainConfig) -> dict[str, float]:
-    """Squared errors, standardised: "generation" from controls and residual mean, "reconstruction" from z alone."""
+def evaluate(model: TootModel, clips: Clips, config: TrainConfig, fabric: Fabric | None = None) -> dict[str, float]:
+    """Squared errors, standardised: "generation" from controls and residual mean, "reconstruction" from z alone.
+
+    The processes of ``fabric`` take some of the clips each, and all of them get the means over all clips.
+    """
     was_training = model.training
     model.eval()
     everything = Batch.of(clips, config, model.normalizer.mean.device)
-    sums: dict[str, float] = {}
-    for rows in torch.arange(len(clips)).split(128):
+    sums = {n: 0.0 for n, part in (("generation", model.generator), ("reconstruction", model.autoencoder)) if part}
+    own = torch.arange(len(clips))
+    if fabric:
+        own = own.tensor_split(fabric.world_size)[fabric.global_rank]
+    for rows in own.split(128) if len(own) else ():
         batch = everything[rows]
         x = model.normalizer(batch.log_mel)
         decoded = {}
@@ -214,9 +242,9 @@ def evaluate(model: TootModel, clips: Clips, config: TrainConfig) -> dict[str, f
             decoded["reconstruction"] = model.autoencoder(x)
         for name, y in decoded.items():
             share = len(rows) / len(clips)
-            sums[name] = sums.get(name, 0.0) + share * float(losses.squared_error(y, x, batch.weight))
+            sums[name] += share * float(losses.squared_error(y, x, batch.weight))
     model.train(was_training)
-    return {name: round(value, 5) for name, value in sums.items()}
+    return {name: round(value, 7) for name, value in summed(fabric, sums).items()}
 
 
 @torch.no_grad()
