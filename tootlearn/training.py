@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from tootlearn import __version__, checkpoint, classifier, dataset, fine_tuning, losses, model_file, rng
@@ -31,11 +31,12 @@ from tootlearn.mel import mel_frequencies
 from tootlearn.normalization import Normalizer
 from tootlearn.presets import TrainConfig
 from tootlearn.run_config import RunConfig, anywhere, as_the_first, summed
+from tootlearn.steps import Objective, set_up, take_step
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-_NOISE, _LATENT_NOISE, _DROPOUT = 22, 23, 24  # streams of random numbers
+_NOISE, _LATENT_NOISE = 22, 23  # streams of random numbers
 
 
 class Stopped(Exception):
@@ -82,29 +83,15 @@ def train(
     step = checkpoint.restore(path, asdict(config), model, optimizer) if resume else 0
     everything, heard = Batch.of(learn, config, fabric.device), perceptual(config, fabric.device, progress)
     journal = Journal(out, asdict(config), how, fabric, resume)
-    if how.compile:
-        for network in (part for whole in (model.generator, model.autoencoder) if whole for part in whole.children()):
-            network.compile()
-    objective, stepper = fabric.setup(Objective(model, config, heard), optimizer)
+    objective, stepper = set_up(fabric, objective_of(model, config, heard), optimizer, how)
     started, hidden = time.perf_counter(), None if progress and fabric.is_global_zero else True
     bar = tqdm(total=config.steps, initial=step, desc="train", disable=hidden)
     with bar, torch.random.fork_rng(devices=[]), checkpoint.interruptible() as signals:
         while step < config.steps and not anywhere(fabric, bool(signals)):
+            batch = everything[batch_rows(config, step, len(learn))]
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step)
-            batch = everything[batch_rows(config, step, len(learn))]
-            terms: dict[str, Tensor] = {}
-            optimizer.zero_grad(set_to_none=True)
-            for first, end in own:  # its parts of the batch, whose gradients add up
-                share = (end - first) / config.batch
-                torch.manual_seed(rng.child(rng.child(config.seed, _DROPOUT), step * config.batch + first))
-                with fabric.no_backward_sync(objective, enabled=(first, end) != own[-1]):
-                    loss, found = objective(batch.part(first, end), step)
-                    fabric.backward(loss * (share * fabric.world_size))  # DDP takes the mean over processes
-                terms = {name: terms.get(name, 0) + share * term.detach() for name, term in found.items()}
-            fabric.strategy.precision.unscale_gradients(optimizer)
-            torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-            stepper.step()
+            terms = take_step(fabric, objective, stepper, batch, own, step)
             step += 1
             bar.update()
             if step % config.check_every == 0 or step == config.steps:
@@ -142,25 +129,6 @@ def train(
         model_file.save(out / "model.safetensors", model, provenance, half=True)
     fabric.barrier()
     return model_file.load(out / "model.safetensors")[0]
-
-
-class Objective(nn.Module):
-    """Model and losses as one module, which is what has to be run for several processes to share its gradient."""
-
-    def __init__(self, model: TootModel, config: TrainConfig, heard: losses.Perceptual) -> None:
-        super().__init__()
-        self.model, self.config, self.heard = model, config, heard
-
-    def forward(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a step, a scalar, and its terms by name."""
-        terms = model_losses(self.model, batch, self.config, step, self.judge)
-        return total(terms, self.config, step), terms
-
-    def judge(self, drawn: Tensor, target: Tensor, weight: Tensor) -> dict[str, Tensor]:
-        """The perceptual losses, which add powers of all sizes: in 32 bits whatever the precision of the run."""
-        with torch.autocast(drawn.device.type, enabled=False):
-            terms: dict[str, Tensor] = self.heard(drawn.to(target.dtype), target, weight)
-            return terms
 
 
 def _split(clips: Clips, config: TrainConfig) -> tuple[Clips, Clips]:
@@ -264,6 +232,21 @@ def model_losses(
         terms["reconstruction"] = losses.squared_error(y, x, batch.weight)
         terms |= judged("reconstruction", model.normalizer.inverse(y))
     return terms
+
+
+def objective_of(model: TootModel, config: TrainConfig, heard: losses.Perceptual) -> Objective:
+    """What a run of this config minimises."""
+
+    def judge(drawn: Tensor, target: Tensor, weight: Tensor) -> dict[str, Tensor]:
+        with torch.autocast(drawn.device.type, enabled=False):  # they add powers of all sizes
+            terms: dict[str, Tensor] = heard(drawn.to(target.dtype), target, weight)
+            return terms
+
+    def criterion(model: TootModel, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        terms = model_losses(model, batch, config, step, judge)
+        return total(terms, config, step), terms
+
+    return Objective(model, criterion, config)
 
 
 def drawn(mean: Tensor, log_scale: Tensor, seed: int, stream: int, step: int, first: int = 0) -> Tensor:
