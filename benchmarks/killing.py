@@ -44,7 +44,6 @@ def tiny(steps: int) -> TrainConfig:
 
 
 def train(config: TrainConfig, clips: Clips, out: Path, resume: bool) -> None:
-    torch.set_num_threads(1)
     training.train(config, clips, out, resume, progress=False)
 
 
@@ -83,6 +82,7 @@ def main() -> None:
     options = parser.parse_args()
     if not hasattr(os, "fork"):
         raise SystemExit("this needs processes that fork: run it on Linux or macOS")
+    torch.set_num_threads(1)  # a process that has started threads cannot fork
     config, chance = tiny(options.steps), random.Random(options.seed)
     clips = synthesise(config.kinds, config.clips, config.seed, FrontEnd(config.front_end), progress=False)
     forked = multiprocessing.get_context("fork")

@@ -17,6 +17,7 @@ from tootlearn.data.clips import synthesise
 from tootlearn.decoder import Condition
 from tootlearn.front_end import FrontEnd, FrontEndConfig
 from tootlearn.presets import TrainConfig
+from tootlearn.steps import Objective
 
 WIDTHS = {"encoder_widths": (8, 8), "decoder_start": 8, "decoder_widths": (8, 8), "norm": "group"}
 CONFIG = TrainConfig(
@@ -65,7 +66,7 @@ def test_every_clip_of_a_batch_is_in_one_part_and_parts_are_equal_but_for_a_clip
 def test_the_gradients_of_the_parts_of_a_batch_add_up_to_that_of_the_batch(clips, parts):
     learn, _ = clips.split()
     model = training.build(CONFIG, learn).double()
-    objective = training.Objective(model, Criterion(CONFIG).double())
+    objective = Objective(model, Criterion(CONFIG).double(), CONFIG)
     whole = in_double(Batch.of(learn, CONFIG, torch.device("cpu")))[batch_rows(CONFIG, 3, len(learn))]
     known = [float((whole[torch.arange(*span)].bend_weight > 0).float().mean()) for (span,) in shares(11, parts, 1)]
     assert len(set(known)) > 1 or parts == 1  # or else the test shows less than it says

@@ -22,7 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import tootlearn
-from tootlearn import audio, cli, evaluation, presets, rng, training
+from tootlearn import audio, cli, evaluation, presets, rng, steps, training
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = Path(str(files("tootlearn") / "models" / "default.safetensors"))
@@ -455,7 +455,7 @@ def test_a_second_run_into_the_same_folder_is_refused(refused, run, tmp_path):
 def test_ctrl_c_says_how_to_go_on_and_going_on_gives_the_same_model(run, tmp_path, monkeypatch):
     run("train", *TINY, "--out", "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(training, "clip_gradients", Interrupt(1, training.clip_gradients))
+        patch.setattr(steps, "clip_gradients", Interrupt(1, steps.clip_gradients))
         done = run("train", *TINY, "--out", "parts")
     assert done.status == 130 and "Traceback" not in done.err
     assert "2 of 3" in done.err and "--resume" in done.err and "parts" in done.err
@@ -552,7 +552,7 @@ def test_the_shipped_model_learns_a_new_kind_and_goes_on_after_ctrl_c(run, tmp_p
     words = ("train", "--data", "mine", "--from", "default", "--replay", 12, *QUICK)
     assert run(*words, "--out", "whole").status == 0
     with monkeypatch.context() as patch:
-        patch.setattr(training, "clip_gradients", Interrupt(0, training.clip_gradients))
+        patch.setattr(steps, "clip_gradients", Interrupt(0, steps.clip_gradients))
         assert run(*words, "--out", "parts").status == 130
     assert run(*words, "--out", "parts", "--resume").status == 0
     whole, parts = (tootlearn.load(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))

@@ -2,12 +2,13 @@
 
 import json
 import math
+import signal
 from dataclasses import replace
 
 import pytest
 import torch
 
-from tootlearn import classifier, criterion, perceptual, presets, training
+from tootlearn import classifier, criterion, perceptual, presets, steps, training
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
 from tootlearn.batches import Batch
@@ -217,16 +218,16 @@ def test_a_balanced_run_with_all_terms_goes_on_as_if_it_had_not_stopped(clips, t
     config = replace(CONFIG, steps=4, weights=EVERYTHING, balance=True)
     whole = train(config, clips, tmp_path / "whole", progress=False)
     with monkeypatch.context() as patch:
-        clip, calls = training.clip_gradients, []
+        clip, calls = steps.clip_gradients, []
 
         def stop(*arguments):  # once the balancer has measured the third step
             calls.append(0)
             if len(calls) == 3:
-                raise KeyboardInterrupt
+                signal.raise_signal(signal.SIGINT)
             clip(*arguments)
 
-        patch.setattr(training, "clip_gradients", stop)
-        with pytest.raises(training.Stopped, match="after step 2"):
+        patch.setattr(steps, "clip_gradients", stop)
+        with pytest.raises(training.Stopped, match="after step 3"):
             train(config, clips, tmp_path / "parts", progress=False)
     parts = train(config, clips, tmp_path / "parts", resume=True, progress=False)
     assert log(tmp_path / "whole") == log(tmp_path / "parts")

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from matplotlib import image
 
-from tootlearn import cli, training
+from tootlearn import cli, steps, training
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import AutoencoderConfig
 from tootlearn.data.clips import synthesise
@@ -74,7 +74,7 @@ def test_tensorboard_holds_scalars_pictures_sounds_config_and_hparams(clips, tmp
 def test_mlflow_holds_the_run_in_sqlite_and_goes_on_with_it(clips, tmp_path, monkeypatch):
     from mlflow.tracking import MlflowClient
 
-    clip, calls = training.clip_gradients, []
+    clip, calls = steps.clip_gradients, []
 
     def stop(*arguments):
         calls.append(1)
@@ -82,7 +82,7 @@ def test_mlflow_holds_the_run_in_sqlite_and_goes_on_with_it(clips, tmp_path, mon
             signal.raise_signal(signal.SIGINT)
         return clip(*arguments)
 
-    monkeypatch.setattr(training, "clip_gradients", stop)
+    monkeypatch.setattr(steps, "clip_gradients", stop)
     with pytest.raises(training.Stopped):
         run(clips, tmp_path / "mine", "mlflow")
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
-from tootlearn import cli, training, tuning
+from tootlearn import cli, steps, training, tuning
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import AutoencoderConfig
 from tootlearn.data.clips import synthesise
@@ -94,7 +94,7 @@ def test_a_run_that_falls_behind_is_pruned_and_so_is_one_without_a_number(search
 
 
 def test_ctrl_c_says_how_to_go_on_and_going_on_ends_the_search(search, monkeypatch):
-    clip, calls = training.clip_gradients, []
+    clip, calls = steps.clip_gradients, []
 
     def stop(*arguments):
         calls.append(arguments)
@@ -102,7 +102,7 @@ def test_ctrl_c_says_how_to_go_on_and_going_on_ends_the_search(search, monkeypat
             signal.raise_signal(signal.SIGINT)
         return clip(*arguments)
 
-    monkeypatch.setattr(training, "clip_gradients", stop)
+    monkeypatch.setattr(steps, "clip_gradients", stop)
     with pytest.raises(training.Stopped, match="stopped with 1 of 3 trials: give the same command to go on"):
         tuning.run(search, 3)
     found = tuning.run(search, 3)

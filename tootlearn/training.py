@@ -17,25 +17,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
 from tqdm import tqdm
 
-from tootlearn import __version__, checkpoint, dataset, fine_tuning, losses, model_file, rng
+from tootlearn import __version__, checkpoint, dataset, fine_tuning, losses, model_file
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import TootModel
 from tootlearn.batches import Batch, batch_rows, frame_weights, shares
-from tootlearn.criterion import Criterion, clip_gradients
+from tootlearn.criterion import Criterion
 from tootlearn.data.clips import SYNTHETIC, Clips
 from tootlearn.front_end import WINDOW_SAMPLES
 from tootlearn.journal import BEST, LAST, Journal
 from tootlearn.normalization import Normalizer
 from tootlearn.presets import TrainConfig
 from tootlearn.run_config import RunConfig, anywhere, as_the_first, summed
+from tootlearn.steps import Objective, set_up, take_step
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-
-_DROPOUT = 24  # stream of random numbers
 
 
 class Stopped(Exception):
@@ -89,29 +87,15 @@ def train(
     others = {"criterion": criterion}
     step = checkpoint.restore(path, asdict(config), model, optimizer, others) if resume else 0
     journal = Journal(out, asdict(config), how, fabric, resume)
-    if how.compile:
-        for network in (part for whole in (model.generator, model.autoencoder) if whole for part in whole.children()):
-            network.compile()
-    objective, stepper = fabric.setup(Objective(model, criterion), optimizer)
+    objective, stepper = set_up(fabric, Objective(model, criterion, config), optimizer, how)
     started, hidden = time.perf_counter(), None if progress and fabric.is_global_zero else True
     bar = tqdm(total=config.steps, initial=step, desc="train", disable=hidden)
     with bar, torch.random.fork_rng(devices=[]), checkpoint.interruptible() as signals:
         while step < config.steps and not anywhere(fabric, bool(signals)):
+            batch = everything[batch_rows(config, step, len(learn))]
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step)
-            batch = everything[batch_rows(config, step, len(learn))]
-            terms: dict[str, Tensor] = {}
-            optimizer.zero_grad(set_to_none=True)
-            for first, end in own:  # its parts of the batch, whose gradients add up
-                share = (end - first) / config.batch
-                torch.manual_seed(rng.child(rng.child(config.seed, _DROPOUT), step * config.batch + first))
-                with fabric.no_backward_sync(objective, enabled=(first, end) != own[-1]):
-                    loss, found = objective(batch.part(first, end), step)
-                    fabric.backward(loss * (share * fabric.world_size))  # DDP takes the mean over processes
-                terms = {name: terms.get(name, 0) + share * term.detach() for name, term in found.items()}
-            fabric.strategy.precision.unscale_gradients(optimizer)
-            clip_gradients(model, config.clip)
-            stepper.step()
+            terms = take_step(fabric, objective, stepper, batch, own, step)
             step += 1
             bar.update()
             if step % config.check_every == 0 or step == config.steps:
@@ -151,19 +135,6 @@ def train(
         model_file.save(out / "model.safetensors", model, provenance, half=True)
     fabric.barrier()
     return model_file.load(out / "model.safetensors")[0]
-
-
-class Objective(nn.Module):
-    """Model and criterion as one module, which is what has to be run for several processes to share its gradient."""
-
-    def __init__(self, model: TootModel, criterion: Criterion) -> None:
-        super().__init__()
-        self.model, self.criterion = model, criterion
-
-    def forward(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a step, a scalar, and its terms by name."""
-        found: tuple[Tensor, dict[str, Tensor]] = self.criterion(self.model, batch, step)
-        return found
 
 
 def _split(clips: Clips, config: TrainConfig) -> tuple[Clips, Clips]:
