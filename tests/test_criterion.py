@@ -67,7 +67,7 @@ def log(out):
 
 def test_the_names_of_the_weights_are_those_of_the_log(clips, tmp_path, quick_listener):
     variational = replace(CONFIG.autoencoder, variational=True)
-    config = replace(CONFIG, steps=2, weights=EVERYTHING, autoencoder=variational)
+    config = replace(CONFIG, steps=1, weights=EVERYTHING, autoencoder=variational)
     train(config, clips, tmp_path / "run", progress=False)
     row = log(tmp_path / "run")[-1]
     assert row.keys() == WEIGHTS.keys() | {"step", "held_out"}
@@ -213,8 +213,9 @@ def test_balanced_terms_have_their_shares_in_training_whatever_their_units(clips
     assert (total - plain).abs() > 0.1 * plain
 
 
-def test_a_balanced_run_with_all_terms_goes_on_as_if_it_had_not_stopped(clips, tmp_path, quick_listener, monkeypatch):
-    config = replace(CONFIG, steps=4, weights=EVERYTHING, balance=True)
+def test_a_balanced_run_goes_on_as_if_it_had_not_stopped(clips, tmp_path, monkeypatch):
+    weights = {"generation_l1": 1.0, "reconstruction_stft": 0.5, "reconstruction_audible": 0.5}
+    config = replace(CONFIG, steps=4, weights=weights, balance=True)
     whole = train(config, clips, tmp_path / "whole", progress=False)
     with monkeypatch.context() as patch:
         clip, calls = training.clip_gradients, []

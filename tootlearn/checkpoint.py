@@ -7,6 +7,7 @@ Weights and the optimiser's moments are tensors; the step and the config are JSO
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,20 @@ from tootlearn.audio import InputError, write_whole
 
 
 def collect(
-    model: nn.Module, optimizer: torch.optim.Optimizer, criterion: nn.Module | None = None
+    model: nn.Module, optimizer: torch.optim.Optimizer, others: Mapping[str, nn.Module] | None = None
 ) -> dict[str, Tensor]:
-    """Copies of all tensors that the next step depends on: weights, running statistics, the optimiser's moments."""
-    tensors = _state(model, criterion)
+    """Copies of all tensors that the next step depends on: weights, running statistics, the optimiser's moments.
+
+    ``others`` are modules with a state of their own, by the names that it shall have; none is "model" or "optimizer".
+    """
+    tensors = _states({"model": model, **(others or {})})
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": t for name, t in state.items()}
     return {name: t.detach().clone() for name, t in tensors.items()}
 
 
-def _state(model: nn.Module, criterion: nn.Module | None) -> dict[str, Tensor]:
-    parts = {"model": model} if criterion is None else {"model": model, "criterion": criterion}
-    return {f"{part}.{name}": t for part, module in parts.items() for name, t in module.state_dict().items()}
+def _states(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    return {f"{part}.{name}": t for part, module in modules.items() for name, t in module.state_dict().items()}
 
 
 def save(path: Path, config: dict[str, Any], step: int, tensors: dict[str, Tensor]) -> None:
@@ -54,14 +57,14 @@ def restore(
     config: dict[str, Any],
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    criterion: nn.Module | None = None,
+    others: Mapping[str, nn.Module] | None = None,
 ) -> int:
-    """Put model, optimiser and criterion back to where a checkpoint was written.
+    """Put model, optimiser and others back to where a checkpoint was written.
 
     Args:
         path: of the file.
         config: of this run; it must be that of the checkpoint.
-        model, optimizer, criterion: as this run has built them; they are changed in place.
+        model, optimizer, others: as for `collect`, as this run has built them; they are changed in place.
 
     Returns:
         How many steps are done.
@@ -80,14 +83,13 @@ def restore(
     if theirs != ours:
         changed = ", ".join(sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)))
         raise InputError(f"{path} was made with another config ({changed}): resume with the one it was started with")
-    weights = {name: t for name, t in tensors.items() if not name.startswith("optimizer.")}
-    wanted = {name: t.shape for name, t in _state(model, criterion).items()}
-    if {name: t.shape for name, t in weights.items()} != wanted:
+    modules = {"model": model, **(others or {})}
+    had = {name: t for name, t in tensors.items() if not name.startswith("optimizer.")}
+    wanted = {name: t.shape for name, t in _states(modules).items()}
+    if {name: t.shape for name, t in had.items()} != wanted:
         raise InputError(f"{path} has other tensors than its config asks for: start anew with another --out")
-    for part, module in (("model.", model), ("criterion.", criterion)):
-        if module is not None:
-            own = {name.removeprefix(part): t for name, t in weights.items() if name.startswith(part)}
-            module.load_state_dict(own)
+    for part, module in modules.items():
+        module.load_state_dict({name[len(part) + 1 :]: t for name, t in had.items() if name.startswith(f"{part}.")})
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):

@@ -93,11 +93,13 @@ class Criterion(nn.Module):
             drawings["reconstruction"] = y
             made["reconstruction"] = lambda: losses.squared_error(y, x, batch.weight)
             made |= self._of_drawing("reconstruction", model.normalizer.inverse(y), batch, step)
-        return {name: make() for name, make in made.items() if self.config.weights[name]}, drawings
+        with torch.autocast(batch.log_mel.device.type, enabled=False):  # powers of all sizes: in 32 bits
+            return {name: make() for name, make in made.items() if self.config.weights[name]}, drawings
 
     def _of_drawing(self, name: str, y: Tensor, batch: Batch, step: int) -> dict[str, Callable[[], Tensor]]:
         """How to compute the losses of a drawing, log-mels (B, M, T), by the names of their terms."""
         x, weight = batch.log_mel, batch.weight
+        y = y.to(x.dtype)
         made: dict[str, Callable[[], Tensor]] = {
             "l1": lambda: losses.absolute_error(y, x, weight),
             "convergence": lambda: losses.mel_convergence(y, x),

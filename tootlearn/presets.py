@@ -53,7 +53,7 @@ class TrainConfig:
 
             - "l1", "convergence": of the log-mels, of their magnitudes (`losses.absolute_error`, `mel_convergence`);
             - "envelope", "difference", "onset": in time (`losses.envelope_error` and the two after it);
-            - "stft": of the wave (`waveform.Waveform`), the dearest of all;
+            - "stft": of the wave of a few clips (`waveform.Waveform`);
             - "audible", "multi_scale", "embedding": of what is heard (`perceptual`); for the last one a classifier is
               trained first;
             - "divergence": of the residual or of a variational latent, for a nat. The generator's starts 200 times as

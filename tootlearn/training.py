@@ -78,11 +78,12 @@ def train(
     model = start(config, learn).to(where).train()
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     everything, criterion = Batch.of(learn, config, where), Criterion.of(config, where, progress)
-    step = checkpoint.restore(path, asdict(config), model, optimizer, criterion) if resume else 0
+    others = {"criterion": criterion}
+    step = checkpoint.restore(path, asdict(config), model, optimizer, others) if resume else 0
     log = out / "log.jsonl"
     started, hidden = time.perf_counter(), None if progress else True
     bar = tqdm(total=config.steps, initial=step, desc="train", disable=hidden)
-    whole = step, checkpoint.collect(model, optimizer, criterion)  # where to go on from after a step that was cut short
+    whole = step, checkpoint.collect(model, optimizer, others)  # where to go on from after a step that was cut short
     try:
         while step < config.steps:
             for group in optimizer.param_groups:
@@ -97,14 +98,14 @@ def train(
             bar.update()
             if step % config.check_every == 0 or step == config.steps:
                 held = evaluate(model, held_out, config)
-                checkpoint.save(path, asdict(config), step, checkpoint.collect(model, optimizer, criterion))
+                checkpoint.save(path, asdict(config), step, checkpoint.collect(model, optimizer, others))
                 row = {"step": step, **{k: round(v.item(), 6) for k, v in terms.items()}, "held_out": held}
                 with log.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
                 bar.set_postfix({k: f"{v:.4f}" for k, v in held.items()})
                 if on_check:
                     on_check(row, model, held_out)
-            whole = step, checkpoint.collect(model, optimizer, criterion)
+            whole = step, checkpoint.collect(model, optimizer, others)
     except KeyboardInterrupt:
         checkpoint.save(path, asdict(config), *whole)
         raise Stopped(f"stopped after step {whole[0]} of {config.steps}: go on with --resume --out {out}") from None
