@@ -22,6 +22,7 @@ from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd, FrontEndConfig
 from tootlearn.layers import SMOOTH, UPSAMPLERS, Style
 from tootlearn.normalization import Normalizer
 from tootlearn.principal import PrincipalPath
+from tootlearn.priors import Gaussian, Prior
 
 
 @dataclass(frozen=True)
@@ -250,7 +251,7 @@ class Generator(nn.Module):
         """
         quietest = self.decoder.log_floor - LOUDNESS_RANGE[0] * (math.log(10) / 20)
         level = (log_mel - controls.gain[:, None, None]).clamp_min(quietest) / 4 + 1
-        kinds = nn.functional.one_hot(controls.kind, len(self.prior_mean)).to(level.dtype)
+        kinds = controls.shares(len(self.prior_mean))
         constant = torch.cat([kinds, controls.numbers[:, :3]], 1)[..., None].expand(-1, -1, level.shape[2])
         mean, log_scale = self.encoder(torch.cat([level, constant], 1)).chunk(2, 1)
         return mean, log_scale.clamp(-6, 2)
@@ -260,22 +261,10 @@ class Generator(nn.Module):
         drawing: Drawing = self.decoder(controls, z)
         return drawing
 
-    def sample_prior(self, kind: Tensor, noise: Tensor) -> Tensor:
-        """Standard normal numbers (B, Z) -> residuals (B, Z) as toots of these kinds (B,) have them."""
-        return self.prior_mean[kind] + torch.einsum("bij,bj->bi", self.prior_scale[kind], noise)
-
-    @torch.no_grad()
-    def fit_prior(self, z: Tensor, kind: Tensor) -> None:
-        """Set the prior from the residuals (B, Z) of training sounds of these kinds (B,).
-
-        A kind with Z sounds or fewer keeps the prior that it has: they do not determine a covariance.
-        """
-        for k in range(len(self.prior_mean)):
-            own = z[kind == k].double()
-            if len(own) > self.config.residual:
-                self.prior_mean[k] = own.mean(0)
-                jitter = 1e-6 * torch.eye(z.shape[1], dtype=torch.float64, device=z.device)
-                self.prior_scale[k] = torch.linalg.cholesky(own.T.cov() + jitter)
+    @property
+    def prior(self) -> Prior:
+        """Where residuals lie: see `priors`."""
+        return Gaussian(self.prior_mean, self.prior_scale)
 
 
 class TootModel(nn.Module):

@@ -93,7 +93,7 @@ class Decoder(nn.Module):
 class Condition(NamedTuple):
     """Controls as a network takes them, for a batch of B."""
 
-    kind: Tensor  # (B,) int64
+    kind: Tensor  # (B,) int64, or (B, K) shares of kinds, which sum to 1: a sound between them
     octave: Tensor  # (B,) log2 of the pitch in Hz
     duration: Tensor  # (B,) s
     gain: Tensor  # (B,) natural log of the amplitude that the loudness stands for
@@ -117,6 +117,16 @@ class Condition(NamedTuple):
         ]
         gain = loudness * (math.log(10) / 20)
         return cls(torch.as_tensor(controls.kind, device=device), octave, duration, gain, torch.stack(numbers, 1))
+
+    def take(self, rows: Tensor) -> Condition:
+        """Those of these rows."""
+        return Condition(*(column[rows] for column in self))
+
+    def shares(self, kinds: int) -> Tensor:
+        """How much of each of K kinds it has, (B, K)."""
+        if self.kind.is_floating_point():
+            return self.kind
+        return F.one_hot(self.kind, kinds).to(self.numbers.dtype)
 
 
 class Drawing(NamedTuple):
@@ -202,14 +212,16 @@ class ConditionalDecoder(nn.Module):
         self.out = nn.Conv1d(width, (2 * mels + 1) * self.STRIDE + len(self.NUMBERS), 1)
 
     def forward(self, controls: Condition, z: Tensor) -> Drawing:
-        condition = self.condition(torch.cat([self.kind(controls.kind), controls.numbers, z], 1))  # (B, 128)
-        ratios = self.intervals[controls.kind]  # (B, notes)
-        level = torch.where(ratios.isfinite(), self.levels(condition), -math.inf).softmax(1)  # (B, notes)
-        ratios = ratios.clamp_min(0)
+        turns = self.trill[:, None] * self.time.clamp_min(0)  # (K, T)
+        trill = torch.stack([torch.sin(2 * math.pi * turns), torch.cos(2 * math.pi * turns)], 1)  # (K, 2, T)
+        if controls.kind.is_floating_point():
+            kind = controls.kind @ self.kind.weight
+            trill = torch.einsum("bk,kft->bft", controls.kind, trill)
+        else:
+            kind, trill = self.kind(controls.kind), trill[controls.kind]
+        condition = self.condition(torch.cat([kind, controls.numbers, z], 1))  # (B, 128)
+        ratios, level = self.chord(controls, self.levels(condition))
         steady = self.log_comb(controls.octave[:, None, None] + ratios[:, None], level)  # (B, 1, M)
-
-        turns = self.trill[controls.kind, None] * self.time.clamp_min(0)  # (B, T)
-        trill = torch.stack([torch.sin(2 * math.pi * turns), torch.cos(2 * math.pi * turns)], 1)
         time = torch.cat([time_features(self.time, controls.duration), trill], 1)  # (B, 22, T)
         time = time.unflatten(2, (-1, self.STRIDE)).transpose(2, 3).flatten(1, 2)  # (B, 88, T / 4)
         constant = torch.cat([steady[:, 0], condition], 1)[..., None].expand(-1, -1, time.shape[2])
@@ -233,6 +245,20 @@ class ConditionalDecoder(nn.Module):
         together = torch.logaddexp(tone, breath) + controls.gain[:, None, None]
         log_mel = self.log_floor + F.softplus(2 * (together - self.log_floor)) / 2
         return Drawing(log_mel, torch.sigmoid(breath - tone), sounding, level)
+
+    def chord(self, controls: Condition, drawn: Tensor) -> tuple[Tensor, Tensor]:
+        """Each note's octaves above the pitch, and its share of the tone, from levels as drawn: each (B, notes).
+
+        Between kinds, a note that several have lies between theirs, and one that some lack is the weaker by it.
+        """
+        if not controls.kind.is_floating_point():
+            ratios = self.intervals[controls.kind]
+            return ratios.clamp_min(0), torch.where(ratios.isfinite(), drawn, -math.inf).softmax(1)
+        there = self.intervals.isfinite()  # (K, notes)
+        level = torch.where(there, drawn[:, None], -math.inf).softmax(2)  # (B, K, notes)
+        having = controls.kind @ there.to(drawn.dtype)
+        ratios = controls.kind @ self.intervals.clamp_min(0) / having.clamp_min(1e-6)
+        return ratios, (controls.kind[..., None] * level).sum(1)
 
     def by_number(self, octave: Tensor, source: Tensor) -> Tensor:
         """Level of the source in each band (B, T, M), linear in log frequency between harmonics.

@@ -51,10 +51,10 @@ def replay(base: TootModel, count: int, seed: int) -> Clips:
     controls = natural_controls(base.kinds, count, seed)
     condition = Condition.of(controls)
     noise = np.stack([rng.normal(rng.child(seed, i), _RESIDUAL, base.generator.config.residual) for i in range(count)])
-    z = base.generator.sample_prior(condition.kind, torch.from_numpy(noise).float())
+    z = base.generator.prior.sample(condition, torch.from_numpy(noise).float())
     log_mel, bend = [], []
     for rows in torch.arange(count).split(_AT_ONCE):
-        part = Condition(*(column[rows] for column in condition))
+        part = condition.take(rows)
         drawing = base.generator.decode(part, z[rows])
         log_mel.append(drawing.log_mel.half())
         bend.append((drawing.notes[:, :, 0] - part.octave[:, None]).unflatten(1, (-1, 2)).mean(2))

@@ -187,9 +187,8 @@ class Batch:
 
     def __getitem__(self, rows: Tensor) -> Batch:
         rows = rows.to(self.log_mel.device)
-        controls = Condition(*(column[rows] for column in self.controls))
         log_mel = self.log_mel[rows].float()
-        return Batch(log_mel, controls, self.weight[rows], self.bend[rows], self.bend_weight[rows])
+        return Batch(log_mel, self.controls.take(rows), self.weight[rows], self.bend[rows], self.bend_weight[rows])
 
 
 def _weights(clips: Clips, config: TrainConfig) -> Tensor:
@@ -319,7 +318,8 @@ def fit_prior(model: TootModel, clips: Clips, config: TrainConfig) -> None:
     for rows in torch.arange(len(clips)).split(128):
         batch = everything[rows]
         residuals.append(model.generator.encode(batch.log_mel, batch.controls)[0])
-    z, kind = torch.cat(residuals), everything.controls.kind
+    z, controls = torch.cat(residuals), everything.controls
     natural = torch.from_numpy(clips.origin != SYNTHETIC).to(z.device)
-    model.generator.fit_prior(z, kind)
-    model.generator.fit_prior(z[natural], kind[natural])
+    counts = controls.kind[natural].bincount(minlength=len(model.kinds))
+    rows = natural | (counts <= z.shape[1])[controls.kind]
+    model.generator.prior.fit(z[rows], controls.take(rows))
