@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,16 +22,20 @@ from torch import Tensor
 from tootlearn import denoising, measures, model_file, rng
 from tootlearn.audio import InputError, resample
 from tootlearn.autoencoder import Generator, TootModel
-from tootlearn.controls import LOUDNESS_RANGE, Controls, check_range, find_kind, parse_pitch
+from tootlearn.controls import Controls, check_range, completed, kinds_with
 from tootlearn.decoder import Condition, Drawing
-from tootlearn.front_end import WINDOW_SAMPLES
-from tootlearn.rendering import PEAK, Renderer, cut
+from tootlearn.front_end import AT_FLOOR, WINDOW_SAMPLES, FrontEnd
+from tootlearn.layers import harmonic_magnitude
+from tootlearn.phase import ridge_integration
 from tootlearn.texture import restlessness, texture_of_noise
 from tootlearn.vocoder import Vocoder
 
-USUAL_LOUDNESS = (-20.0, -12.0)  # dBFS, when none is asked for
+PHASE_ITERATIONS = 4
+PEAK = 0.98  # a toot that would pass it is turned down: nothing is clipped
 SAMPLE_RATES = (8000, 192000)  # Hz: what a toot can be resampled to
 _CONTROLS, _RESIDUAL = 11, 12  # streams of random numbers
+_QUIET = 10 ** (-60 / 20)  # where a toot is cut: below its peak
+_FADE = 0.005  # s
 
 
 class TootGenerator:
@@ -59,8 +64,8 @@ class TootGenerator:
         self.model = model.eval().to(device)
         self.description = description
         self.device = torch.device(device)
-        self.renderer = Renderer(self.model.front_end, self.vocoder, self.device)
         self._restlessness = restlessness(self.model.front_end.mel.bank)[:, None]
+        self._front_ends = {self.model.front_end.config.n_fft: self.model.front_end}
 
     @property
     def sample_rate(self) -> int:
@@ -78,17 +83,7 @@ class TootGenerator:
         Raises:
             InputError: if there is none, or the pitch cannot be read.
         """
-        kinds = self.model.kinds
-        hz = None if pitch is None else parse_pitch(pitch)
-        for control, value, unit in (("pitch", hz, " Hz"), ("duration", duration, " s")):
-            if value is None:
-                continue
-            ranges = [getattr(kind, control) for kind in kinds]
-            check_range(control, value, min(low for low, _ in ranges), max(high for _, high in ranges), unit)
-            kinds = tuple(kind for kind, (low, high) in zip(kinds, ranges, strict=True) if low <= value <= high)
-            if not kinds:
-                raise InputError(f"no kind has a {control} of {value:g}{unit}: `tootlearn info` shows what they have")
-        return tuple(kind.name for kind in kinds)
+        return tuple(kind.name for kind in kinds_with(self.model.kinds, pitch, duration))
 
     def controls(
         self,
@@ -113,28 +108,7 @@ class TootGenerator:
             InputError: for a control that is unknown, unreadable or out of range.
         """
         share = rng.uniform(checked_seed(seed), _CONTROLS, 5)
-        if kind is None:
-            able = self.kinds_with(pitch, duration)
-            kind = able[int(share[0] * len(able))]
-        index = find_kind(kind, self.model.kinds)
-        about = self.model.kinds[index]
-        low, high = about.pitch
-        if pitch is None:
-            hz = low * (high / low) ** share[1]
-        else:
-            hz = check_range(f"{about.name}: pitch", parse_pitch(pitch), low, high, " Hz")
-        low, high = about.duration
-        if duration is None:
-            duration = low * (high / low) ** share[2]
-        else:
-            check_range(f"{about.name}: duration", duration, low, high, " s")
-        brightness = share[3] if brightness is None else check_range("brightness", brightness, 0, 1, "")
-        low, high = USUAL_LOUDNESS
-        if loudness is None:
-            loudness = low + (high - low) * share[4]
-        else:
-            check_range("loudness", loudness, *LOUDNESS_RANGE, " dB")
-        return Controls(np.array([index]), *(np.array([float(v)]) for v in (hz, duration, brightness, loudness)))
+        return completed(self.model.kinds, kind, pitch, duration, brightness, loudness, share)
 
     def generate(
         self,
@@ -170,10 +144,9 @@ class TootGenerator:
 
     def residual(self, controls: Controls, seed: int) -> Tensor:
         """What the controls (of one toot) leave open, drawn from the prior: shape (1, Z)."""
-        network = self.network
-        noise = rng.normal(checked_seed(seed), _RESIDUAL, network.config.residual)
+        noise = rng.normal(checked_seed(seed), _RESIDUAL, self.network.config.residual)
         drawn = torch.as_tensor(noise, dtype=torch.float32, device=self.device)[None]
-        return network.prior.sample(Condition.of(controls, self.device), drawn)
+        return self.network.prior.sample(Condition.of(controls, self.device), drawn)
 
     @torch.inference_mode()
     def render(
@@ -195,12 +168,13 @@ class TootGenerator:
         drawing = self.network.decode(Condition.of(controls, self.device), residual)
         noise = texture_of_noise(checked_seed(seed), *drawing.log_mel.shape[1:]).to(self.device)
         log_mel = drawing.log_mel[0] + strength * drawing.breath[0] * self._restlessness * noise
-        wave = self.renderer(log_mel, drawing)
+        speaks = self.vocoder and self._resolving(2 ** float(drawing.notes.min())) is self.model.front_end
+        wave = self.to_wave(log_mel) if speaks else self.drawn_to_wave(log_mel, drawing)
         wave = denoising.denoise(wave, self.sample_rate) if denoise else wave
         # The network draws the level to a few dB; what is left can be measured, and mended.
         found = float(measures.loudness(wave, self.sample_rate))
         wave *= 10 ** ((float(controls.loudness[0]) - found) / 20) if math.isfinite(found) else 1.0
-        return cut(resample(wave, self.sample_rate, rate), rate)
+        return _cut(resample(wave, self.sample_rate, rate), rate)
 
     @torch.inference_mode()
     def reconstruct(self, wave: Tensor) -> Tensor:
@@ -230,12 +204,49 @@ class TootGenerator:
         return together * min(1.0, PEAK / max(float(together.abs().max()), 1e-9))
 
     def to_wave(self, log_mel: Tensor) -> Tensor:
-        """Log-mel (M, T) of a window to a wave (WINDOW_SAMPLES,), see `rendering.Renderer`."""
-        return self.renderer.to_wave(log_mel)
+        """Log-mel (M, T) of a window to a wave (WINDOW_SAMPLES,): magnitude (by the vocoder, if any), then phase."""
+        front_end = self.model.front_end
+        return _with_phase((self.vocoder or front_end.magnitude)(log_mel[None]), front_end)
 
     def drawn_to_wave(self, log_mel: Tensor, drawing: Drawing) -> Tensor:
-        """The same of what the decoder drew, see `rendering.Renderer`."""
-        return self.renderer.drawn_to_wave(log_mel, drawing)
+        """:meth:`to_wave` of what the decoder drew, with its harmonics where the decoder knows them to be.
+
+        For low notes, and where there is no vocoder: wide bands cannot tell where in them a harmonic lies, and a short
+        window cannot tell the harmonics of a low note apart. So the mel inversion starts from the harmonics themselves,
+        under a window that resolves them.
+
+        Args:
+            log_mel: (M, T), the drawing's, perhaps with noise on it.
+            drawing: of one toot.
+
+        Returns:
+            (WINDOW_SAMPLES,).
+        """
+        notes, breath, mel = drawing.notes[0], drawing.breath[0], log_mel.exp()  # (T / 2, notes), (M, T), (M, T)
+        front_end = self._resolving(2 ** float(drawing.notes.min()))
+        wider = front_end.config.n_fft / self.model.front_end.config.n_fft
+        # Twice the window shows a tone twice as high, noise by a root, and twice as many bins of noise in a band.
+        tone, noise = wider * mel * (1 - breath), wider**1.5 * mel * breath
+        each = harmonic_magnitude(2 ** notes.flatten(), front_end.config).unflatten(0, notes.shape)
+        lines = torch.einsum("tnf,n->ft", each, drawing.level[0]).repeat_interleave(2, dim=1)  # (F, T)
+        bands = front_end.mel
+        start = bands.smooth(tone) * lines / bands.smooth(bands(lines)) + bands.smooth(noise)
+        floor = math.log(front_end.config.floor)
+        target = torch.where(log_mel > floor + AT_FLOOR, (tone + noise).log(), floor)
+        wave = _with_phase(front_end.magnitude(target[None], start=start[None]), front_end)
+        # Under a short window the harmonics of a low note run into each other: only now is its level the drawing's.
+        gain = float(mel.norm() / self.model.front_end(wave).exp().norm())
+        return wave * gain
+
+    def _resolving(self, lowest: float) -> FrontEnd:
+        """The front end with a window of four bins or more between harmonics of ``lowest`` Hz, at most 4096 samples."""
+        config = self.model.front_end.config
+        n_fft = config.n_fft
+        while n_fft < min(4 * config.sample_rate / lowest, 4096):
+            n_fft *= 2
+        if n_fft not in self._front_ends:
+            self._front_ends[n_fft] = FrontEnd(replace(config, n_fft=n_fft)).to(self.device)
+        return self._front_ends[n_fft]
 
     @property
     def network(self) -> Generator:
@@ -281,3 +292,26 @@ def checked_seed(seed: int) -> int:
     if not isinstance(seed, (int, np.integer)) or not 0 <= seed <= rng.MAX_SEED:
         raise InputError(f"a seed is a whole number from 0 to {rng.MAX_SEED}, not {seed!r}")
     return int(seed)
+
+
+def _with_phase(magnitude: Tensor, front_end: FrontEnd) -> Tensor:
+    """Magnitude (1, F, T) to a wave (WINDOW_SAMPLES,)."""
+    waves = ridge_integration(magnitude, front_end.stft, iterations=PHASE_ITERATIONS, length=WINDOW_SAMPLES)
+    return waves[0]
+
+
+def _cut(wave: Tensor, sample_rate: int) -> NDArray[np.float32]:
+    """From the first to the last sample within 60 dB of the peak, with short fades; turned down if it would clip.
+
+    Silence becomes one silent sample.
+    """
+    peak = float(wave.abs().max())
+    loud = (wave.abs() >= _QUIET * peak).nonzero()
+    if peak == 0:
+        return np.zeros(1, dtype=np.float32)
+    toot = wave[int(loud[0]) : int(loud[-1]) + 1] * min(1.0, PEAK / peak)
+    fade = min(int(_FADE * sample_rate), len(toot) // 2)
+    ramp = torch.linspace(0, 1, fade + 2, device=wave.device)[1:-1]
+    toot[:fade] *= ramp
+    toot[len(toot) - fade :] *= ramp.flip(0)
+    return np.asarray(toot.cpu().numpy(), dtype=np.float32)
