@@ -47,8 +47,17 @@ ORDER = [
         "doctor",
         "export",
     ),
-    *("figures", "players", "abx", "exercises", *(f"answers.ch{i:02d}" for i in range(13)), "answers", "widgets"),
-    *("roles", "reading", "arguments", "cli", "__main__"),
+    *(
+        "figures",
+        "toot_files",
+        "players",
+        "abx",
+        "exercises",
+        *(f"answers.ch{i:02d}" for i in range(13)),
+        "answers",
+        "widgets",
+    ),
+    *("roles", "reading", "arguments", "cli_variation", "cli", "__main__"),
 ]
 
 

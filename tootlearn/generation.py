@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from tootlearn import denoising, measures, model_file, rng
+from tootlearn import contour, denoising, measures, model_file, rng
 from tootlearn.audio import InputError, resample
 from tootlearn.autoencoder import Generator, TootModel
 from tootlearn.controls import Controls, check_range, completed, kinds_with
@@ -33,6 +33,7 @@ from tootlearn.vocoder import Vocoder
 PHASE_ITERATIONS = 4
 PEAK = 0.98  # a toot that would pass it is turned down: nothing is clipped
 SAMPLE_RATES = (8000, 192000)  # Hz: what a toot can be resampled to
+TEMPERATURES = (0, 3)
 _CONTROLS, _RESIDUAL = 11, 12  # streams of random numbers
 _QUIET = 10 ** (-60 / 20)  # where a toot is cut: below its peak
 _FADE = 0.005  # s
@@ -121,6 +122,8 @@ class TootGenerator:
         texture: float = 1.0,
         sample_rate: int | None = None,
         denoise: bool = False,
+        temperature: float = 1.0,
+        envelope: str | ArrayLike | None = None,
     ) -> NDArray[np.float32]:
         """One toot. The same arguments give the same samples, whatever was made before.
 
@@ -131,6 +134,9 @@ class TootGenerator:
             sample_rate: Hz, 8,000 to 192,000; None for :attr:`sample_rate`.
             denoise: filter it as if it were a noisy recording. There is silence around a toot before it is cut, so no
                 noise is found, and next to nothing changes: this is for models that learned the noise of recordings.
+            temperature: how far what the controls leave open strays, see :meth:`residual`.
+            envelope: levels in dB from the toot's beginning to its end, see `contour.parse`; None leaves the contour of
+                the level to the network.
 
         Returns:
             Wave, shape (N,), float32, from the first to the last sample within 60 dB of its peak. The peak is .98 at
@@ -140,13 +146,28 @@ class TootGenerator:
             InputError: for bad controls, or a model without a generator.
         """
         controls = self.controls(kind, pitch, duration, brightness, loudness, seed)
-        return self.render(controls, self.residual(controls, seed), seed, texture, sample_rate, denoise)
+        residual = self.residual(controls, seed, temperature)
+        return self.render(controls, residual, seed, texture, sample_rate, denoise, envelope)
 
-    def residual(self, controls: Controls, seed: int) -> Tensor:
-        """What the controls (of one toot) leave open, drawn from the prior: shape (1, Z)."""
-        noise = rng.normal(checked_seed(seed), _RESIDUAL, self.network.config.residual)
-        drawn = torch.as_tensor(noise, dtype=torch.float32, device=self.device)[None]
-        return self.network.prior.sample(Condition.of(controls, self.device), drawn)
+    def noise(self, seed: int) -> Tensor:
+        """The standard normal numbers (1, Z) of a seed, which the prior makes a residual of."""
+        drawn = rng.normal(checked_seed(seed), _RESIDUAL, self.network.config.residual)
+        return torch.as_tensor(drawn, dtype=torch.float32, device=self.device)[None]
+
+    def residual(self, controls: Controls, seed: int, temperature: float = 1.0) -> Tensor:
+        """What the controls (of one toot) leave open, drawn from the prior: shape (1, Z).
+
+        Args:
+            controls: of the toot.
+            seed: of the draw.
+            temperature: 0 to 3: what the standard normal numbers of the draw are multiplied by. 0 gives the toot in the
+                middle of the prior whatever the seed, 1 toots as they occur, more than 1 stranger ones.
+
+        Raises:
+            InputError: for a bad seed or temperature, or a model without a generator.
+        """
+        warm = check_range("temperature", temperature, *TEMPERATURES, "")
+        return self.network.prior.sample(Condition.of(controls, self.device), warm * self.noise(seed))
 
     @torch.inference_mode()
     def render(
@@ -157,20 +178,29 @@ class TootGenerator:
         texture: float = 1.0,
         sample_rate: int | None = None,
         denoise: bool = False,
+        envelope: str | ArrayLike | None = None,
+        shares: Tensor | None = None,
     ) -> NDArray[np.float32]:
-        """One toot from its controls and residual latent (1, Z); otherwise as :meth:`generate`."""
+        """One toot from its controls and residual latent (1, Z); otherwise as :meth:`generate`.
+
+        ``shares``, (1, K), may put it between the kinds, see `decoder.Condition`.
+        """
         rate = (
             self.sample_rate
             if sample_rate is None
             else int(check_range("sample rate", sample_rate, *SAMPLE_RATES, " Hz"))
         )
         strength = check_range("texture", texture, 0, 1, "")
-        drawing = self.network.decode(Condition.of(controls, self.device), residual)
+        drawn = None if envelope is None else contour.parse(envelope)
+        condition = Condition.of(controls, self.device)
+        condition = condition if shares is None else condition._replace(kind=shares.to(self.device))
+        drawing = self.network.decode(condition, residual)
         noise = texture_of_noise(checked_seed(seed), *drawing.log_mel.shape[1:]).to(self.device)
         log_mel = drawing.log_mel[0] + strength * drawing.breath[0] * self._restlessness * noise
         speaks = self.vocoder and self._resolving(2 ** float(drawing.notes.min())) is self.model.front_end
         wave = self.to_wave(log_mel) if speaks else self.drawn_to_wave(log_mel, drawing)
         wave = denoising.denoise(wave, self.sample_rate) if denoise else wave
+        wave = wave if drawn is None else contour.shaped(wave, self.sample_rate, drawn)
         # The network draws the level to a few dB; what is left can be measured, and mended.
         found = float(measures.loudness(wave, self.sample_rate))
         wave *= 10 ** ((float(controls.loudness[0]) - found) / 20) if math.isfinite(found) else 1.0
