@@ -110,7 +110,8 @@ def _candidates(
             raise InputError(f"no kind has a pitch of {hertz:g} Hz: give a kind too")
         return able, [hertz] * len(able)
     rate = generator.sample_rate
-    tracked = estimate_pitch(toot, rate)
+    steady = [k.name for k in tried if len(k.intervals) == 1 and not k.slide]
+    tracked = estimate_pitch(toot, rate) if steady else math.nan
     names, pitches = [], []
     for about in tried:
         part = toot[: int(_START * len(toot))] if about.slide else toot
@@ -118,7 +119,7 @@ def _candidates(
         span = 600 * math.log2(about.pitch[1] / about.pitch[0])
         found = {float(measures.chord_f0(part, rate, about.intervals, middle, span))}
         inside = (low, high) if kind else (about.pitch[0] / _SEMITONE, about.pitch[1] * _SEMITONE)
-        if len(about.intervals) == 1 and not about.slide and inside[0] <= tracked <= inside[1]:
+        if about.name in steady and inside[0] <= tracked <= inside[1]:
             found.add(tracked)
         names += [about.name] * len(found)
         pitches += sorted(found)
