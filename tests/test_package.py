@@ -30,7 +30,7 @@ ORDER = [
     *("loudness", "jitter"),
     *("data.recipes", "data.acoustics", "data.synthesis", "data.clips", "data.sound_font", "data.sampled"),
     *("data.folder", "data.public", "data.sounds", "data.augmentation", "data"),
-    *("layers", "principal", "encoder", "decoder", "priors", "autoencoder", "losses"),
+    *("layers", "principal", "encoder", "decoder", "priors", "generator", "autoencoder", "losses"),
     *("phase", "vocoder", "denoising", "metrics"),
     *("set_metrics", "degradations", "classifier"),
     *("presets", "model_file", "checkpoint", "fine_tuning", "dataset", "training", "vocoder_training", "tuning"),
