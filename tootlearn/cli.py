@@ -159,6 +159,7 @@ def _train(parser: ArgumentParser, words: list[str]) -> None:
     from tootlearn import dataset, fine_tuning, model_file, presets, training
     from tootlearn.audio import InputError
     from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
+    from tootlearn.data.augmentation import Augmentation
     from tootlearn.data.recipes import KINDS
     from tootlearn.front_end import FrontEndConfig
 
@@ -181,6 +182,7 @@ def _train(parser: ArgumentParser, words: list[str]) -> None:
 
     values = {f.name: a[f.name] for f in fields(presets.TrainConfig)}
     parts = {"generator": GeneratorConfig, "autoencoder": AutoencoderConfig, "front_end": FrontEndConfig}
+    parts["augmentation"] = Augmentation
     for name, part in parts.items():
         values[name] = None if values[name] is None else part(**vars(values[name]))
     config = presets.TrainConfig(**values | {"data": tuple(a.data)})

@@ -24,8 +24,9 @@ from tootlearn.audio import InputError
 from tootlearn.autoencoder import TootModel
 from tootlearn.controls import ONSET_SAMPLES
 from tootlearn.data.clips import BEND_FRAMES, SYNTHETIC, Clips
+from tootlearn.data.variants import Variants
 from tootlearn.decoder import Condition
-from tootlearn.front_end import WINDOW_SAMPLES
+from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd
 from tootlearn.mel import mel_frequencies
 from tootlearn.normalization import Normalizer
 from tootlearn.presets import TrainConfig
@@ -68,6 +69,9 @@ def train(
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     step = checkpoint.restore(path, asdict(config), model, optimizer) if resume else 0
     everything, heard = Batch.of(learn, config, where), perceptual(config, where, progress)
+    variants = config.augmentation.on and Variants(
+        learn, config.augmentation, FrontEnd(config.front_end).to(where), config.seed
+    )
     log = out / "log.jsonl"
     started, hidden = time.perf_counter(), None if progress else True
     bar = tqdm(total=config.steps, initial=step, desc="train", disable=hidden)
@@ -77,7 +81,12 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step)
             rows = batch_rows(config, step, len(learn))
-            terms = model_losses(model, everything[rows], config, step, heard)
+            if variants:
+                varied, disturbed = variants(rows, np.arange(step * config.batch, (step + 1) * config.batch))
+                batch = Batch.of(varied, config, where, disturbed)
+            else:
+                batch = everything[rows]
+            terms = model_losses(model, batch, config, step, heard)
             optimizer.zero_grad(set_to_none=True)
             total(terms, config, step).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
@@ -172,10 +181,11 @@ class Batch:
     weight: Tensor
     bend: Tensor  # octaves above the pitch; 0 where it is not known
     bend_weight: Tensor  # 1 while the toot lasts, `UNKNOWN_BEND` where it is not known, 0 after the toot
+    heard: Tensor  # what the encoder gets, (B, M, T): the log-mels, but for noise and masks of augmentation
 
     @classmethod
-    def of(cls, clips: Clips, config: TrainConfig, device: torch.device) -> Batch:
-        """All clips, on the device."""
+    def of(cls, clips: Clips, config: TrainConfig, device: torch.device, heard: Tensor | None = None) -> Batch:
+        """All clips, on the device; ``heard`` is what the encoder gets in place of their log-mels."""
         bend = clips.known_bend()
         seconds = config.front_end.hop / config.front_end.sample_rate
         start = torch.arange(bend.shape[1]) * BEND_FRAMES * seconds - ONSET_SAMPLES / config.front_end.sample_rate
@@ -183,13 +193,16 @@ class Batch:
         sounding = (start >= 0) & (start <= duration[:, None])
         bend_weight = torch.where(bend.isnan(), UNKNOWN_BEND, 1.0) * sounding
         controls, weight = Condition.of(clips.controls, device), _weights(clips, config).to(device)
-        return cls(clips.log_mel.to(device), controls, weight, bend.nan_to_num().to(device), bend_weight.to(device))
+        log_mel = clips.log_mel.to(device)
+        heard = log_mel if heard is None else heard.to(device)
+        return cls(log_mel, controls, weight, bend.nan_to_num().to(device), bend_weight.to(device), heard)
 
     def __getitem__(self, rows: Tensor) -> Batch:
         rows = rows.to(self.log_mel.device)
         controls = Condition(*(column[rows] for column in self.controls))
         log_mel = self.log_mel[rows].float()
-        return Batch(log_mel, controls, self.weight[rows], self.bend[rows], self.bend_weight[rows])
+        heard = log_mel if self.heard is self.log_mel else self.heard[rows].float()
+        return Batch(log_mel, controls, self.weight[rows], self.bend[rows], self.bend_weight[rows], heard)
 
 
 def _weights(clips: Clips, config: TrainConfig) -> Tensor:
@@ -242,7 +255,7 @@ def model_losses(
 
     terms: dict[str, Tensor] = {}
     if model.generator:
-        mean, log_scale = model.generator.encode(batch.log_mel, batch.controls)
+        mean, log_scale = model.generator.encode(batch.heard, batch.controls)
         drawing = model.generator.decode(batch.controls, drawn(mean, log_scale, config.seed, _NOISE, step))
         strayed = drawing.log_mel - batch.log_mel
         standardised = strayed / model.normalizer.std
@@ -254,7 +267,7 @@ def model_losses(
         terms |= judged("generation", drawing.log_mel)
     if model.autoencoder:
         x = model.normalizer(batch.log_mel)
-        z, log_scale = model.autoencoder.posterior(x)
+        z, log_scale = model.autoencoder.posterior(model.normalizer(batch.heard))
         if model.autoencoder.config.variational:
             terms["latent_divergence"] = losses.divergence(z, log_scale, config.free_bits)
             z = drawn(z, log_scale, config.seed, _LATENT_NOISE, step)
