@@ -1,6 +1,7 @@
-"""What each option of the autoencoder buys: the default, and what differs from it in one thing.
+"""What each option buys: the default, and what differs from it in one thing.
 
     python benchmarks/ablation.py [--steps 1000] [--seeds 1 2 3] [--out ablation.jsonl]
+    python benchmarks/ablation.py --part generator [--steps 1000] [--seeds 1 2 3] [--out ablation.jsonl]
     python benchmarks/ablation.py --quick
     python benchmarks/ablation.py --table ablation.jsonl --json tootlearn/results/ablation.json
 
@@ -16,6 +17,9 @@ looks worse than it is. On held-out (kind, semitone) groups:
   (true ones against true ones); the embedding is that of a classifier of its own seed;
 * examples that a second of one core learns from, all that training does included.
 
+The generator has columns of its own, of toots that it plays for the controls of held-out clips: see
+`ablation_generator.py`.
+
 PCA of equal size, the nearest training clip and the mean need no training. A run's figures are appended to --out as it
 ends; runs that are there already are not repeated. --quick is one seed, 100 steps and the synthetic set (8
 minutes of one core). The learning rate is 2e-3, twice the default's: short runs need it.
@@ -24,12 +28,14 @@ minutes of one core). The learning rate is 2e-3, twice the default's: short runs
 import argparse
 import functools
 import json
+import sys
 import tempfile
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import ablation_generator
 import numpy as np
 import torch
 from brass import halved
@@ -111,15 +117,17 @@ class Chain:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", choices=("autoencoder", "generator"), default="autoencoder")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--rows", nargs="+", help="only these")
     parser.add_argument("--count", type=int, default=60, help="N of MR and KAD (default 60)")
     parser.add_argument("--quick", action="store_true", help="one seed, 100 steps, the synthetic set")
     parser.add_argument("--out", type=Path, default=Path("ablation.jsonl"), help="figures of each run (ablation.jsonl)")
     parser.add_argument("--table", type=Path, help="only show what is in this file")
-    parser.add_argument("--json", type=Path, help="write mean and spread here too")
+    parser.add_argument("--json", type=Path, help="put mean and spread in this file too, in place of the same tables")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     if options.quick:
@@ -130,38 +138,53 @@ def main() -> None:
     summary = summarise(options.table or options.out)
     print(as_text(summary))
     if options.json:
-        options.json.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        tables = json.loads(options.json.read_text("utf8")) if options.json.exists() else {}
+        options.json.write_text(json.dumps(tables | summary, indent=1) + "\n", encoding="utf-8")
 
 
 def measure(options: argparse.Namespace) -> None:
     """Run what is not in the file yet, and append it."""
     lines = options.out.read_text("utf8").splitlines() if options.out.exists() else []
     done = {json.dumps(json.loads(line)["run"], sort_keys=True) for line in lines}
-    prepared = functools.cache(lambda name: data(name, options))
+    generator = options.part == "generator"
+    of = ablation_generator if generator else sys.modules[__name__]
+
+    @functools.cache
+    def prepared(name: str) -> Any:
+        config = setting(name, options)
+        return of.data(config, options.count)
+
     for seed in options.seeds:
         for name in options.sets:
-            rows = VARIANTS if seed != options.seeds[0] else VARIANTS | WITHOUT_TRAINING
-            for row in rows:
+            untrained = of.WITHOUT_TRAINING if seed == options.seeds[0] else ()
+            for row in [*of.VARIANTS, *untrained]:
                 run = {"row": row, "set": name, "seed": seed, "steps": options.steps, "batch": options.batch}
-                if json.dumps(run, sort_keys=True) in done:
+                run |= {"part": "generator"} if generator else {}
+                if json.dumps(run, sort_keys=True) in done or row not in (options.rows or [row]):
                     continue
-                found = trained(row, seed, prepared(name)) if row in VARIANTS else untrained(row, prepared(name))
+                given = prepared(name)
+                found = of.trained(row, seed, given) if row in of.VARIANTS else of.untrained(row, given)
                 with options.out.open("a", encoding="utf-8") as file:
                     file.write(json.dumps({"run": run, "figures": found}) + "\n")
                 print(f"{name}, seed {seed}, {row}: {found}", flush=True)
 
 
-def data(name: str, options: argparse.Namespace) -> Data:
-    """Clips of a set, and what judges on them."""
+def setting(name: str, options: argparse.Namespace) -> TrainConfig:
+    """What every run on a set has in common."""
     default = presets.PRESETS["default"]
+    half = {"autoencoder": None} if options.part == "generator" else {"generator": None}
     steps = {"steps": options.steps, "batch": options.batch, "check_every": options.steps, "learning_rate": 2e-3}
-    config = replace(default, generator=None, **SETS[name], **steps)
+    return replace(default, **half, **SETS[name], **steps)
+
+
+def data(config: TrainConfig, count: int) -> Data:
+    """Clips of a set, and what judges on them."""
     clips = dataset.gather(config)
     judge = classifier.listener(config.front_end, ClassifierConfig(seed=JUDGE_SEED), seed=JUDGE_SEED)
     chain = Chain(config)
     with torch.inference_mode():
-        true = chain(chosen(clips, options.count).log_mel.float())
-    return Data(config, clips, options.count, judge, chain, true)
+        true = chain(chosen(clips, count).log_mel.float())
+    return Data(config, clips, count, judge, chain, true)
 
 
 def chosen(clips: Clips, count: int) -> Clips:
@@ -237,7 +260,8 @@ def summarise(path: Path) -> dict[str, Any]:
     found: dict[str, dict[str, list[dict[str, float]]]] = {}
     for line in path.read_text("utf8").splitlines():
         run, values = (json.loads(line)[k] for k in ("run", "figures"))
-        table = found.setdefault(f"{run['set']}, {run['steps']} steps of {run['batch']}", {})
+        which = f"{run['set']}, generator" if run.get("part") else run["set"]
+        table = found.setdefault(f"{which}, {run['steps']} steps of {run['batch']}", {})
         table.setdefault(run["row"], []).append(values)
 
     def of(runs: list[dict[str, float]]) -> dict[str, Any]:
@@ -257,9 +281,10 @@ def as_text(summary: dict[str, Any]) -> str:
         first = next(iter(table.values()))
         lines += ["", f"{name}; N = {first['N']['mean']:.0f}, of sounds {first['N sounds']['mean']:.0f}; "]
         lines[-1] += f"KAD floor {first['KAD floor']['mean']:.3f}"
-        lines += [f"{'':30}" + "".join(f"{column:>18}" for column in (*COLUMNS, "seeds"))]
+        columns = ablation_generator.COLUMNS if "generator" in name else COLUMNS
+        lines += [f"{'':30}" + "".join(f"{column:>18}" for column in (*columns, "seeds"))]
         for row, values in table.items():
-            cells = [cell(values.get(column)) for column in COLUMNS] + [str(values["seeds"])]
+            cells = [cell(values.get(column)) for column in columns] + [str(values["seeds"])]
             lines += [f"{row:30}" + "".join(f"{c:>18}" for c in cells)]
     return "\n".join(lines)
 

@@ -13,6 +13,7 @@ from torch import nn
 from tootlearn import checkpoint, training
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
+from tootlearn.criterion import Criterion
 from tootlearn.data.clips import synthesise
 from tootlearn.front_end import FrontEnd, FrontEndConfig
 from tootlearn.presets import TrainConfig
@@ -216,9 +217,9 @@ def ctrl_c():
 @pytest.mark.parametrize(
     ("owner", "name", "call", "done"),
     [
-        (training, "model_losses", 1, 0),  # in the first step: the batch statistics have moved
-        (training, "model_losses", 8, 7),
-        (torch.nn.utils, "clip_grad_norm_", 8, 7),
+        (Criterion, "forward", 1, 0),  # in the first step: the batch statistics have moved
+        (Criterion, "forward", 8, 7),
+        (torch.nn.utils, "clip_grad_norm_", 15, 7),  # of the generator, before the autoencoder's
         (torch.optim.AdamW, "step", 8, 7),  # the weights have moved, the count of steps has not
         (training, "evaluate", 1, 4),  # after step 5, before its row in the log
         (checkpoint, "save", 1, 4),
@@ -241,7 +242,7 @@ def test_ctrl_c_stops_a_run_and_it_can_be_stopped_twice(clips, whole_run, tmp_pa
     out = tmp_path / "run"
     for resume in (False, True):
         with monkeypatch.context() as patch:
-            interrupt(patch, training, "model_losses", 4, lambda: signal.raise_signal(signal.SIGINT))
+            interrupt(patch, Criterion, "forward", 4, lambda: signal.raise_signal(signal.SIGINT))
             with pytest.raises(training.Stopped):
                 run(RUN, clips, out, resume=resume)
     run(RUN, clips, out, resume=True)
@@ -254,7 +255,7 @@ def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(clips, whole_run
 
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
-        interrupt(patch, training, "model_losses", 8, kill)
+        interrupt(patch, Criterion, "forward", 8, kill)
         with pytest.raises(MemoryError):
             run(RUN, clips, out)
     run(RUN, clips, out, resume=True)

@@ -54,7 +54,7 @@ def test_toots_are_generated_for_the_controls_of_held_out_sounds(g, parts, monke
 def test_kinds_are_counted_as_the_model_counts_them(g, parts):
     turned = tuple(reversed(g.model.kinds))
     controls = parts[1].controls[:6]
-    found = likeness._within_range(controls, g.model.kinds, turned)
+    found = likeness.within_range(controls, g.model.kinds, turned)
     assert [turned[k].name for k in found.kind] == [g.model.kinds[k].name for k in controls.kind]
     assert (found.brightness >= 0).all() and (found.loudness <= -6).all()
 

@@ -18,12 +18,19 @@ from torch import Tensor, nn
 from tootlearn.audio import InputError, write_whole
 
 
-def collect(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def collect(
+    model: nn.Module, optimizer: torch.optim.Optimizer, criterion: nn.Module | None = None
+) -> dict[str, Tensor]:
     """Copies of all tensors that the next step depends on: weights, running statistics, the optimiser's moments."""
-    tensors = {f"model.{name}": t for name, t in model.state_dict().items()}
+    tensors = _state(model, criterion)
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": t for name, t in state.items()}
     return {name: t.detach().clone() for name, t in tensors.items()}
+
+
+def _state(model: nn.Module, criterion: nn.Module | None) -> dict[str, Tensor]:
+    parts = {"model": model} if criterion is None else {"model": model, "criterion": criterion}
+    return {f"{part}.{name}": t for part, module in parts.items() for name, t in module.state_dict().items()}
 
 
 def save(path: Path, config: dict[str, Any], step: int, tensors: dict[str, Tensor]) -> None:
@@ -42,13 +49,19 @@ def save(path: Path, config: dict[str, Any], step: int, tensors: dict[str, Tenso
     write_whole(path, to_bytes(tensors, metadata={"step": str(step), "config": json.dumps(config)}))
 
 
-def restore(path: Path, config: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Put model and optimiser back to where a checkpoint was written.
+def restore(
+    path: Path,
+    config: dict[str, Any],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    criterion: nn.Module | None = None,
+) -> int:
+    """Put model, optimiser and criterion back to where a checkpoint was written.
 
     Args:
         path: of the file.
         config: of this run; it must be that of the checkpoint.
-        model, optimizer: as this run has built them; they are changed in place.
+        model, optimizer, criterion: as this run has built them; they are changed in place.
 
     Returns:
         How many steps are done.
@@ -67,11 +80,14 @@ def restore(path: Path, config: dict[str, Any], model: nn.Module, optimizer: tor
     if theirs != ours:
         changed = ", ".join(sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)))
         raise InputError(f"{path} was made with another config ({changed}): resume with the one it was started with")
-    weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
-    wanted = {name: t.shape for name, t in model.state_dict().items()}
+    weights = {name: t for name, t in tensors.items() if not name.startswith("optimizer.")}
+    wanted = {name: t.shape for name, t in _state(model, criterion).items()}
     if {name: t.shape for name, t in weights.items()} != wanted:
         raise InputError(f"{path} has other tensors than its config asks for: start anew with another --out")
-    model.load_state_dict(weights)
+    for part, module in (("model.", model), ("criterion.", criterion)):
+        if module is not None:
+            own = {name.removeprefix(part): t for name, t in weights.items() if name.startswith(part)}
+            module.load_state_dict(own)
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):

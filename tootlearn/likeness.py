@@ -60,13 +60,13 @@ def set_table(
         given = f"{count} toots and {len(held_out)} held-out sounds"
         raise InputError(f"{given} are too few to compare: {LEAST // 2} and {LEAST} are needed")
     order = np.argsort(rng.words(seed, _CHOICE, len(held_out)), kind="stable")[:count]
-    made = rendered(generator, _within_range(held_out.controls[order], held_out.kinds, generator.model.kinds), seed)
+    made = rendered(generator, within_range(held_out.controls[order], held_out.kinds, generator.model.kinds), seed)
     generated, real = judge.embeddings(made), judge.embeddings(held_out.log_mel)
     found = {
         name: set_metrics.against_floor(distance, generated, real, seed=seed) for name, distance in DISTANCES.items()
     }
-    shapes = _shapes(learn.log_mel)
-    near, usual = (set_metrics.nearest_distance(_shapes(x), shapes)[:, None] for x in (made, held_out.log_mel))
+    learned = shapes(learn.log_mel)
+    near, usual = (set_metrics.nearest_distance(shapes(x), learned)[:, None] for x in (made, held_out.log_mel))
     for name, measure in (("nearest training clip", _median), ("nearer than most", _nearer)):
         found[name] = set_metrics.against_floor(measure, near, usual, seed=seed)
     return found
@@ -80,7 +80,7 @@ def _nearer(near: Tensor, usual: Tensor) -> float:
     return set_metrics.copied_share(near, usual)
 
 
-def _within_range(controls: Controls, kinds: tuple[Kind, ...], known: tuple[Kind, ...]) -> Controls:
+def within_range(controls: Controls, kinds: tuple[Kind, ...], known: tuple[Kind, ...]) -> Controls:
     """Controls as measured on sounds to ones that a model takes, which counts its kinds its own way."""
     index = [[kind.name for kind in known].index(kinds[k].name) for k in controls.kind]
     pitch, duration = (np.array([getattr(known[k], name) for k in index]) for name in ("pitch", "duration"))
@@ -93,7 +93,7 @@ def _within_range(controls: Controls, kinds: tuple[Kind, ...], known: tuple[Kind
     )
 
 
-def _shapes(log_mel: Tensor) -> Tensor:
+def shapes(log_mel: Tensor) -> Tensor:
     """Log-mels (B, M, T) relative to their peaks, loud parts only, and coarse, (B, E): a copy is still near."""
     parts = ((classifier.relative(x.float()) - _QUIET).clamp_min(0) for x in log_mel.split(256))
     return torch.cat([functional.avg_pool2d(x, _BLOCK).flatten(1) for x in parts])

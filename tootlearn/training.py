@@ -11,36 +11,45 @@ import json
 import math
 import platform
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from tootlearn import __version__, checkpoint, classifier, dataset, fine_tuning, losses, model_file, rng
+from tootlearn import __version__, checkpoint, dataset, fine_tuning, losses, model_file, rng
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import TootModel
-from tootlearn.controls import ONSET_SAMPLES
-from tootlearn.data.clips import BEND_FRAMES, SYNTHETIC, Clips
+from tootlearn.batches import Batch, frame_weights, varied
+from tootlearn.criterion import Criterion, clip_gradients
+from tootlearn.data.clips import SYNTHETIC, Clips
 from tootlearn.data.variants import Variants
-from tootlearn.decoder import Condition
-from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd
-from tootlearn.mel import mel_frequencies
+from tootlearn.front_end import WINDOW_SAMPLES
 from tootlearn.normalization import Normalizer
 from tootlearn.presets import TrainConfig
 
-_BATCH, _NOISE, _LATENT_NOISE = 21, 22, 23  # streams of random numbers
-UNKNOWN_BEND = 0.05  # how much a bend of 0 counts where none is known: a recording is near its pitch
+_BATCH = 21  # stream of random numbers
 
 
 class Stopped(Exception):
     """Training was interrupted; the checkpoint is written."""
 
 
+OnCheck = Callable[[dict[str, Any], TootModel, Clips], None]  # gets the row of the log, the model, the held-out clips
+
+
 def train(
-    config: TrainConfig, clips: Clips, out: Path, resume: bool = False, device: str = "cpu", progress: bool = True
+    config: TrainConfig,
+    clips: Clips,
+    out: Path,
+    resume: bool = False,
+    device: str = "cpu",
+    progress: bool = True,
+    on_check: OnCheck | None = None,
 ) -> TootModel:
     """Train a model and write ``out/model.safetensors``; on the way, ``log.jsonl`` and ``checkpoint.safetensors``.
 
@@ -51,6 +60,8 @@ def train(
         resume: go on from the checkpoint in ``out``; without it, a folder that holds a run is left alone.
         device: see `model_file.to_device`.
         progress: show a bar on stderr.
+        on_check: called after each look at the held-out clips, once log and checkpoint are written, and before the
+            next step; what it raises ends the run and comes out of here.
 
     Returns:
         The trained model, as saved.
@@ -67,40 +78,36 @@ def train(
 
     model = start(config, learn).to(where).train()
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-    step = checkpoint.restore(path, asdict(config), model, optimizer) if resume else 0
-    everything, heard = Batch.of(learn, config, where), perceptual(config, where, progress)
-    variants = config.augmentation.on and Variants(
-        learn, config.augmentation, FrontEnd(config.front_end).to(where), config.seed
-    )
+    everything, criterion = Batch.of(learn, config, where), Criterion.of(config, where, progress)
+    step = checkpoint.restore(path, asdict(config), model, optimizer, criterion) if resume else 0
+    variants = Variants.of(learn, config.augmentation, config.front_end, config.seed, where)
     log = out / "log.jsonl"
     started, hidden = time.perf_counter(), None if progress else True
     bar = tqdm(total=config.steps, initial=step, desc="train", disable=hidden)
-    whole = step, checkpoint.collect(model, optimizer)  # where to go on from after a step that was cut short
+    whole = step, checkpoint.collect(model, optimizer, criterion)  # where to go on from after a step that was cut short
     try:
         while step < config.steps:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step)
             rows = batch_rows(config, step, len(learn))
-            if variants:
-                varied, disturbed = variants(rows, np.arange(step * config.batch, (step + 1) * config.batch))
-                batch = Batch.of(varied, config, where, disturbed)
-            else:
-                batch = everything[rows]
-            terms = model_losses(model, batch, config, step, heard)
+            batch = varied(variants, rows, step, config) if variants else everything[rows]
+            loss, terms = criterion(model, batch, step)
             optimizer.zero_grad(set_to_none=True)
-            total(terms, config, step).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+            loss.backward()
+            clip_gradients(model, config.clip)
             optimizer.step()
             step += 1
             bar.update()
             if step % config.check_every == 0 or step == config.steps:
                 held = evaluate(model, held_out, config)
-                checkpoint.save(path, asdict(config), step, checkpoint.collect(model, optimizer))
+                checkpoint.save(path, asdict(config), step, checkpoint.collect(model, optimizer, criterion))
                 row = {"step": step, **{k: round(v.item(), 6) for k, v in terms.items()}, "held_out": held}
                 with log.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
                 bar.set_postfix({k: f"{v:.4f}" for k, v in held.items()})
-            whole = step, checkpoint.collect(model, optimizer)
+                if on_check:
+                    on_check(row, model, held_out)
+            whole = step, checkpoint.collect(model, optimizer, criterion)
     except KeyboardInterrupt:
         checkpoint.save(path, asdict(config), *whole)
         raise Stopped(f"stopped after step {whole[0]} of {config.steps}: go on with --resume --out {out}") from None
@@ -162,52 +169,15 @@ def start(config: TrainConfig, learn: Clips) -> TootModel:
 
 def build(config: TrainConfig, learn: Clips) -> TootModel:
     """A new model with the statistics of the training clips; its initial weights depend on the seed alone."""
-    weight = _weights(learn, config)
+    weight = frame_weights(learn, config)
     normalizer = Normalizer.fit(learn.log_mel.float(), weight)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = TootModel(config.front_end, normalizer, learn.kinds, config.generator, config.autoencoder)
     if model.autoencoder and model.autoencoder.linear:
-        model.autoencoder.linear.fit(learn.log_mel, normalizer)
+        variants = Variants.of(learn, config.augmentation, config.front_end, config.seed)
+        model.autoencoder.linear.fit(variants.with_originals() if variants else learn.log_mel, normalizer)
     return model
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Clips as a step takes them: log-mels (B, M, T), controls, weights of frames (B, T), bend of f0 (B, T / 4)."""
-
-    log_mel: Tensor
-    controls: Condition
-    weight: Tensor
-    bend: Tensor  # octaves above the pitch; 0 where it is not known
-    bend_weight: Tensor  # 1 while the toot lasts, `UNKNOWN_BEND` where it is not known, 0 after the toot
-    heard: Tensor  # what the encoder gets, (B, M, T): the log-mels, but for noise and masks of augmentation
-
-    @classmethod
-    def of(cls, clips: Clips, config: TrainConfig, device: torch.device, heard: Tensor | None = None) -> Batch:
-        """All clips, on the device; ``heard`` is what the encoder gets in place of their log-mels."""
-        bend = clips.known_bend()
-        seconds = config.front_end.hop / config.front_end.sample_rate
-        start = torch.arange(bend.shape[1]) * BEND_FRAMES * seconds - ONSET_SAMPLES / config.front_end.sample_rate
-        duration = torch.as_tensor(clips.controls.duration, dtype=torch.float32)
-        sounding = (start >= 0) & (start <= duration[:, None])
-        bend_weight = torch.where(bend.isnan(), UNKNOWN_BEND, 1.0) * sounding
-        controls, weight = Condition.of(clips.controls, device), _weights(clips, config).to(device)
-        log_mel = clips.log_mel.to(device)
-        heard = log_mel if heard is None else heard.to(device)
-        return cls(log_mel, controls, weight, bend.nan_to_num().to(device), bend_weight.to(device), heard)
-
-    def __getitem__(self, rows: Tensor) -> Batch:
-        rows = rows.to(self.log_mel.device)
-        controls = Condition(*(column[rows] for column in self.controls))
-        log_mel = self.log_mel[rows].float()
-        heard = log_mel if self.heard is self.log_mel else self.heard[rows].float()
-        return Batch(log_mel, controls, self.weight[rows], self.bend[rows], self.bend_weight[rows], heard)
-
-
-def _weights(clips: Clips, config: TrainConfig) -> Tensor:
-    duration = torch.as_tensor(clips.controls.duration, dtype=torch.float32)
-    return losses.frame_weights(duration, clips.log_mel.shape[2], config.front_end.hop, config.front_end.sample_rate)
 
 
 def batch_rows(config: TrainConfig, step: int, count: int) -> Tensor:
@@ -228,74 +198,6 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     """Of this step, the first of which is 0: a linear start, times a cosine that reaches zero after the last."""
     rise = min(1.0, (step + 1) / config.warmup)
     return config.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / config.steps))
-
-
-def perceptual(config: TrainConfig, device: torch.device, progress: bool = False) -> losses.Perceptual:
-    """The perceptual losses that have a weight in the config; for "embedding" a classifier is trained first."""
-    names = [name for name in losses.PERCEPTUAL if getattr(config, name)]
-    front_end = config.front_end
-    centres = mel_frequencies(front_end.mels + 2, front_end.fmin, front_end.fmax)[1:-1]
-    features = None
-    if "embedding" in names:
-        features = classifier.listener(front_end, progress=progress).to(device).features
-    return losses.Perceptual(names, centres, features).to(device)
-
-
-def model_losses(
-    model: TootModel, batch: Batch, config: TrainConfig, step: int, heard: losses.Perceptual | None = None
-) -> dict[str, Tensor]:
-    """The terms of the loss, scalars, by the names they have in the log; which there are depends on the model.
-
-    The perceptual losses stand behind the name of what they judge: "generation_audible".
-    """
-
-    def judged(name: str, log_mel: Tensor) -> dict[str, Tensor]:
-        found = heard(log_mel, batch.log_mel, batch.weight) if heard else {}
-        return {f"{name}_{loss}": value for loss, value in found.items()}
-
-    terms: dict[str, Tensor] = {}
-    if model.generator:
-        mean, log_scale = model.generator.encode(batch.heard, batch.controls)
-        drawing = model.generator.decode(batch.controls, drawn(mean, log_scale, config.seed, _NOISE, step))
-        strayed = drawing.log_mel - batch.log_mel
-        standardised = strayed / model.normalizer.std
-        terms["generation"] = losses.squared_error(standardised, torch.zeros_like(standardised), batch.weight)
-        terms["convergence"] = losses.mel_convergence(drawing.log_mel, batch.log_mel)
-        bend = drawing.notes[:, :, 0] - batch.controls.octave[:, None]  # (B, T / 2)
-        terms["bend"] = losses.bend_error(bend.unflatten(1, (-1, 2)).mean(2), batch.bend, batch.bend_weight)
-        terms["divergence"] = losses.divergence(mean, log_scale)
-        terms |= judged("generation", drawing.log_mel)
-    if model.autoencoder:
-        x = model.normalizer(batch.log_mel)
-        z, log_scale = model.autoencoder.posterior(model.normalizer(batch.heard))
-        if model.autoencoder.config.variational:
-            terms["latent_divergence"] = losses.divergence(z, log_scale, config.free_bits)
-            z = drawn(z, log_scale, config.seed, _LATENT_NOISE, step)
-        y = model.autoencoder.decode(z)
-        terms["reconstruction"] = losses.squared_error(y, x, batch.weight)
-        terms |= judged("reconstruction", model.normalizer.inverse(y))
-    return terms
-
-
-def drawn(mean: Tensor, log_scale: Tensor, seed: int, stream: int, step: int) -> Tensor:
-    """A draw (B, Z) from Gaussians of this mean and log standard deviation (B, Z), for a step."""
-    noise = rng.normal(seed, stream + (step << 8), mean.numel()).reshape(mean.shape)
-    return mean + log_scale.exp() * torch.as_tensor(noise, dtype=mean.dtype, device=mean.device)
-
-
-def total(terms: dict[str, Tensor], config: TrainConfig, step: int) -> Tensor:
-    """The weighted sum of the terms."""
-    weights = {
-        "generation": 1.0,
-        "convergence": config.convergence,
-        "bend": config.bend,
-        "divergence": config.divergence * 200 ** max(0.0, 1 - 2 * step / config.steps),
-        "reconstruction": 1.0,
-        "latent_divergence": config.latent_divergence * min(1.0, 2 * step / config.steps),
-    }
-    for loss in losses.PERCEPTUAL:
-        weights |= {f"{name}_{loss}": getattr(config, loss) for name in ("generation", "reconstruction")}
-    return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
 
 
 @torch.no_grad()

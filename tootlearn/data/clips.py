@@ -58,15 +58,14 @@ class Clips:
 
     def __post_init__(self) -> None:
         count = len(self.log_mel)
-        if not count == len(self.controls) == len(self.source) or self.origin.shape not in ((), (count,)):
+        object.__setattr__(self, "waves", self.waves or (None,) * count)
+        counts = {len(self.controls), len(self.source), len(self.waves)}
+        if counts != {count} or self.origin.shape not in ((), (count,)):
             raise ValueError(
                 f"{count} log-mels, {len(self.controls)} controls, {len(self.source)} sources, "
-                f"origins of shape {self.origin.shape}: not one set"
+                f"{len(self.waves)} waves, origins of shape {self.origin.shape}: not one set"
             )
         object.__setattr__(self, "origin", np.broadcast_to(self.origin, count))
-        object.__setattr__(self, "waves", self.waves or (None,) * count)
-        if len(self.waves) != count:
-            raise ValueError(f"{count} clips, {len(self.waves)} waves: not one set")
 
     def __len__(self) -> int:
         return len(self.log_mel)
@@ -238,8 +237,7 @@ def from_waves(
     """
     rate = front_end.config.sample_rate
     by_name = {kind.name: kind for kind in known}
-    parts: list[Tensor] = []
-    held: list[Tensor] = []
+    parts, held = list[Tensor](), list[Tensor]()
     rows: list[tuple[int, float, float, float, float]] = []  # wave, pitch, duration, octaves to the centroid, loudness
     queue = iter(waves)
     bar = tqdm(total=len(kinds), desc="clips", unit="", disable=None if progress else True, leave=False)
@@ -258,28 +256,25 @@ def from_waves(
                 why = "no pitch was found" if duration > 0 else "it is silent"
                 _tell(problems, f"{(called or sources)[i]}: left out: {why}")
                 continue
-            octaves = float(measures.brightness_octaves(found.centroid[row], hertz))
-            rows.append((i, hertz, duration, octaves, float(found.loudness[row])))
+            octaves = measures.brightness_octaves(found.centroid[row], hertz)
+            rows.append((i, hertz, duration, float(octaves), float(found.loudness[row])))
             kept.append(row)
         parts.append(front_end(windows[kept]).half() if kept else torch.empty(0))
-        if keep:
-            held += list(windows[kept])
+        held += list(windows[kept]) if keep else []
     bar.close()
     if not rows:
         raise InputError(f"none of {len(kinds)} sounds has a pitch: give it in a manifest, or other recordings")
     index, hertz_, duration_, octaves_, loudness = np.array(rows).T
     names = np.array(kinds, dtype=object)[index.astype(int)]
     for name in sorted(set(names) - set(by_name)):
-        mine = names == name
-        by_name[name] = _new_kind(name, hertz_[mine], duration_[mine], octaves_[mine], rate)
+        by_name[name] = _new_kind(name, *(x[names == name] for x in (hertz_, duration_, octaves_)), rate)
     used = tuple(kind for kind in by_name.values() if kind.name in set(names))
     place = {kind.name: i for i, kind in enumerate(used)}
     kind_ = np.array([place[name] for name in names], dtype=np.int64)
     low, high = np.array([used[k].octaves for k in kind_]).T
     controls = Controls(kind_, hertz_, duration_, (octaves_ - low) / (high - low), loudness)
     source, origin = tuple(sources[int(i)] for i in index), np.array(RECORDED, dtype=np.int8)
-    log_mel = torch.cat([p for p in parts if len(p)])
-    return Clips(log_mel, controls, used, source, origin=origin, waves=tuple(held))
+    return Clips(torch.cat([p for p in parts if len(p)]), controls, used, source, origin=origin, waves=tuple(held))
 
 
 def estimate_pitch(wave: Tensor, sample_rate: int, kind: Kind | None = None) -> float:
