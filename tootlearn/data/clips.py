@@ -267,7 +267,8 @@ def from_waves(
     index, hertz_, duration_, octaves_, loudness = np.array(rows).T
     names = np.array(kinds, dtype=object)[index.astype(int)]
     for name in sorted(set(names) - set(by_name)):
-        by_name[name] = _new_kind(name, *(x[names == name] for x in (hertz_, duration_, octaves_)), rate)
+        mine = names == name
+        by_name[name] = _new_kind(name, hertz_[mine], duration_[mine], octaves_[mine], rate)
     used = tuple(kind for kind in by_name.values() if kind.name in set(names))
     place = {kind.name: i for i, kind in enumerate(used)}
     kind_ = np.array([place[name] for name in names], dtype=np.int64)
@@ -317,8 +318,7 @@ def _in_window(wave: Tensor, sample_rate: int) -> Tensor:
         fade = round(_FADE * sample_rate)
         taken[-fade:] *= 0.5 + 0.5 * torch.cos(torch.pi * torch.arange(1, fade + 1) / fade)
     window = torch.zeros(WINDOW_SAMPLES)
-    first = max(-start, 0)
-    window[first : first + len(taken)] = taken
+    window[max(-start, 0) :][: len(taken)] = taken
     return window
 
 
