@@ -29,7 +29,8 @@ ORDER = [
     *("audio", "stft", "mel", "normalization", "front_end", "rng", "controls", "measures"),
     *("loudness", "jitter"),
     *("data.recipes", "data.acoustics", "data.synthesis", "data.clips", "data.sound_font", "data.sampled"),
-    *("data.augmentation", "data.folder", "data.public", "data.sounds", "data.pieces", "data.variants", "data"),
+    *("data.augmentation", "data.folder", "data.public", "data.shards", "data.sharding", "data.streaming"),
+    *("data.sounds", "data.pieces", "data.variants", "data"),
     *(
         "layers",
         "principal",
@@ -57,7 +58,7 @@ ORDER = [
         "answers",
         "widgets",
     ),
-    *("roles", "reading", "arguments", "cli_runs", "cli", "__main__"),
+    *("roles", "reading", "arguments", "cli_runs", "cli_data", "cli", "__main__"),
 ]
 
 

@@ -268,7 +268,7 @@ def from_waves(
     names = np.array(kinds, dtype=object)[index.astype(int)]
     for name in sorted(set(names) - set(by_name)):
         mine = names == name
-        by_name[name] = _new_kind(name, hertz_[mine], duration_[mine], octaves_[mine], rate)
+        by_name[name] = new_kind(name, hertz_[mine], duration_[mine], octaves_[mine], rate)
     used = tuple(kind for kind in by_name.values() if kind.name in set(names))
     place = {kind.name: i for i, kind in enumerate(used)}
     kind_ = np.array([place[name] for name in names], dtype=np.int64)
@@ -329,7 +329,7 @@ def _gain(windows: Tensor, sample_rate: int) -> Tensor:
     return gain.where(loudness.isfinite(), 1.0).minimum(synthesis.PEAK / windows.abs().amax(-1).clamp_min(1e-9))
 
 
-def _new_kind(
+def new_kind(
     name: str, pitch: NDArray[np.float64], duration: NDArray[np.float64], octaves: NDArray[np.float64], sample_rate: int
 ) -> Kind:
     """A kind with the ranges of its clips: a semitone, or a tenth of the duration, beyond the ends."""
