@@ -183,8 +183,8 @@ def test_a_model_ships_and_is_small():
 
 def test_wheel_and_sdist_hold_the_package_its_models_and_nothing_else(dist):
     package = {path.relative_to(ROOT).as_posix() for path in MODULES} | {f"tootlearn/models/{name}" for name in MODELS}
-    package |= {"tootlearn/py.typed", "tootlearn/results/ablation.json", "tootlearn/results/tuning.json"}
-    package.add("tootlearn/search_space.yaml")
+    package |= {"tootlearn/py.typed", "tootlearn/search_space.yaml"}
+    package |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "tootlearn/results").glob("*.json")}
     chapters = {path.relative_to(ROOT).as_posix() for path in tracked() if path.parent == ROOT / "notebooks"}
     sources = "book/references.bib"  # what `tootlearn lab` writes out in the chapters' copies
     info = f"tootlearn-{tootlearn.__version__}.dist-info/"
