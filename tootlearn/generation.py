@@ -328,9 +328,11 @@ def checked_seed(seed: int) -> int:
 
 
 def _with_phase(magnitude: Tensor, front_end: FrontEnd) -> Tensor:
-    """Magnitude (1, F, T) to a wave (WINDOW_SAMPLES,)."""
-    waves = ridge_integration(magnitude, front_end.stft, iterations=PHASE_ITERATIONS, length=WINDOW_SAMPLES)
-    return waves[0]
+    """Magnitude (1, F, T) to a wave (WINDOW_SAMPLES,), whose last sample is silent where no frame reaches it."""
+    stft = front_end.stft
+    length = min(WINDOW_SAMPLES, (magnitude.shape[-1] - 1) * stft.hop + stft.n_fft // 2 - 1)
+    wave = ridge_integration(magnitude, stft, iterations=PHASE_ITERATIONS, length=length)[0]
+    return torch.nn.functional.pad(wave, (0, WINDOW_SAMPLES - length))
 
 
 def _cut(wave: Tensor, sample_rate: int) -> NDArray[np.float32]:
