@@ -35,7 +35,7 @@ ORDER = [
     *("presets", "model_file", "checkpoint", "fine_tuning", "dataset", "training", "vocoder_training", "tuning"),
     *("texture", "generation", "recognition", "likeness", "reconstruction", "evaluation", "doctor", "export"),
     *("figures", "players", "abx", "exercises", *(f"answers.ch{i:02d}" for i in range(13)), "answers", "widgets"),
-    *("roles", "reading", "arguments", "cli", "__main__"),
+    *("roles", "reading", "arguments", "cli_export", "cli", "__main__"),
 ]
 
 

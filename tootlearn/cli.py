@@ -20,7 +20,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from tootlearn import __version__
+from tootlearn import __version__, cli_export
 from tootlearn.arguments import Parser, fail, nearest
 
 SHOWN = 24  # toots on the contact sheet: what a screen holds
@@ -65,6 +65,7 @@ def _run(words: list[str]) -> None:
         "lab": (_lab, "Copy the book's notebooks into a folder of yours, and open JupyterLab there."),
         "book": (_book, "Show the rendered book, if it was built, on this machine."),
         "doctor": (_doctor, "Check this installation, and say how to mend it."),
+        **cli_export.COMMANDS,
     }
     names = ", ".join(commands)
     if not words:

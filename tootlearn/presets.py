@@ -138,7 +138,7 @@ PRESETS: dict[str, TrainConfig] = {
     "default": TrainConfig(autoencoder=_AUTOENCODER, clips=7200, sampled=2400),
     # The same without a sound font.
     "synthetic": TrainConfig(autoencoder=_AUTOENCODER),
-    # What the book's page plays: half the frames, and a generator alone, whose weights are fetched in half a megabyte or so.
+    # What plays in the book's page: half the frames, and a generator alone, which is fetched in less than a megabyte.
     "tiny": TrainConfig(
         generator=GeneratorConfig(width=128, encoder_widths=(48, 48, 48)),
         front_end=FrontEndConfig(hop=512),

@@ -14,18 +14,28 @@ const COMB = { low: Math.log2(20), steps: 120, rows: Math.floor((Math.log2(8000)
 const silu = (x) => x / (1 + Math.exp(-x));
 const softplus = (x) => (x > 20 ? x : Math.log1p(Math.exp(x)));
 
-/* The tensors of a bundle, by name; 8 bits become float32. */
+/* What 16 bits stand for (IEEE 754). */
+function half(bits) {
+  const sign = bits >> 15 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
+  return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
+}
+
+/* The tensors of a bundle, by name; what 8 bits stand for is rounded to float32, as in Python. */
 export function readTensors(description, buffer) {
   const tensors = {};
   for (const [name, { shape, type, offset, scales }] of Object.entries(description.tensors)) {
     const size = shape.reduce((a, b) => a * b, 1);
     if (type === "float32") {
-      tensors[name] = new Float32Array(buffer, offset, size);
+      tensors[name] = Float64Array.from(new Float32Array(buffer, offset, size));
+      continue;
+    }
+    if (type === "float16") {
+      tensors[name] = Float64Array.from(new Uint16Array(buffer, offset, size), half);
       continue;
     }
     const integers = new Int8Array(buffer, offset, size), scale = new Float32Array(buffer, scales, shape[0]);
     const row = size / shape[0];
-    tensors[name] = Float32Array.from(integers, (value, i) => value * scale[Math.floor(i / row)]);
+    tensors[name] = Float64Array.from(integers, (value, i) => Math.fround(value * scale[Math.floor(i / row)]));
   }
   return tensors;
 }
@@ -40,24 +50,38 @@ export function linear(weight, bias, x) {
 
 /* 1D convolution, zero-padded to the same length: x (channels * time) -> (bias.length * time). */
 export function convolve(x, time, weight, bias, kernel = 1, dilation = 1) {
-  const channels = x.length / time, out = new Float32Array(bias.length * time), sum = new Float64Array(time);
-  for (let o = 0, w = 0; o < bias.length; o++) {
-    sum.fill(bias[o]);
-    for (let c = 0; c < channels; c++) {
-      for (let k = 0; k < kernel; k++, w++) {
-        const shift = (k - (kernel - 1) / 2) * dilation, by = weight[w], from = c * time + shift;
-        const end = Math.min(time, time - shift);
-        for (let t = Math.max(0, -shift); t < end; t++) sum[t] += by * x[from + t];
-      }
+  const channels = x.length / time, width = channels * kernel, rows = bias.length;
+  const seen = new Float64Array(time * width); // what each output frame sees
+  for (let c = 0; c < channels; c++) {
+    for (let k = 0; k < kernel; k++) {
+      const shift = (k - (kernel - 1) / 2) * dilation, end = Math.min(time, time - shift);
+      for (let t = Math.max(0, -shift); t < end; t++) seen[t * width + c * kernel + k] = x[c * time + t + shift];
     }
-    out.set(sum, o * time);
+  }
+  const out = new Float64Array(rows * time);
+  for (let o = 0; o < rows; o += 4) { // four rows at once: what is read of `seen` serves all
+    const w0 = o * width, w1 = Math.min(o + 1, rows - 1) * width;
+    const w2 = Math.min(o + 2, rows - 1) * width, w3 = Math.min(o + 3, rows - 1) * width;
+    for (let t = 0; t < time; t++) {
+      let a = 0, b = 0, c = 0, d = 0;
+      for (let i = 0, s = t * width; i < width; i++, s++) {
+        const value = seen[s];
+        a += weight[w0 + i] * value;
+        b += weight[w1 + i] * value;
+        c += weight[w2 + i] * value;
+        d += weight[w3 + i] * value;
+      }
+      [a, b, c, d].forEach((sum, i) => {
+        if (o + i < rows) out[(o + i) * time + t] = sum + bias[o + i];
+      });
+    }
   }
   return out;
 }
 
 /* Group norm of x (channels * time). */
 export function normalize(x, time, weight, bias) {
-  const out = new Float32Array(x.length), size = x.length / GROUPS;
+  const out = new Float64Array(x.length), size = x.length / GROUPS;
   for (let g = 0; g < GROUPS; g++) {
     const part = x.subarray(g * size, (g + 1) * size);
     let mean = 0, variance = 0;
@@ -139,7 +163,7 @@ export class Decoder {
     this.logComb(ratios.map((ratio) => octave + ratio), level, steady);
     const rows = this.timeRows(kind, controls.duration);
     const channels = STRIDE * rows.length + mels + condition.length;
-    const x = new Float32Array(channels * quarter);
+    const x = new Float64Array(channels * quarter);
     rows.forEach((row, r) => {
       for (let t = 0; t < frames; t++) x[(STRIDE * r + (t % STRIDE)) * quarter + Math.floor(t / STRIDE)] = row(t);
     });

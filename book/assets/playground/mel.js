@@ -42,6 +42,7 @@ export class Mel {
         this.column[this.first[m] + i] += weight;
       });
     }
+    this.log = new Float64Array(mels);
     this.left = new Int32Array(this.bins); // between which two band centres a bin lies
     this.part = new Float64Array(this.bins);
     const centres = points.subarray(1, mels + 1);
@@ -66,7 +67,8 @@ export class Mel {
 
   /* One frame: each band's mean magnitude, interpolated over frequency in the log. */
   smooth(bands, out = new Float64Array(this.bins)) {
-    const log = Float64Array.from(bands, (band, m) => Math.log(Math.max(band / this.area[m], TINY)));
+    const log = this.log;
+    for (let m = 0; m < this.mels; m++) log[m] = Math.log(Math.max(bands[m] / this.area[m], TINY));
     for (let f = 0; f < this.bins; f++) {
       const left = this.left[f], part = this.part[f];
       out[f] = Math.exp(log[left] * (1 - part) + log[left + 1] * part);

@@ -57,9 +57,11 @@ function ridgePhase(magnitude, stft) {
 
 function flooredLog(magnitude) {
   let loudest = 0;
-  for (const value of magnitude) loudest = Math.max(loudest, value);
+  for (let k = 0; k < magnitude.length; k++) loudest = Math.max(loudest, magnitude[k]);
   const floor = RELATIVE_FLOOR * loudest + 1e-30;
-  return Float64Array.from(magnitude, (value) => Math.log(Math.max(value, floor)));
+  const logarithm = new Float64Array(magnitude.length);
+  for (let k = 0; k < magnitude.length; k++) logarithm[k] = Math.log(Math.max(magnitude[k], floor));
+  return logarithm;
 }
 
 /* For every bin of a frame the peak that lies uphill of it. */
@@ -79,15 +81,24 @@ function regionPeaks(magnitude, peak, start, bins) {
 
 /* For every bin its peak's frequency, in turns a hop. */
 function peakFrequencies(magnitude, logarithm, peak, bins, step) {
-  return Float64Array.from(magnitude, (_, k) => {
-    const f = peak[k], at = k - (k % bins) + f;
-    if (f === 0 || f === bins - 1) return f * step;
-    const left = magnitude[at - 1], right = magnitude[at + 1];
-    const ratio = Math.max(left, right) / (magnitude[at] + 1e-20);
-    const byRatio = Math.min(0.5, Math.max(0, (2 * ratio - 1) / (ratio + 1))) * (right < left ? -1 : 1);
-    const bySlope = (logarithm[at + 1] - logarithm[at - 1]) / 2 / (HANN_GAMMA * 2 * Math.PI);
-    return (byRatio + bySlope) * (step / 2) + f * step;
-  });
+  const frequency = new Float64Array(magnitude.length);
+  for (let start = 0; start < magnitude.length; start += bins) {
+    for (let f = 0, last = -1; f < bins; f++) {
+      if (peak[start + f] === last) { // of the same region
+        frequency[start + f] = frequency[start + f - 1];
+        continue;
+      }
+      last = peak[start + f];
+      frequency[start + f] = last * step;
+      if (last === 0 || last === bins - 1) continue;
+      const at = start + last, left = magnitude[at - 1], right = magnitude[at + 1];
+      const ratio = Math.max(left, right) / (magnitude[at] + 1e-20);
+      const byRatio = Math.min(0.5, Math.max(0, (2 * ratio - 1) / (ratio + 1))) * (right < left ? -1 : 1);
+      const bySlope = (logarithm[at + 1] - logarithm[at - 1]) / 2 / (HANN_GAMMA * 2 * Math.PI);
+      frequency[start + f] += (byRatio + bySlope) * (step / 2);
+    }
+  }
+  return frequency;
 }
 
 /* How far every bin's phase is ahead of its peak's, in turns. */

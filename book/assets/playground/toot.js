@@ -137,7 +137,9 @@ export class Tooter {
 
 /* Magnitudes of frame t. */
 export function magnitudes({ re, im, bins }, t) {
-  return Float64Array.from({ length: bins }, (_, f) => Math.sqrt(re[t * bins + f] ** 2 + im[t * bins + f] ** 2));
+  const found = new Float64Array(bins);
+  for (let f = 0, k = t * bins; f < bins; f++, k++) found[f] = Math.sqrt(re[k] * re[k] + im[k] * im[k]);
+  return found;
 }
 
 /* How noise strays in frames and bands, as tootlearn.texture has it. */
