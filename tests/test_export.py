@@ -184,7 +184,7 @@ def test_export_to_web_writes_both_files(tmp_path, capsys):
     ("words", "message"),
     [
         (["none.safetensors", "--to", "web"], "there is no model file none.safetensors"),
-        (["tiny"], "--to"),
+        (["tiny"], "to"),
         (["tiny", "--to", "tape"], "--to"),
         (["tiny", "--to", "web", "--out", "file"], "file is a file: give a folder"),
     ],
