@@ -3,17 +3,18 @@
 /* The colours of a level from 0 to 255: black, violet, orange, pale yellow, as magma has them. */
 const STOPS = [[0, 0, 4], [59, 15, 112], [140, 41, 129], [222, 73, 104], [254, 159, 109], [252, 253, 191]];
 
-function colour(level) {
+const COLOURS = Uint32Array.from({ length: 256 }, (_, level) => {
   const place = (level / 255) * (STOPS.length - 1), left = Math.min(Math.floor(place), STOPS.length - 2);
-  return STOPS[left].map((value, i) => value + (place - left) * (STOPS[left + 1][i] - value));
-}
+  const [red, green, blue] = STOPS[left].map((value, i) => value + (place - left) * (STOPS[left + 1][i] - value));
+  return (255 << 24) | (blue << 16) | (green << 8) | red;
+});
 
 /* {levels, rows, columns} over the whole canvas. */
 export function drawSpectrogram(canvas, { levels, rows, columns }) {
   canvas.width = columns;
   canvas.height = rows;
   const context = canvas.getContext("2d"), image = context.createImageData(columns, rows);
-  levels.forEach((level, i) => image.data.set([...colour(level), 255], 4 * i));
+  new Uint32Array(image.data.buffer).set(Uint32Array.from(levels, (level) => COLOURS[level]));
   context.putImageData(image, 0, 0);
 }
 
@@ -23,7 +24,11 @@ export function drawWave(canvas, wave) {
   context.fillStyle = getComputedStyle(canvas).color;
   for (let x = 0; x < width; x++) {
     const part = wave.subarray(Math.floor(x * each), Math.max(Math.floor(x * each) + 1, Math.floor((x + 1) * each)));
-    const high = part.reduce((a, b) => Math.max(a, b), -1), low = part.reduce((a, b) => Math.min(a, b), 1);
+    let high = -1, low = 1;
+    for (const value of part) {
+      if (value > high) high = value;
+      if (value < low) low = value;
+    }
     context.fillRect(x, ((1 - high) * height) / 2, 1, Math.max(1, ((high - low) * height) / 2));
   }
 }

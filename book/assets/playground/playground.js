@@ -22,6 +22,14 @@ const axis = (label, i) => `<label class="toots-dial"><span>${label}</span> <out
   <input type="range" name="pad${i}" min="-3" max="3" step="0.01"></label>`;
 const PAGE = `
   <fieldset><legend>Kind</legend><div class="toots-kinds" data-part="kinds"></div></fieldset>
+  <div class="toots-actions">
+    <button type="button" class="toots-play" data-part="play">Play</button>
+    <button type="button" data-part="dice">Dice</button>
+    <label>Seed <input type="number" name="seed" min="0" max="${2 ** 53 - 1}" step="1"></label>
+    <button type="button" data-part="download">Download WAV</button>
+    <button type="button" data-part="link">Copy link</button>
+    <label><input type="checkbox" name="auto" checked> Play what changes</label>
+  </div>
   <div class="toots-columns">
     <fieldset><legend>Controls</legend>${DIALS.map(dial).join("")}</fieldset>
     <fieldset><legend>What the controls leave open</legend>
@@ -32,19 +40,11 @@ const PAGE = `
         aria-valuemax="0" aria-valuenow="0"></canvas>
       <button type="button" data-part="flat">Flat</button></fieldset>
   </div>
-  <div class="toots-actions">
-    <button type="button" class="toots-play" data-part="play">Play</button>
-    <button type="button" data-part="dice">Dice</button>
-    <label>Seed <input type="number" name="seed" min="0" max="${2 ** 53 - 1}" step="1"></label>
-    <button type="button" data-part="download">Download WAV</button>
-    <button type="button" data-part="link">Copy link</button>
-    <label><input type="checkbox" name="auto" checked> Play what changes</label>
-  </div>
   <div class="toots-piano" data-part="piano" role="group" aria-label="Piano"></div>
   <div class="toots-pictures">
     <canvas data-part="spectrogram" role="img" aria-label="Spectrogram"></canvas>
     <canvas data-part="wave" role="img" aria-label="Wave"></canvas>
-    <div data-part="playhead" aria-hidden="true"></div>
+    <div data-part="playhead" aria-hidden="true" hidden></div>
   </div>
   <p data-part="said" role="status">Loading the model.</p>`;
 
@@ -255,20 +255,25 @@ class Playground {
   }
 
   async render(request, aloud) {
-    const key = JSON.stringify(request);
-    if (this.rendered?.key !== key) {
-      const { wave, picture, drawn } = await this.engine.ask("toot", request);
+    const key = JSON.stringify(request), fresh = this.rendered?.key !== key;
+    if (fresh) {
+      const { wave, drawn } = await this.engine.ask("toot", request);
       this.rendered = { key, wave };
       this.drawn = drawn;
-      drawSpectrogram(this.part("spectrogram"), picture);
-      this.paint();
-      const kind = this.about.kinds[request.kind].name.replaceAll("_", " "), note = toNote(request.pitch);
-      const told = `${kind}, ${noteName(note)} (${Math.round(request.pitch)} Hz), ${(wave.length / this.about.rate).toFixed(2)} s`;
-      this.say(told);
-      this.part("spectrogram").setAttribute("aria-label", `Spectrogram of the toot: ${told}, up to ${this.about.rate / 2} Hz`);
-      this.part("wave").setAttribute("aria-label", `Wave of the toot: ${told}`);
     }
     if (aloud) this.play();
+    if (fresh) await this.picture(request);
+  }
+
+  async picture(request) {
+    const { wave } = this.rendered, { kinds, rate } = this.about;
+    drawSpectrogram(this.part("spectrogram"), await this.engine.ask("spectrogram", wave));
+    this.paint();
+    const kind = kinds[request.kind].name.replaceAll("_", " "), name = noteName(toNote(request.pitch));
+    const told = `${kind}, ${name} (${Math.round(request.pitch)} Hz), ${(wave.length / rate).toFixed(2)} s`;
+    this.say(told);
+    this.part("spectrogram").setAttribute("aria-label", `Spectrogram of the toot: ${told}, up to ${rate / 2} Hz`);
+    this.part("wave").setAttribute("aria-label", `Wave of the toot: ${told}`);
   }
 
   play() {

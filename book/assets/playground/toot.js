@@ -81,12 +81,16 @@ export class Tooter {
     const { floor } = this.description.front_end, frames = this.description.frames, samples = this.description.samples;
     const lowest = Math.min(...drawing.notes.flat());
     const { config, stft, mel } = this.resolving(2 ** lowest);
+    const audible = Math.log(floor) + AT_FLOOR;
+    let last = frames - 1; // of which something is heard
+    while (last > 0 && !this.column(logMel, last).some((value) => value > audible)) last--;
+    const needed = Math.min(frames, last + 1 + config.n_fft / config.hop); // with silence as long as a window reaches
     const wider = config.n_fft / this.own.config.n_fft, bins = stft.bins, mels = mel.mels;
-    const magnitude = new Float32Array(frames * bins), lines = new Float64Array(bins), start = new Float64Array(bins);
+    const magnitude = new Float32Array(needed * bins), lines = new Float64Array(bins), start = new Float64Array(bins);
     const tone = new Float64Array(mels), noise = new Float64Array(mels), target = new Float64Array(mels);
     const smoothTone = new Float64Array(bins), smoothNoise = new Float64Array(bins);
     let smoothLines;
-    for (let t = 0; t < frames; t++) {
+    for (let t = 0; t <= last; t++) {
       if (t % 2 === 0) { // two frames share their notes
         lines.fill(0);
         drawing.notes[t / 2].forEach((note, n) => addHarmonics(lines, 2 ** note, config, drawing.level[n]));
@@ -96,7 +100,7 @@ export class Tooter {
         const at = m * frames + t, level = Math.exp(logMel[at]), breath = drawing.breath[at];
         tone[m] = wider * level * (1 - breath);
         noise[m] = wider ** 1.5 * level * breath;
-        const heard = logMel[at] > Math.log(floor) + AT_FLOOR && tone[m] + noise[m] > floor * Math.exp(AT_FLOOR);
+        const heard = logMel[at] > audible && tone[m] + noise[m] > floor * Math.exp(AT_FLOOR);
         target[m] = heard ? tone[m] + noise[m] : 0;
       }
       mel.smooth(tone, smoothTone);
@@ -105,10 +109,16 @@ export class Tooter {
       mel.fit(start, target, 10);
       magnitude.set(start, t * bins);
     }
-    const length = Math.min(samples, (frames - 1) * config.hop + config.n_fft / 2 - 1);
+    const length = Math.min(samples, (needed - 1) * config.hop + config.n_fft / 2 - 1);
     const wave = ridgeIntegration(magnitude, stft, PHASE_ITERATIONS, length);
     const gain = this.level(logMel) / this.levelOf(wave);
     return wave.map((value) => value * gain);
+  }
+
+  /* Frame t of a log-mel. */
+  column(logMel, t) {
+    const { frames } = this.description;
+    return Float64Array.from({ length: logMel.length / frames }, (_, m) => logMel[m * frames + t]);
   }
 
   /* The front end with four bins or more between harmonics of the lowest note. */
@@ -126,9 +136,10 @@ export class Tooter {
   /* The same of a wave. */
   levelOf(wave) {
     const { stft, mel } = this.own, { frames } = this.description;
-    const spectrum = stft.analyze(wave, frames), bands = new Float64Array(mel.mels);
-    let sum = 0;
-    for (let t = 0; t < frames; t++) {
+    const heard = Math.min(frames, 1 + Math.ceil((wave.length + stft.nFft / 2) / stft.hop)); // frames; the others are at the floor
+    const spectrum = stft.analyze(wave, heard), bands = new Float64Array(mel.mels);
+    let sum = (frames - heard) * mel.mels * mel.floor ** 2;
+    for (let t = 0; t < heard; t++) {
       for (const band of mel.bands(magnitudes(spectrum, t), bands)) sum += Math.max(band, mel.floor) ** 2;
     }
     return Math.sqrt(sum);

@@ -13,11 +13,12 @@ async function open({ model, play }) {
   const answers = await Promise.all([fetch(`${model}toot.json`), fetch(`${model}toot.bin`)]);
   for (const answer of answers) if (!answer.ok) throw new Error(`${answer.url}: ${answer.status}`);
   tooter = new Tooter(await answers[0].json(), await answers[1].arrayBuffer());
+  tooter.render({ kind: 0, pitch: tooter.description.kinds[0].pitch[0], duration: 0.3, brightness: 0.5, loudness: -16, seed: 0 }); // the first is slow
   const { kinds, loudness, usual_loudness: usual, front_end: frontEnd } = tooter.description;
   return { kinds, loudness, usual, rate: frontEnd.sample_rate, full: Boolean(server) };
 }
 
-/* A request -> wave, spectrogram, and where the seed lies on the pad; by the server where there is one. */
+/* A request -> wave, and where the seed lies on the pad; by the server where there is one. */
 async function toot(request) {
   let wave;
   if (server) {
@@ -29,7 +30,7 @@ async function toot(request) {
   } else {
     wave = tooter.render(request);
   }
-  return { wave, picture: spectrogram(wave), drawn: tooter.noise(request.seed, request.kind).place };
+  return { wave, drawn: tooter.noise(request.seed, request.kind).place };
 }
 
 /* Levels in 0 to 255 from 80 dB below the loudest, {levels, rows, columns}; the rows are equally wide, the top is first. */
@@ -55,7 +56,7 @@ function drawing(request) {
   return { logMel };
 }
 
-const answers = { open, toot, drawing };
+const answers = { open, toot, spectrogram, drawing };
 
 self.onmessage = async ({ data: { id, name, request } }) => {
   try {
