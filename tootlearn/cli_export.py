@@ -31,4 +31,21 @@ def export(parser: ArgumentParser, words: list[str]) -> None:
         print(f"toot.json and toot.bin are in {out}, {size / 1000:.0f} kB together")
 
 
-COMMANDS = {"export": (export, "Write a model for other programs: as ONNX, or for a web page.")}
+def play(parser: ArgumentParser, words: list[str]) -> None:
+    """`tootlearn play`."""
+    parser.add_argument("--model", type=str | None, help="a model file; the shipped one without it")
+    parser.add_argument("--device", type=str, default="cpu", help="cpu, cuda, mps or auto")
+    parser.add_argument("--vocoder", type=str | None, help='a vocoder or "none"; else the shipped one')
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--no-browser", action="store_true", help="only serve, and print the address")
+    a = parser.parse_args(words)
+
+    from tootlearn import generation, playing
+
+    playing.serve(generation.load(a.model, a.device, a.vocoder), a.port, not a.no_browser)
+
+
+COMMANDS = {
+    "export": (export, "Write a model for other programs: as ONNX, or for a web page."),
+    "play": (play, "Play the model in the playground, a page on this machine."),
+}

@@ -32,7 +32,7 @@ const PAGE = `
   </div>
   <div class="toots-columns">
     <fieldset><legend>Controls</legend>${DIALS.map(dial).join("")}</fieldset>
-    <fieldset><legend>What the controls leave open</legend>
+    <fieldset><legend>What is left open</legend>
       <canvas class="toots-pad" data-part="pad" aria-hidden="true"></canvas>${AXES.map(axis).join("")}</fieldset>
     <fieldset><legend>Loudness curve</legend>
       <canvas class="toots-curve" data-part="curve" tabindex="0" role="slider" aria-orientation="vertical"
