@@ -123,7 +123,7 @@ def test_of_many_bad_lines_twenty_are_told(g, spec):
     [
         ("", "has no rows"),
         ("kind\n", "has no rows"),
-        ("kind,pich\ntuba,\n", "columns that mean nothing here: pich: its first line names some of kind,pitch"),
+        ("kind,tone\ntuba,\n", "columns that mean nothing here: tone: its first line names some of kind,pitch"),
         ("kind,kind\ntuba,tuba\n", "stand there twice"),
         ("kind,count\ntuba,99999999\n", "count 99999999 is out of range"),
         ("kind,count\ntuba,-1\n", "count '-1' as a whole number"),
