@@ -33,9 +33,21 @@ ORDER = [
     *("layers", "principal", "encoder", "decoder", "autoencoder", "losses", "phase", "vocoder", "denoising", "metrics"),
     *("set_metrics", "degradations", "classifier"),
     *("presets", "model_file", "checkpoint", "fine_tuning", "dataset", "training", "vocoder_training", "tuning"),
-    *("texture", "generation", "recognition", "likeness", "reconstruction", "evaluation", "doctor", "export"),
+    *(
+        "texture",
+        "harmonics",
+        "generation",
+        "batch",
+        "streaming",
+        "recognition",
+        "likeness",
+        "reconstruction",
+        "evaluation",
+        "doctor",
+        "export",
+    ),
     *("figures", "players", "abx", "exercises", *(f"answers.ch{i:02d}" for i in range(13)), "answers", "widgets"),
-    *("roles", "reading", "arguments", "cli", "__main__"),
+    *("roles", "reading", "arguments", "batch_command", "cli", "__main__"),
 ]
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from tootlearn import __version__
+from tootlearn import __version__, batch_command
 from tootlearn.arguments import Parser, fail, nearest
 
 SHOWN = 24  # toots on the contact sheet: what a screen holds
@@ -56,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(words: list[str]) -> None:
     commands = {  # torch takes seconds to import: each command imports what it needs, and the help nothing
         "generate": (_generate, "Make toots: WAV files, a list of them and a picture."),
+        "batch": (batch_command.command, "Make a labelled set of toots from a table."),
         "train": (_train, "Train a model on synthetic toots, a sound font or your own recordings."),
         "train-vocoder": (_train_vocoder, "Train the network that turns mel spectrograms to sound."),
         "reconstruct": (_reconstruct, "Encode a recording and decode it again: mono, at the model's sample rate."),

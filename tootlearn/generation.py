@@ -19,13 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tootlearn import denoising, measures, model_file, rng
+from tootlearn import denoising, harmonics, measures, model_file, rng
 from tootlearn.audio import InputError, resample
 from tootlearn.autoencoder import Generator, TootModel
 from tootlearn.controls import LOUDNESS_RANGE, Controls, check_range, find_kind, parse_pitch
 from tootlearn.decoder import Condition, Drawing
-from tootlearn.front_end import AT_FLOOR, WINDOW_SAMPLES, FrontEnd
-from tootlearn.layers import harmonic_magnitude
+from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd
 from tootlearn.phase import ridge_integration
 from tootlearn.texture import restlessness, texture_of_noise
 from tootlearn.vocoder import Vocoder
@@ -199,17 +198,21 @@ class TootGenerator:
             if sample_rate is None
             else int(check_range("sample rate", sample_rate, *SAMPLE_RATES, " Hz"))
         )
-        strength = check_range("texture", texture, 0, 1, "")
-        drawing = self._generator().decode(Condition.of(controls, self.device), residual)
-        noise = texture_of_noise(checked_seed(seed), *drawing.log_mel.shape[1:]).to(self.device)
-        log_mel = drawing.log_mel[0] + strength * drawing.breath[0] * self._restlessness * noise
-        speaks = self.vocoder and self._resolving(2 ** float(drawing.notes.min())) is self.model.front_end
+        log_mel, drawing = self.draw(controls, residual, seed, texture)
+        speaks = self.vocoder and self.resolving(drawing) is self.model.front_end
         wave = self.to_wave(log_mel) if speaks else self.drawn_to_wave(log_mel, drawing)
         wave = denoising.denoise(wave, self.sample_rate) if denoise else wave
         # The network draws the level to a few dB; what is left can be measured, and mended.
         found = float(measures.loudness(wave, self.sample_rate))
         wave *= 10 ** ((float(controls.loudness[0]) - found) / 20) if math.isfinite(found) else 1.0
         return _cut(resample(wave, self.sample_rate, rate), rate)
+
+    def draw(self, controls: Controls, residual: Tensor, seed: int = 0, texture: float = 1.0) -> tuple[Tensor, Drawing]:
+        """The log-mel (M, T) of one toot, with the texture of its breath, and the drawing that it comes from."""
+        strength = check_range("texture", texture, 0, 1, "")
+        drawing = self._generator().decode(Condition.of(controls, self.device), residual)
+        noise = texture_of_noise(checked_seed(seed), *drawing.log_mel.shape[1:]).to(self.device)
+        return drawing.log_mel[0] + strength * drawing.breath[0] * self._restlessness * noise, drawing
 
     @torch.inference_mode()
     def reconstruct(self, wave: Tensor) -> Tensor:
@@ -246,39 +249,24 @@ class TootGenerator:
     def drawn_to_wave(self, log_mel: Tensor, drawing: Drawing) -> Tensor:
         """:meth:`to_wave` of what the decoder drew, with its harmonics where the decoder knows them to be.
 
-        For low notes, and where there is no vocoder: wide bands cannot tell where in them a harmonic lies, and a short
-        window cannot tell the harmonics of a low note apart. So the mel inversion starts from the harmonics themselves,
-        under a window that resolves them.
-
         Args:
             log_mel: (M, T), the drawing's, perhaps with noise on it.
             drawing: of one toot.
 
         Returns:
-            (WINDOW_SAMPLES,).
+            (WINDOW_SAMPLES,). See `harmonics`.
         """
-        notes, breath, mel = drawing.notes[0], drawing.breath[0], log_mel.exp()  # (T / 2, notes), (M, T), (M, T)
-        front_end = self._resolving(2 ** float(drawing.notes.min()))
+        front_end = self.resolving(drawing)
         wider = front_end.config.n_fft / self.model.front_end.config.n_fft
-        # Twice the window shows a tone twice as high, noise by a root, and twice as many bins of noise in a band.
-        tone, noise = wider * mel * (1 - breath), wider**1.5 * mel * breath
-        each = harmonic_magnitude(2 ** notes.flatten(), front_end.config).unflatten(0, notes.shape)
-        lines = torch.einsum("tnf,n->ft", each, drawing.level[0]).repeat_interleave(2, dim=1)  # (F, T)
-        bands = front_end.mel
-        start = bands.smooth(tone) * lines / bands.smooth(bands(lines)) + bands.smooth(noise)
-        floor = math.log(front_end.config.floor)
-        target = torch.where(log_mel > floor + AT_FLOOR, (tone + noise).log(), floor)
-        wave = _with_phase(front_end.magnitude(target[None], start=start[None]), front_end)
+        wave = _with_phase(harmonics.magnitude(log_mel, drawing, front_end, wider)[None], front_end)
         # Under a short window the harmonics of a low note run into each other: only now is its level the drawing's.
-        gain = float(mel.norm() / self.model.front_end(wave).exp().norm())
+        gain = float(log_mel.exp().norm() / self.model.front_end(wave).exp().norm())
         return wave * gain
 
-    def _resolving(self, lowest: float) -> FrontEnd:
-        """The front end with a window of four bins or more between harmonics of ``lowest`` Hz, at most 4096 samples."""
+    def resolving(self, drawing: Drawing) -> FrontEnd:
+        """The front end whose window tells the harmonics of a drawing apart."""
         config = self.model.front_end.config
-        n_fft = config.n_fft
-        while n_fft < min(4 * config.sample_rate / lowest, 4096):
-            n_fft *= 2
+        n_fft = harmonics.resolving(config, 2 ** float(drawing.notes.min()))
         if n_fft not in self._front_ends:
             self._front_ends[n_fft] = FrontEnd(replace(config, n_fft=n_fft)).to(self.device)
         return self._front_ends[n_fft]

@@ -146,12 +146,12 @@ def _reconstruct(
         rows = slice(first, first + step)
         target = targets[rows].contiguous()
         change = functools.partial(refit, rows) if refit else None
-        spectrum = _iterate(start(target), target, stft, iterations, length, momentum, change)
+        spectrum = iterate(start(target), target, stft, iterations, length, momentum, change)
         waves[rows] = stft.synthesize(spectrum, length)
     return waves.view(*magnitude.shape[:-2], length)
 
 
-def _iterate(
+def iterate(
     spectrum: Tensor,
     magnitude: Tensor,
     stft: Stft,
@@ -191,18 +191,37 @@ def ridge_phase(magnitude: Tensor, stft: Stft) -> Tensor:
     Returns:
         Complex (B, T, F) of that magnitude.
     """
+    return with_turns(magnitude, ridge_turns(magnitude, stft), stft)
+
+
+def ridge_turns(
+    magnitude: Tensor, stft: Stft, *, loudest: Tensor | None = None, before: Tensor | None = None
+) -> Tensor:
+    """The phases of `ridge_phase`: magnitude (B, T, F) -> turns (B, T, F).
+
+    Args:
+        magnitude, stft: as for `ridge_phase`.
+        loudest: the largest of the whole clip, where the magnitude is a part of it.
+        before: turns of the first frame (B, F), where they are known.
+    """
     peak = region_peaks(magnitude)
-    logarithm = floored_log(magnitude)
+    logarithm = floored_log(magnitude, loudest)
     frequency = peak_frequencies(magnitude, logarithm, peak, stft)
     spread = spread_in_frequency(logarithm, peak, stft)
-    phase = integrate_in_time(frequency, spread, peak, stft)
+    if before is not None:
+        spread[:, 0] = before
+    return integrate_in_time(frequency, spread, peak, stft)
+
+
+def with_turns(magnitude: Tensor, turns: Tensor, stft: Stft) -> Tensor:
+    """Complex (B, T, F) of a magnitude and phases (B, T, F) in turns, each of a frame centred on its middle sample."""
     centring = 1 - 2 * (torch.arange(stft.bins, device=magnitude.device) % 2)  # (-1)^bin
-    return _with_phase(magnitude * centring, phase)
+    return _with_phase(magnitude * centring, turns)
 
 
-def floored_log(magnitude: Tensor) -> Tensor:
-    """Natural logarithm of a magnitude (B, T, F), floored 100 dB below each clip's peak."""
-    loudest = magnitude.amax((1, 2), keepdim=True)
+def floored_log(magnitude: Tensor, loudest: Tensor | None = None) -> Tensor:
+    """Natural logarithm of a magnitude (B, T, F), floored 100 dB below each clip's peak, or ``loudest`` if given."""
+    loudest = magnitude.amax((1, 2), keepdim=True) if loudest is None else loudest
     return torch.maximum(magnitude, _RELATIVE_FLOOR * loudest + 1e-30).log()
 
 

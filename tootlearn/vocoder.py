@@ -105,10 +105,19 @@ class Vocoder(nn.Module):
         nn.init.zeros_(self.draw.weight)
         nn.init.zeros_(self.draw.bias)
 
-    def forward(self, log_mel: Tensor) -> Tensor:
-        """Log-mel (..., M, T) -> magnitude (..., F, T); bands at the front end's floor are silent. Differentiable."""
+    @property
+    def reach(self) -> int:
+        """How many frames before and after its own each frame of the magnitude depends on."""
+        return self.config.blocks * (self.config.kernel // 2)
+
+    def forward(self, log_mel: Tensor, peak: Tensor | None = None) -> Tensor:
+        """Log-mel (..., M, T) -> magnitude (..., F, T); bands at the front end's floor are silent. Differentiable.
+
+        ``peak`` is the largest value of the whole clip, where the log-mel is a part of it.
+        """
         x = log_mel.reshape(-1, *log_mel.shape[-2:])
-        relative = (x - x.amax((1, 2), keepdim=True)).clamp_min(-_RANGE) * (2 / _RANGE) + 1  # -1 to 1
+        peak = x.amax((1, 2), keepdim=True) if peak is None else peak
+        relative = (x - peak).clamp_min(-_RANGE) * (2 / _RANGE) + 1  # -1 to 1
         h = self.enter(relative.transpose(1, 2))
         for block in self.blocks:
             h = block(h)

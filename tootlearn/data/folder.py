@@ -37,6 +37,7 @@ LEAST_DB = -15.0  # and never higher than this below the loudest
 _NOISE = 0.1  # s: the quietest stretch of this length is the noise
 _EDGE = 0.01  # s kept before and after a piece, over which it fades in and out
 _COLUMNS = ("path", "label", "pitch", "midi", "source")
+NOTED = ("duration", "brightness", "loudness", "seed")  # what `tootlearn batch` notes besides: passed over
 
 
 @dataclass(frozen=True)
@@ -115,21 +116,8 @@ def list_folder(path: Path, problems: list[str]) -> list[Recording]:
 
 def read_manifest(path: Path, problems: list[str]) -> list[Recording]:
     """The recordings of a manifest, in its order; rows that make no sense are told by their line and left out."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            lines = file.read().splitlines()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): give a folder or a manifest") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no UTF-8 text: save the manifest as CSV in UTF-8") from error
-    header = lines[0] if lines else ""
-    reader = csv.reader(lines, delimiter=";" if ";" in header and "," not in header else ",")
-    try:
-        columns = [name.strip().lower() for name in next(reader, [])]
-        rows = [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        raise InputError(f"{path} line {reader.line_num} is no CSV ({error}): save the manifest again") from error
-    unknown = [name for name in columns if name not in _COLUMNS]
+    columns, rows = read_table(path)
+    unknown = [name for name in columns if name not in (*_COLUMNS, *NOTED)]
     if len(set(columns)) < len(columns) or not {"path", "label"} <= set(columns):
         shown = ",".join(columns) or "(none)"
         raise InputError(f"{path} has the columns {shown}: give path,label and, if you like, pitch or midi, and source")
@@ -153,6 +141,32 @@ def read_manifest(path: Path, problems: list[str]) -> list[Recording]:
     if not found:
         raise InputError(f"{path} names no recordings: give one a line, with its path and its label")
     return found
+
+
+def read_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """A CSV file, whose separator is a comma or a semicolon.
+
+    Returns:
+        The columns' names, in lower case; the rows of the lines that are not blank, each with the number of its line.
+
+    Raises:
+        InputError: it cannot be read, is no UTF-8 text, or no CSV.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            lines = file.read().splitlines()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): check the name and the folder") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no UTF-8 text: save it as CSV in UTF-8") from error
+    header = lines[0] if lines else ""
+    reader = csv.reader(lines, delimiter=";" if ";" in header and "," not in header else ",")
+    try:
+        columns = [name.strip().lower() for name in next(reader, [])]
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise InputError(f"{path} line {reader.line_num} is no CSV ({error}): save it again") from error
+    return columns, [(number, row) for number, row in rows if len(row) > 1 or "".join(row).strip()]
 
 
 def _recording(manifest: Path, values: dict[str, str]) -> Recording:
