@@ -16,6 +16,7 @@ from torch import Tensor
 
 import tootlearn
 from tootlearn import presets, training
+from tootlearn.criterion import Criterion
 from tootlearn.data import synthesis
 from tootlearn.data.clips import synthesise
 from tootlearn.decoder import Condition
@@ -85,12 +86,12 @@ def training_examples(seconds: float, batch: int = 32) -> None:
     clips = synthesise(config.kinds, batch, 0, front_end, progress=False)
     whole = training.Batch.of(clips, config, torch.device("cpu"))
     model = training.build(config, clips).train()
-    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+    optimizer, criterion = torch.optim.AdamW(model.parameters(), 1e-3), Criterion(config)
 
     def step(log_mel: Tensor) -> None:
-        terms = training.model_losses(model, replace(whole, log_mel=log_mel), config, 0)
+        loss, _ = criterion(model, replace(whole, log_mel=log_mel), 0)
         optimizer.zero_grad()
-        training.total(terms, config, 0).backward()
+        loss.backward()
         optimizer.step()
 
     def librosa_items() -> Tensor:

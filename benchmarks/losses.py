@@ -1,10 +1,14 @@
-"""What each perceptual loss buys: default generator and autoencoder without them, with each, and with all.
+"""What each loss of a drawing buys: default generator and autoencoder without them, with each, and with all.
 
-    python benchmarks/losses.py [--steps 300] [--seeds 1 2 3] [--out losses.jsonl]
+    python benchmarks/losses.py [--losses audible multi_scale embedding] [--steps 300] [--seeds 1 2 3] [--out FILE]
+    python benchmarks/losses.py --losses envelope difference onset --balance
     python benchmarks/losses.py --tune --steps 150 --batch 32 --count 90
+    python benchmarks/losses.py --cost [--batch 64]
 
-Every run learns from the same synthetic clips; seeds decide initial weights, batches and noise. On held-out (kind,
-semitone) groups, of which N sounds are made, the tables show mean and standard deviation over the seeds of
+A loss counts for both drawings, the generator's and the autoencoder's. With --balance its weight is its share of the
+gradient, beside 1 of the squared error's. Every run learns from the same synthetic clips; seeds decide initial weights,
+batches and noise. On held-out (kind, semitone) groups, of which N sounds are made, the tables show mean and standard
+deviation over the seeds of
 
 * the squared error of standardised log-mels;
 * LSD (dB) and MR of the sound after phase reconstruction, against the original sound;
@@ -14,8 +18,9 @@ semitone) groups, of which N sounds are made, the tables show mean and standard 
 * the error of f0 and the rank correlation of the brightness with what was asked for, on toots of the generator.
 
 Then the difference from the baseline of the same seed. A star marks what is better with every seed, and by more than
-twice the standard deviation of the difference. Weights were chosen by --tune, on a seed that is none of the others: of
-each loss the weight with the least LSD, MR and KAD, as the geometric mean of all six over the baseline's.
+twice the standard deviation of the difference. The weights of the perceptual losses were chosen by --tune, on a seed
+that is none of the others: of each the weight with the least LSD, MR and KAD, as the geometric mean of all six over the
+baseline's. The weights of the others were not tuned. --cost shows how much longer a step takes with each loss.
 
 A run's figures are appended to --out as it ends; runs that are there already are not repeated.
 """
@@ -32,22 +37,28 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from brass import halved
-from timing import one_machine
+from timing import interleaved, one_machine
 from torch import Tensor
 from tqdm import tqdm
 
 from tootlearn import classifier, generation, metrics, presets, rng, training
+from tootlearn.batches import Batch
 from tootlearn.classifier import ClassifierConfig
 from tootlearn.controls import ONSET_SAMPLES
+from tootlearn.criterion import Criterion
 from tootlearn.data import synthesis
 from tootlearn.data.clips import Clips, synthesise
 from tootlearn.evaluation import control_table
 from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd
-from tootlearn.losses import PERCEPTUAL
+from tootlearn.losses import OF_DRAWINGS
 from tootlearn.presets import TrainConfig
 
 WEIGHTS = {"audible": 0.1, "multi_scale": 0.3, "embedding": 0.5}
+WEIGHTS |= {"l1": 0.3, "convergence": 0.2, "envelope": 0.3, "difference": 0.3, "onset": 1.0, "stft": 0.1}
+PERCEPTUAL = ("audible", "multi_scale", "embedding")
 CANDIDATES = {"audible": (0.03, 0.1, 0.3), "multi_scale": (0.03, 0.1, 0.3), "embedding": (0.5, 2.0)}
+CPU = torch.device("cpu")
+SHARE = 0.3  # of each loss, where the squared error has 1
 TUNING_SEED, JUDGE_SEED = 100, 9000
 SPLITS = 20  # halvings behind a KAD
 GENERATOR = ("error", "LSD", "MR", "KAD", "KAD drawn", "f0 (cents)", "brightness")
@@ -70,19 +81,29 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--count", type=int, default=120, help="N: held-out sounds that are made (default 120)")
+    parser.add_argument(
+        "--losses", nargs="+", choices=WEIGHTS, default=PERCEPTUAL, metavar="LOSS", help=", ".join(WEIGHTS)
+    )
+    parser.add_argument("--balance", action="store_true", help="weights are shares of the gradient, 0.3 each")
     parser.add_argument("--tune", action="store_true", help="try weights, on a seed of its own")
+    parser.add_argument("--cost", action="store_true", help="only time a step with each loss")
     parser.add_argument("--out", type=Path, default=Path("losses.jsonl"), help="figures of each run (losses.jsonl)")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     machine = one_machine(options.threads)
     changes = {"steps": options.steps, "clips": options.clips, "batch": options.batch, "check_every": options.steps}
+    changes |= {"balance": True} if options.balance else {}
     config = presets.preset("synthetic", **changes)
+    if options.cost:
+        print(machine)
+        return cost(config)
     seeds = [TUNING_SEED] if options.tune else options.seeds
     variants: dict[str, dict[str, float]] = {"baseline": {}}
     if options.tune:
         variants |= {f"{name} {w:g}": {name: w} for name, tried in CANDIDATES.items() for w in tried}
     else:
-        variants |= {name: {name: weight} for name, weight in WEIGHTS.items()} | {"all": WEIGHTS}
+        chosen = {name: SHARE if options.balance else WEIGHTS[name] for name in options.losses}
+        variants |= {name: {name: weight} for name, weight in chosen.items()} | {"all": chosen}
 
     classifier.listener = functools.cache(classifier.listener)  # it is the same in every run
     prepared = functools.cache(lambda: sounds(config, options.count))  # a table of runs that are done needs no sound
@@ -94,15 +115,40 @@ def main() -> None:
             of = {"seed": seed, "weights": weights, "count": options.count} | changes
             key = json.dumps(of, sort_keys=True)
             if key not in done:
-                done[key] = figures(replace(config, seed=seed, **weights), *prepared())
+                done[key] = figures(replace(config, seed=seed, weights=of_both(weights)), *prepared())
                 with options.out.open("a", encoding="utf-8") as file:
                     file.write(json.dumps({"run": of, "figures": done[key]}) + "\n")
             found[name].append(done[key])
     print(machine)
     print(f"{options.steps} steps at batch {options.batch} on {options.clips} clips, held-out ones included; ", end="")
-    print(f"N = {options.count} held-out sounds, seeds {', '.join(map(str, seeds))}; weights {WEIGHTS}")
+    print(f"N = {options.count} held-out sounds, seeds {', '.join(map(str, seeds))}; weights {variants}")
     show("generator", GENERATOR, found)
     show("autoencoder", AUTOENCODER, found)
+
+
+def of_both(weights: Mapping[str, float]) -> dict[str, float]:
+    """Weights of losses for what the generator and for what the autoencoder draws."""
+    return {f"{drawing}_{name}": w for drawing in ("generation", "reconstruction") for name, w in weights.items()}
+
+
+def cost(config: TrainConfig) -> None:
+    """How long a step takes with each loss for both drawings, and with all of them balanced."""
+    clips = synthesise(config.kinds, config.batch, 0, FrontEnd(config.front_end), progress=False)
+    batch, model = Batch.of(clips, config, CPU)[torch.arange(config.batch)], training.build(config, clips).train()
+    listener = classifier.listener(config.front_end, ClassifierConfig(steps=2), clips=48)  # as slow as a trained one
+    variants = {"squared error": {}} | {name: {name: weight} for name, weight in WEIGHTS.items()} | {"all": WEIGHTS}
+    judges = {name: replace(config, weights=of_both(weights), balance=False) for name, weights in variants.items()}
+    judges["all, balanced"] = replace(judges["all"], balance=True)
+
+    def step(criterion: Criterion) -> None:
+        model.zero_grad()
+        criterion(model, batch, 0)[0].backward()
+
+    made = {name: functools.partial(step, Criterion(judge, listener.features)) for name, judge in judges.items()}
+    medians = interleaved(made, seconds=0, rounds=5)
+    print(f"\n{f'a step, batch {config.batch}':22}{'ms':>8}{'times':>8}")
+    for name, median in medians.items():
+        print(f"{name:22}{1e3 * median:8.0f}{median / medians['squared error']:8.2f}")
 
 
 def sounds(config: TrainConfig, count: int) -> tuple[Clips, HeldOut]:
@@ -126,7 +172,7 @@ def figures(config: TrainConfig, clips: Clips, held_out: HeldOut) -> dict[str, f
     model, count = generator.model, len(held_out.clips)
     assert model.generator is not None and model.autoencoder is not None
     errors = generator.description["provenance"]["held_out"]
-    batch = training.Batch.of(held_out.clips, config, torch.device("cpu"))
+    batch = Batch.of(held_out.clips, config, CPU)
     made = {name: torch.zeros(count, WINDOW_SAMPLES) for name in ("generator", "autoencoder", "drawn")}
     for i in tqdm(range(count), desc="sounds", leave=False, disable=None):
         one, row, own = batch[torch.tensor([i])], held_out.clips.controls[i : i + 1], rng.child(JUDGE_SEED, i)
@@ -179,5 +225,5 @@ def cell(values: np.ndarray, sign: str = "") -> str:
 
 
 if __name__ == "__main__":
-    assert set(WEIGHTS) == set(PERCEPTUAL)
+    assert set(WEIGHTS) == set(OF_DRAWINGS)
     main()

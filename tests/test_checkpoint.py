@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from torch import nn
 from tootlearn import checkpoint, training
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
+from tootlearn.criterion import Criterion
 from tootlearn.data.clips import synthesise
 from tootlearn.front_end import FrontEnd, FrontEndConfig
 from tootlearn.presets import TrainConfig
@@ -210,42 +212,66 @@ def interrupt(monkeypatch, owner, name, call, stop):
 
 
 def ctrl_c():
-    raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)
 
 
+def pre_emption():
+    signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("stop", [ctrl_c, pre_emption])
 @pytest.mark.parametrize(
     ("owner", "name", "call", "done"),
     [
-        (training, "model_losses", 1, 0),  # in the first step: the batch statistics have moved
-        (training, "model_losses", 8, 7),
-        (torch.nn.utils, "clip_grad_norm_", 8, 7),
-        (torch.optim.AdamW, "step", 8, 7),  # the weights have moved, the count of steps has not
-        (training, "evaluate", 1, 4),  # after step 5, before its row in the log
-        (checkpoint, "save", 1, 4),
+        (Criterion, "forward", 1, 1),
+        (Criterion, "forward", 8, 8),
+        (torch.nn.utils, "clip_grad_norm_", 15, 8),  # of the generator, before the autoencoder's
+        (torch.optim.AdamW, "step", 8, 8),  # the weights have moved, the count of steps has not
+        (training, "evaluate", 1, 5),  # after step 5, before its checkpoint
+        (checkpoint, "save", 1, 5),  # and before its row in the log
     ],
 )
-def test_a_run_interrupted_anywhere_in_a_step_goes_on_as_if_nothing_had_happened(
-    clips, whole_run, tmp_path, monkeypatch, owner, name, call, done
+def test_a_step_is_finished_before_a_run_stops_and_goes_on_as_if_nothing_had_happened(
+    clips, whole_run, tmp_path, monkeypatch, owner, name, call, done, stop
 ):
-    out = tmp_path / "run"
+    out, before = tmp_path / "run", [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with monkeypatch.context() as patch:
-        interrupt(patch, owner, name, call, ctrl_c)
+        interrupt(patch, owner, name, call, stop)
         with pytest.raises(training.Stopped, match=f"after step {done} of 12.*--resume"):
             run(RUN, clips, out)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
     assert (out / "checkpoint.safetensors").exists() and not (out / "model.safetensors").exists()
     run(RUN, clips, out, resume=True)
     assert_same_run(out, whole_run)
 
 
-def test_ctrl_c_stops_a_run_and_it_can_be_stopped_twice(clips, whole_run, tmp_path, monkeypatch):
+def test_a_run_can_be_stopped_twice(clips, whole_run, tmp_path, monkeypatch):
     out = tmp_path / "run"
     for resume in (False, True):
         with monkeypatch.context() as patch:
-            interrupt(patch, training, "model_losses", 4, lambda: signal.raise_signal(signal.SIGINT))
+            interrupt(patch, Criterion, "forward", 4, ctrl_c)
             with pytest.raises(training.Stopped):
                 run(RUN, clips, out, resume=resume)
     run(RUN, clips, out, resume=True)
     assert_same_run(out, whole_run)
+
+
+def test_a_second_ctrl_c_stops_at_once_and_the_last_checkpoint_is_there(clips, whole_run, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        interrupt(patch, Criterion, "forward", 7, lambda: (ctrl_c(), ctrl_c()))
+        with pytest.raises(KeyboardInterrupt):
+            run(RUN, clips, out)
+    assert checkpoint.notes(out / "checkpoint.safetensors")["row"]["step"] == 5
+    run(RUN, clips, out, resume=True)
+    assert_same_run(out, whole_run)
+
+
+def test_a_run_outside_of_the_main_thread_trains(clips, whole_run, tmp_path):
+    """Signals are heard in the main thread alone: to ask for them elsewhere is an error."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(run, RUN, clips, tmp_path / "run").result()
+    assert_same_run(tmp_path / "run", whole_run)
 
 
 def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(clips, whole_run, tmp_path, monkeypatch):
@@ -254,7 +280,7 @@ def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(clips, whole_run
 
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
-        interrupt(patch, training, "model_losses", 8, kill)
+        interrupt(patch, Criterion, "forward", 8, kill)
         with pytest.raises(MemoryError):
             run(RUN, clips, out)
     run(RUN, clips, out, resume=True)

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 from importlib.resources import files
@@ -21,7 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import tootlearn
-from tootlearn import audio, cli, evaluation, presets, rng, training
+from tootlearn import audio, cli, evaluation, presets, rng, steps, training
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = Path(str(files("tootlearn") / "models" / "default.safetensors"))
@@ -256,15 +257,15 @@ def test_ctrl_c_leaves_no_toot(run, tmp_path, monkeypatch):
 
 
 class Interrupt:
-    """Stands in for a function: Ctrl-C arrives in the call after the first `after`."""
+    """Stands in for a function: Ctrl-C arrives at the start of the call after the first `after`."""
 
     def __init__(self, after: int, function=None) -> None:
         self.after, self.function, self.calls = after, function, 0
 
     def __call__(self, *arguments, **options):
         self.calls += 1
-        if self.calls > self.after:
-            raise KeyboardInterrupt
+        if self.calls == self.after + 1:
+            signal.raise_signal(signal.SIGINT)
         return self.function(*arguments, **options)
 
 
@@ -274,7 +275,8 @@ class Interrupt:
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        ("", "generate, train, train-vocoder, reconstruct, denoise, evaluate, info, lab, book, doctor"),
+        ("", "generate, batch, train, tune, runs, train-vocoder, reconstruct, denoise, evaluate, info, "),
+        ("", "info, lab, book, doctor"),
         ("genrat", "did you mean generate?"),
         ("--count 3", "no command '--count'"),
         ("generate --cuont 3", "unknown flag --cuont: did you mean --count?"),
@@ -454,7 +456,7 @@ def test_a_second_run_into_the_same_folder_is_refused(refused, run, tmp_path):
 def test_ctrl_c_says_how_to_go_on_and_going_on_gives_the_same_model(run, tmp_path, monkeypatch):
     run("train", *TINY, "--out", "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(training, "model_losses", Interrupt(2, training.model_losses))
+        patch.setattr(steps, "clip_gradients", Interrupt(1, steps.clip_gradients))
         done = run("train", *TINY, "--out", "parts")
     assert done.status == 130 and "Traceback" not in done.err
     assert "2 of 3" in done.err and "--resume" in done.err and "parts" in done.err
@@ -478,12 +480,12 @@ def test_a_preset_is_where_flags_start_from(run, monkeypatch):
     monkeypatch.setattr("tootlearn.dataset.describe", lambda *_: "")
     monkeypatch.setattr(training, "train", lambda config, *_: seen.append(config))
     baseline = (("--preset", "baseline"), ("--preset=baseline", "--autoencoder.latent", 16))
-    for words in (*baseline, (), ("--steps", 7), ("--audible", 0.1)):
+    for words in (*baseline, (), ("--steps", 7), ("--weights.generation_onset", 0.1)):
         assert run("train", *words).status == 0
     assert seen[0] == presets.PRESETS["baseline"] and seen[2] == presets.PRESETS["default"]
     assert seen[1] == presets.preset("baseline", autoencoder=presets.AutoencoderConfig(latent=16))
     assert seen[3] == presets.preset("default", steps=7)
-    assert seen[4] == presets.preset("default", audible=0.1)
+    assert seen[4] == presets.preset("default", weights={"generation_onset": 0.1})
 
 
 def test_data_and_from_choose_the_preset(run, monkeypatch):
@@ -551,7 +553,7 @@ def test_the_shipped_model_learns_a_new_kind_and_goes_on_after_ctrl_c(run, tmp_p
     words = ("train", "--data", "mine", "--from", "default", "--replay", 12, *QUICK)
     assert run(*words, "--out", "whole").status == 0
     with monkeypatch.context() as patch:
-        patch.setattr(training, "model_losses", Interrupt(1, training.model_losses))
+        patch.setattr(steps, "clip_gradients", Interrupt(0, steps.clip_gradients))
         assert run(*words, "--out", "parts").status == 130
     assert run(*words, "--out", "parts", "--resume").status == 0
     whole, parts = (tootlearn.load(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))

@@ -30,24 +30,15 @@ ORDER = [
     *("loudness", "jitter"),
     *("data.recipes", "data.acoustics", "data.synthesis", "data.clips", "data.sound_font", "data.sampled"),
     *("data.folder", "data.public", "data.sounds", "data.augmentation", "data"),
-    *("layers", "principal", "encoder", "decoder", "autoencoder", "losses", "phase", "vocoder", "denoising", "metrics"),
-    *("set_metrics", "degradations", "classifier"),
-    *("presets", "model_file", "checkpoint", "fine_tuning", "dataset", "training", "vocoder_training", "tuning"),
-    *(
-        "texture",
-        "harmonics",
-        "generation",
-        "batch",
-        "streaming",
-        "recognition",
-        "likeness",
-        "reconstruction",
-        "evaluation",
-        "doctor",
-        "export",
-    ),
-    *("figures", "players", "abx", "exercises", *(f"answers.ch{i:02d}" for i in range(13)), "answers", "widgets"),
-    *("roles", "reading", "arguments", "batch_command", "cli", "__main__"),
+    *("layers", "principal", "encoder", "decoder", "autoencoder", "losses", "perceptual", "phase", "vocoder"),
+    *("denoising", "metrics", "waveform", "set_metrics", "degradations", "classifier"),
+    *("presets", "model_file", "checkpoint", "run_config", "journal", "fine_tuning", "dataset", "batches", "balancer"),
+    *("criterion", "steps", "training", "throughput", "vocoder_training", "search_space", "study", "tuning"),
+    *("texture", "harmonics", "generation", "batch", "streaming", "recognition", "likeness", "reconstruction"),
+    *("evaluation", "doctor", "export"),
+    *("figures", "runs", "tracking", "players", "abx", "exercises"),
+    *(*(f"answers.ch{i:02d}" for i in range(13)), "answers", "widgets"),
+    *("roles", "reading", "arguments", "cli_batch", "cli_runs", "cli", "__main__"),
 ]
 
 
@@ -184,7 +175,8 @@ def test_a_model_ships_and_is_small():
 
 def test_wheel_and_sdist_hold_the_package_its_models_and_nothing_else(dist):
     package = {path.relative_to(ROOT).as_posix() for path in MODULES} | {f"tootlearn/models/{name}" for name in MODELS}
-    package |= {"tootlearn/py.typed", "tootlearn/results/ablation.json"}
+    package |= {"tootlearn/py.typed", "tootlearn/search_space.yaml"}
+    package |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "tootlearn/results").glob("*.json")}
     chapters = {path.relative_to(ROOT).as_posix() for path in tracked() if path.parent == ROOT / "notebooks"}
     sources = "book/references.bib"  # what `tootlearn lab` writes out in the chapters' copies
     info = f"tootlearn-{tootlearn.__version__}.dist-info/"
@@ -240,13 +232,13 @@ def requirements(*extras: str) -> list[Requirement]:
 
 def test_extras():
     extras = set(PROJECT["optional-dependencies"])
-    assert extras == {"train", "eval", "export", "sampled", "book", "test", "all"}
+    assert extras == {"train", "mlflow", "eval", "export", "sampled", "book", "test", "all"}
     (everything,) = PROJECT["optional-dependencies"]["all"]
     assert Requirement(everything).extras == extras - {"all"}
 
 
 def test_requirements_are_ranges():
-    for requirement in requirements("train", "eval", "export", "sampled", "book", "test"):
+    for requirement in requirements("train", "mlflow", "eval", "export", "sampled", "book", "test"):
         operators = {specifier.operator for specifier in requirement.specifier}
         if requirement.name == "jupyter-book":
             assert str(requirement.specifier) == "==1.0.4.post1"
@@ -262,7 +254,7 @@ def test_constraints_pin_every_requirement_within_its_range():
             pin = Requirement(line)
             pins.setdefault(canonicalize_name(pin.name), []).append(next(iter(pin.specifier)))
     assert all(specifier.operator == "==" for pinned in pins.values() for specifier in pinned)
-    for requirement in requirements("train", "eval", "export", "sampled", "book", "test"):
+    for requirement in requirements("train", "mlflow", "eval", "export", "sampled", "book", "test"):
         for specifier in pins[canonicalize_name(requirement.name)]:
             assert requirement.specifier.contains(specifier.version, prereleases=True), requirement
 

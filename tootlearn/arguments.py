@@ -6,9 +6,13 @@ import difflib
 import re
 import sys
 from collections.abc import Iterable
-from typing import NoReturn
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, NoReturn
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
+
+if TYPE_CHECKING:
+    from tootlearn.presets import TrainConfig
 
 
 class Parser(ArgumentParser):
@@ -33,6 +37,45 @@ class Parser(ArgumentParser):
             takes = f"it takes {self.TAKES[kind]}" if kind else f"see {self.prog} --help"
             message = f"--{value[1]}: cannot use {value[2].strip()!r}: {takes}"
         fail(message.removeprefix("argument "))
+
+
+def config_options(parser: ArgumentParser, words: list[str]) -> None:
+    """Options for all fields of a training config; what they are without a word of them comes from a preset."""
+    from tootlearn import presets
+
+    # the preset is where the flags' defaults come from, so it is looked for before they are read
+    given = {name: re.search(rf"--{name}[ =](\S+)", " ".join(words)) for name in ("preset", "from", "data")}
+    usual = "fine_tune" if given["from"] else "own" if given["data"] else "default"
+    preset = given["preset"][1] if given["preset"] else usual
+    parser.add_argument("--preset", type=str, default=usual, help=f"what to start from: {', '.join(presets.PRESETS)}")
+    parser.add_argument("--data", type=str, nargs="+", help="folders of recordings, manifests or public data sets")
+    parser.add_argument(
+        "--from", type=str | None, dest="start_from", help='a model to fine-tune; "default" is the shipped one'
+    )
+    parser.add_argument("--config", action="config", help="a YAML file of these options; those that follow it hold")
+    parser.add_class_arguments(presets.TrainConfig, skip={"data", "start_from"})
+    defaults = asdict(presets.preset(preset))
+    parser.set_defaults(defaults | {"data": list(defaults["data"])})
+
+
+def config_of(a: Namespace) -> TrainConfig:
+    """The training config that the options stand for."""
+    from tootlearn import presets
+    from tootlearn.audio import InputError
+    from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
+    from tootlearn.data.recipes import KINDS
+    from tootlearn.front_end import FrontEndConfig
+
+    values = {f.name: a[f.name] for f in fields(presets.TrainConfig)}
+    parts = {"generator": GeneratorConfig, "autoencoder": AutoencoderConfig, "front_end": FrontEndConfig}
+    for name, part in parts.items():
+        values[name] = None if values[name] is None else part(**vars(values[name]))
+    config = presets.TrainConfig(**values | {"data": tuple(a.data)})
+    unknown = [kind for kind in config.kinds if kind not in KINDS]
+    if unknown:
+        hint = nearest(unknown[0], KINDS)
+        raise InputError(f"there is no recipe for {unknown[0]!r}: {hint}there are {', '.join(KINDS)}")
+    return config
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

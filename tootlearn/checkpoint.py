@@ -1,13 +1,19 @@
 """Checkpoints: all that a run needs to go on as if nothing had happened, in one .safetensors file.
 
-Weights and the optimiser's moments are tensors; the step and the config are JSON. Random numbers have no state (see
-`tootlearn.rng`). The file is written beside the old one and then put in its place in one move.
+Weights and the optimiser's moments are tensors; the step, the config and the last row of the log are JSON. Random
+numbers have no state (see `tootlearn.rng`), and neither has the order of the clips: both follow from the step. The file
+is written beside the old one and then put in its place in one move.
 """
 
 from __future__ import annotations
 
 import json
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -18,15 +24,26 @@ from torch import Tensor, nn
 from tootlearn.audio import InputError, write_whole
 
 
-def collect(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Copies of all tensors that the next step depends on: weights, running statistics, the optimiser's moments."""
-    tensors = {f"model.{name}": t for name, t in model.state_dict().items()}
+def collect(
+    model: nn.Module, optimizer: torch.optim.Optimizer, others: Mapping[str, nn.Module] | None = None
+) -> dict[str, Tensor]:
+    """Copies of all tensors that the next step depends on: weights, running statistics, the optimiser's moments.
+
+    ``others`` are modules with a state of their own, by the names that it shall have; none is "model" or "optimizer".
+    """
+    tensors = _states({"model": model, **(others or {})})
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": t for name, t in state.items()}
     return {name: t.detach().clone() for name, t in tensors.items()}
 
 
-def save(path: Path, config: dict[str, Any], step: int, tensors: dict[str, Tensor]) -> None:
+def _states(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    return {f"{part}.{name}": t for part, module in modules.items() for name, t in module.state_dict().items()}
+
+
+def save(
+    path: Path, config: dict[str, Any], step: int, tensors: dict[str, Tensor], notes: dict[str, Any] | None = None
+) -> None:
     """Write a checkpoint, whole or not at all.
 
     Args:
@@ -34,21 +51,35 @@ def save(path: Path, config: dict[str, Any], step: int, tensors: dict[str, Tenso
         config: what the run was started with; anything that JSON can hold.
         step: how many steps are done.
         tensors: as `collect` gave them after that step.
+        notes: what else is to be kept (see :func:`notes`); anything that JSON can hold.
 
     Raises:
         InputError: if it cannot be written; the file that was there stays.
     """
     tensors = {name: t.cpu().contiguous() for name, t in tensors.items()}
-    write_whole(path, to_bytes(tensors, metadata={"step": str(step), "config": json.dumps(config)}))
+    metadata = {"step": str(step), "config": json.dumps(config), "notes": json.dumps(notes or {})}
+    write_whole(path, to_bytes(tensors, metadata=metadata))
 
 
-def restore(path: Path, config: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Put model and optimiser back to where a checkpoint was written.
+def notes(path: Path) -> dict[str, Any]:
+    """What a checkpoint that was seen to be whole has been given as ``notes``."""
+    with safe_open(str(path), framework="pt") as file:
+        return dict(json.loads((file.metadata() or {}).get("notes", "{}")))
+
+
+def restore(
+    path: Path,
+    config: dict[str, Any],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    others: Mapping[str, nn.Module] | None = None,
+) -> int:
+    """Put model, optimiser and others back to where a checkpoint was written.
 
     Args:
         path: of the file.
         config: of this run; it must be that of the checkpoint.
-        model, optimizer: as this run has built them; they are changed in place.
+        model, optimizer, others: as for `collect`, as this run has built them; they are changed in place.
 
     Returns:
         How many steps are done.
@@ -67,11 +98,13 @@ def restore(path: Path, config: dict[str, Any], model: nn.Module, optimizer: tor
     if theirs != ours:
         changed = ", ".join(sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)))
         raise InputError(f"{path} was made with another config ({changed}): resume with the one it was started with")
-    weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
-    wanted = {name: t.shape for name, t in model.state_dict().items()}
-    if {name: t.shape for name, t in weights.items()} != wanted:
+    modules = {"model": model, **(others or {})}
+    had = {name: t for name, t in tensors.items() if not name.startswith("optimizer.")}
+    wanted = {name: t.shape for name, t in _states(modules).items()}
+    if {name: t.shape for name, t in had.items()} != wanted:
         raise InputError(f"{path} has other tensors than its config asks for: start anew with another --out")
-    model.load_state_dict(weights)
+    for part, module in modules.items():
+        module.load_state_dict({name[len(part) + 1 :]: t for name, t in had.items() if name.startswith(f"{part}.")})
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):
@@ -79,3 +112,28 @@ def restore(path: Path, config: dict[str, Any], model: nn.Module, optimizer: tor
             state.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return step
+
+
+@contextmanager
+def interruptible() -> Iterator[list[str]]:
+    """Let a step be finished before a run is stopped: by Ctrl-C, or by SIGTERM, as a cluster announces pre-emption.
+
+    Gives a list that is empty until one of them comes, and then holds its name. A second one interrupts at once. Where
+    signals cannot be heard, outside of the main thread, they do what they always do.
+    """
+    told: list[str] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield told
+        return
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        if told:
+            raise KeyboardInterrupt
+        told.append(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)

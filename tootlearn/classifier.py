@@ -119,7 +119,7 @@ class Classifier(nn.Module):
         return self.features(log_mel)[-1]
 
     def features(self, log_mel: Tensor) -> tuple[Tensor, ...]:
-        """What each layer makes of log-mels (B, M, T), for `losses.feature_error`; differentiable.
+        """What each layer makes of log-mels (B, M, T), for `perceptual.feature_error`; differentiable.
 
         Returns:
             The first convolution's (B, C, M / 2, T / 2); those over the bands (B, 4 C, M / 2), (B, 4 C, M / 4) and

@@ -11,17 +11,16 @@ import csv
 import io
 import json
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from tootlearn import __version__, batch_command
-from tootlearn.arguments import Parser, fail, nearest
+from tootlearn import __version__, cli_batch, cli_runs
+from tootlearn.arguments import Parser, config_of, config_options, fail, nearest
 
 SHOWN = 24  # toots on the contact sheet: what a screen holds
 
@@ -56,8 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(words: list[str]) -> None:
     commands = {  # torch takes seconds to import: each command imports what it needs, and the help nothing
         "generate": (_generate, "Make toots: WAV files, a list of them and a picture."),
-        "batch": (batch_command.command, "Make a labelled set of toots from a table."),
+        "batch": (cli_batch.command, "Make a labelled set of toots from a table."),
         "train": (_train, "Train a model on synthetic toots, a sound font or your own recordings."),
+        "tune": (cli_runs.tune, "Search for better settings of training, by one process or several."),
+        "runs": (cli_runs.runs, "List and compare the runs in a folder."),
         "train-vocoder": (_train_vocoder, "Train the network that turns mel spectrograms to sound."),
         "reconstruct": (_reconstruct, "Encode a recording and decode it again: mono, at the model's sample rate."),
         "denoise": (_denoise, "Clean a recording, or a folder of them: noise, offset, clicks at the ends, peaks."),
@@ -157,52 +158,36 @@ def _generate(parser: ArgumentParser, words: list[str]) -> None:
 
 
 def _train(parser: ArgumentParser, words: list[str]) -> None:
-    from tootlearn import dataset, fine_tuning, model_file, presets, training
-    from tootlearn.audio import InputError
-    from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
-    from tootlearn.data.recipes import KINDS
-    from tootlearn.front_end import FrontEndConfig
+    from tootlearn import dataset, fine_tuning, model_file, tracking, training
+    from tootlearn.run_config import RunConfig
 
-    # the preset is where the flags' defaults come from, so it is looked for before they are read
-    given = {name: re.search(rf"--{name}[ =](\S+)", " ".join(words)) for name in ("preset", "from", "data")}
-    usual = "fine_tune" if given["from"] else "own" if given["data"] else "default"
-    preset = given["preset"][1] if given["preset"] else usual
-    parser.add_argument("--preset", type=str, default=usual, help=f"what to start from: {', '.join(presets.PRESETS)}")
-    parser.add_argument("--data", type=str, nargs="+", help="folders of recordings, manifests or public data sets")
-    parser.add_argument(
-        "--from", type=str | None, dest="start_from", help='a model to fine-tune; "default" is the shipped one'
-    )
+    config_options(parser, words)
+    parser.add_class_arguments(RunConfig)
+    parser.add_argument("--track", type=str, nargs="+", default=[], help="also write to tensorboard, mlflow or both")
     parser.add_argument("--out", type=str | None, help="folder of the run; runs/PRESET without it")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
     parser.add_argument("--device", type=str, default="auto", help="cpu, cuda, mps or auto")
-    parser.add_class_arguments(presets.TrainConfig, skip={"data", "start_from"})
-    defaults = asdict(presets.preset(preset))
-    parser.set_defaults(defaults | {"data": list(defaults["data"])})
     a = parser.parse_args(words)
 
-    values = {f.name: a[f.name] for f in fields(presets.TrainConfig)}
-    parts = {"generator": GeneratorConfig, "autoencoder": AutoencoderConfig, "front_end": FrontEndConfig}
-    for name, part in parts.items():
-        values[name] = None if values[name] is None else part(**vars(values[name]))
-    config = presets.TrainConfig(**values | {"data": tuple(a.data)})
-    unknown = [kind for kind in config.kinds if kind not in KINDS]
-    if unknown:
-        hint = nearest(unknown[0], KINDS)
-        raise InputError(f"there is no recipe for {unknown[0]!r}: {hint}there are {', '.join(KINDS)}")
-    out = Path(a.out or Path("runs") / a.preset)
+    config = config_of(a)
+    out = Path(a.out or Path("runs") / (Path(str(a.config[-1])).stem if a.config else a.preset))
     training.check_run(out, a.resume)
+    tracking.check(a.track)
+    how = RunConfig(**{f.name: a[f.name] for f in fields(RunConfig)})
+    fabric = how.launch(a.device)  # before the clips are gathered: other processes begin at the beginning
     base = model_file.load(config.start_from)[0] if config.start_from else None
     config = fine_tuning.adapted(config, base) if base else config
     problems: list[str] = []
     clips = dataset.gather(config, base, problems)
-    for problem in problems:
+    for problem in problems if fabric.is_global_zero else ():
         print(problem, file=sys.stderr)
-    print(dataset.describe(config, clips))
+    fabric.print(dataset.describe(config, clips))
     try:
-        training.train(config, clips, out, a.resume, a.device)
+        with tracking.tracked(a.track if fabric.is_global_zero else (), out, config) as on_check:
+            training.train(config, clips, out, a.resume, a.device, True, how, on_check)
     except training.Stopped as stopped:
         fail(str(stopped), 130)
-    print(f"the model is {out / 'model.safetensors'}: tootlearn generate --model {out / 'model.safetensors'}")
+    fabric.print(f"the model is {out / 'model.safetensors'}: tootlearn generate --model {out / 'model.safetensors'}")
 
 
 def _train_vocoder(parser: ArgumentParser, words: list[str]) -> None:

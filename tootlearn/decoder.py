@@ -245,7 +245,7 @@ class ConditionalDecoder(nn.Module):
         right = torch.bucketize(place, self.knots, right=True)
         left = right - 1
         part = (place - self.knots[left]) / (self.knots[right] - self.knots[left])
-        levels = 2 * source.transpose(1, 2)  # (B, T, K)
+        levels = 2 * source.transpose(1, 2).to(octave.dtype)  # (B, T, K)
         return torch.lerp(levels.gather(2, left), levels.gather(2, right), part)
 
     def log_comb(self, octave: Tensor, level: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,7 +12,18 @@ from tootlearn.audio import InputError
 from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
 from tootlearn.data.recipes import KINDS
 from tootlearn.front_end import FrontEndConfig
-from tootlearn.losses import PERCEPTUAL
+from tootlearn.losses import OF_DRAWINGS
+
+# What a term of the loss weighs unless a config says otherwise. The first part of a name says which network's drawing.
+WEIGHTS = {
+    "generation": 1.0,
+    "generation_bend": 10.0,
+    "generation_divergence": 1e-4,
+    "reconstruction": 1.0,
+    "reconstruction_divergence": 1e-4,
+    **{f"{drawing}_{loss}": 0.0 for drawing in ("generation", "reconstruction") for loss in OF_DRAWINGS},
+    "generation_convergence": 0.2,
+}
 
 
 @dataclass(frozen=True)
@@ -34,20 +46,24 @@ class TrainConfig:
         learning_rate: the highest; a cosine brings it to zero after a linear start.
         warmup: steps of that start, 1 or more.
         weight_decay: of AdamW.
-        clip: the largest norm of the gradient; what is longer is scaled down to it.
-        divergence: weight of the residual latent's divergence from its prior, for a nat. It starts 200 times as high
-            and falls over the first half: what the controls can say is learned from the controls, and the residual
-            gets the rest.
-        latent_divergence: weight of the divergence of a variational autoencoder's latent, for a nat. It rises from 0
-            over the first half: a latent that is punished before it is of use is never used.
-        free_bits: nats that each of its numbers has free.
-        convergence: weight of the spectral convergence of mel magnitudes.
-        bend: weight of the squared error of f0, in octaves, where it is known.
-        audible: weight of the squared error of what can be heard (`losses.audible_error`); 0 leaves it out, as it does
-            the next two. All three count what the generator and what the autoencoder draws.
-        multi_scale: weight of the error at several scales (`losses.multi_scale_error`).
-        embedding: weight of the difference of what a small classifier makes of the sounds (`losses.feature_error`). The
-            classifier is trained first (`classifier.listener`).
+        clip: the largest norm of each network's gradient; what is longer is scaled down to it.
+        weights: of the terms of the loss, by their names in the log; those not named keep what they have in
+            :data:`WEIGHTS`, and 0 leaves a term out. "generation" is the squared error of what the generator draws,
+            "reconstruction" that of what the autoencoder draws. Behind each name and "_" may stand
+
+            - "l1", "convergence": of the log-mels, of their magnitudes (`losses.absolute_error`, `mel_convergence`);
+            - "envelope", "difference", "onset": in time (`losses.envelope_error` and the two after it);
+            - "stft": of the wave (`waveform.Waveform`), the dearest of all;
+            - "audible", "multi_scale", "embedding": of what is heard (`perceptual`); for the last one a classifier is
+              trained first;
+            - "divergence": of the residual or of a variational latent, for a nat. The generator's starts 200 times as
+              high and falls over the first half: what the controls can say is learned from the controls, and the
+              residual gets the rest. The autoencoder's rises from 0 over the first half: a latent that is punished
+              before it is of use is never used;
+            - "bend", of the generator alone: the squared error of f0, in octaves, where it is known.
+        balance: take the weights of a drawing's terms as shares of the gradient that reaches the drawing
+            (`balancer.Balancer`), measured by the squared error's.
+        free_bits: nats that each number of a variational latent has free.
         seed: of data, initial weights, batches and noise.
         check_every: steps between looks at the held-out clips and checkpoints.
 
@@ -71,14 +87,9 @@ class TrainConfig:
     warmup: int = 100
     weight_decay: float = 1e-3
     clip: float = 1.0
-    divergence: float = 1e-4
-    latent_divergence: float = 1e-4
+    weights: dict[str, float] = field(default_factory=lambda: dict(WEIGHTS))
+    balance: bool = False
     free_bits: float = 0.05
-    convergence: float = 0.2
-    bend: float = 10.0
-    audible: float = 0.0
-    multi_scale: float = 0.0
-    embedding: float = 0.0
     seed: int = 0
     check_every: int = 500
 
@@ -100,19 +111,27 @@ class TrainConfig:
         for name in ("learning_rate", "clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} is a positive number, not {getattr(self, name)}")
-        for name in (
-            "weight_decay",
-            "divergence",
-            "latent_divergence",
-            "free_bits",
-            "convergence",
-            "bend",
-            *PERCEPTUAL,
-        ):
+        for name in ("weight_decay", "free_bits"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} is 0 or more, not {getattr(self, name)}")
+        self._check_weights()
         if not 0 <= self.seed <= rng.MAX_SEED:
             raise InputError(f"seed is 0 to {rng.MAX_SEED}, not {self.seed}")
+
+    def _check_weights(self) -> None:
+        for name, weight in self.weights.items():
+            if name not in WEIGHTS:
+                near = sorted(WEIGHTS, key=lambda known: -difflib.SequenceMatcher(None, name, known).ratio())
+                raise InputError(f"there is no term {name!r} to weigh: there are {', '.join(near)}")
+            if not 0 <= weight < math.inf:
+                raise InputError(f"the weight of {name} is 0 or more, not {weight}")
+        object.__setattr__(self, "weights", WEIGHTS | self.weights)
+        for part, drawing in (("generator", "generation"), ("autoencoder", "reconstruction")):
+            judges = [drawing, *(f"{drawing}_{loss}" for loss in OF_DRAWINGS)]
+            if getattr(self, part) and not any(self.weights[name] for name in judges):
+                raise InputError(f"nothing trains the {part}: give {drawing} a weight, or set {part} to null")
+            if getattr(self, part) and self.balance and not self.weights[drawing]:
+                raise InputError(f"shares are measured by {drawing}: give it a weight, or leave balance out")
 
 
 # Principal components, and what convolutions over patches of four frames add to them.

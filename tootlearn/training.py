@@ -2,102 +2,123 @@
 
 Every random choice of step s is a pure function of (seed, s), so a run that was interrupted goes on exactly where it
 was: the state is the weights, the optimiser's moments and the number of steps, all in one .safetensors file that is
-replaced in one move.
+replaced in one move. It is also what lets several processes share a step: each knows which clips of the batch are its
+own, and which of the random numbers.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
-from tootlearn import __version__, checkpoint, classifier, dataset, fine_tuning, losses, model_file, rng
+from tootlearn import __version__, checkpoint, dataset, fine_tuning, losses, model_file
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import TootModel
-from tootlearn.controls import ONSET_SAMPLES
-from tootlearn.data.clips import BEND_FRAMES, SYNTHETIC, Clips
-from tootlearn.decoder import Condition
+from tootlearn.batches import Batch, batch_rows, frame_weights, shares
+from tootlearn.criterion import Criterion
+from tootlearn.data.clips import SYNTHETIC, Clips
 from tootlearn.front_end import WINDOW_SAMPLES
-from tootlearn.mel import mel_frequencies
+from tootlearn.journal import BEST, LAST, Journal
 from tootlearn.normalization import Normalizer
 from tootlearn.presets import TrainConfig
+from tootlearn.run_config import RunConfig, anywhere, as_the_first, summed
+from tootlearn.steps import Objective, set_up, take_step
 
-_BATCH, _NOISE, _LATENT_NOISE = 21, 22, 23  # streams of random numbers
-UNKNOWN_BEND = 0.05  # how much a bend of 0 counts where none is known: a recording is near its pitch
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class Stopped(Exception):
     """Training was interrupted; the checkpoint is written."""
 
 
+OnCheck = Callable[[dict[str, Any], TootModel, Clips], None]  # gets the row of the log, the model, the held-out clips
+
+
 def train(
-    config: TrainConfig, clips: Clips, out: Path, resume: bool = False, device: str = "cpu", progress: bool = True
+    config: TrainConfig,
+    clips: Clips,
+    out: Path,
+    resume: bool = False,
+    device: str = "cpu",
+    progress: bool = True,
+    how: RunConfig | None = None,
+    on_check: OnCheck | None = None,
 ) -> TootModel:
     """Train a model and write ``out/model.safetensors``; on the way, ``log.jsonl`` and ``checkpoint.safetensors``.
 
     Args:
         config: what and how.
         clips: all clips, as `dataset.gather` makes them of ``config``; those held out are split off here.
-        out: the folder of the run, made if need be.
+        out: the folder of the run, made if need be; of several machines, one that all of them see.
         resume: go on from the checkpoint in ``out``; without it, a folder that holds a run is left alone.
         device: see `model_file.to_device`.
         progress: show a bar on stderr.
+        how: precision, processes, and which checkpoints are kept; None for 32 bits, one process, the last checkpoint.
+        on_check: called by the first process after each look at the held-out clips, once log and checkpoint are
+            written, and before the next step; what it raises ends the run and comes out of here.
 
     Returns:
         The trained model, as saved.
 
     Raises:
         InputError: if ``out`` holds a run and ``resume`` is not given, its checkpoint is of another config, the clips
-            do not go with ``config`` or are too few, or the disk is full.
-        Stopped: on Ctrl-C, once the checkpoint is written: of the last whole step, wherever in a step it came.
+            do not go with ``config`` or are too few, ``how`` is not to be had or does not go with ``config``, or the
+            disk is full.
+        Stopped: on Ctrl-C or SIGTERM, once the step is finished and the checkpoint written.
     """
-    where = model_file.to_device(device)
+    how = how or RunConfig()
+    fabric = how.launch(device)
     path = check_run(out, resume)
     learn, held_out = _split(clips, config)
+    if config.balance and fabric.world_size * how.accumulate > 1:
+        raise InputError("the balancer needs a whole batch: leave --balance out, or give 1 process and --accumulate 1")
+    own = shares(config.batch, fabric.world_size, how.accumulate)[fabric.global_rank]
     out.mkdir(parents=True, exist_ok=True)
 
-    model = start(config, learn).to(where).train()
+    model = start(config, learn).to(fabric.device).train()
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-    step = checkpoint.restore(path, asdict(config), model, optimizer) if resume else 0
-    everything, heard = Batch.of(learn, config, where), perceptual(config, where, progress)
-    log = out / "log.jsonl"
-    started, hidden = time.perf_counter(), None if progress else True
+    everything, criterion = Batch.of(learn, config, fabric.device), Criterion.of(config, fabric.device, progress)
+    others = {"criterion": criterion}
+    step = checkpoint.restore(path, asdict(config), model, optimizer, others) if resume else 0
+    journal = Journal(out, asdict(config), how, fabric, resume)
+    objective, stepper = set_up(fabric, Objective(model, criterion, config), optimizer, how)
+    started, hidden = time.perf_counter(), None if progress and fabric.is_global_zero else True
     bar = tqdm(total=config.steps, initial=step, desc="train", disable=hidden)
-    whole = step, checkpoint.collect(model, optimizer)  # where to go on from after a step that was cut short
-    try:
-        while step < config.steps:
+    with bar, torch.random.fork_rng(devices=[]), checkpoint.interruptible() as signals:
+        while step < config.steps and not anywhere(fabric, bool(signals)):
+            batch = everything[batch_rows(config, step, len(learn))]
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step)
-            rows = batch_rows(config, step, len(learn))
-            terms = model_losses(model, everything[rows], config, step, heard)
-            optimizer.zero_grad(set_to_none=True)
-            total(terms, config, step).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-            optimizer.step()
+            terms = take_step(fabric, objective, stepper, batch, own, step)
             step += 1
             bar.update()
             if step % config.check_every == 0 or step == config.steps:
-                held = evaluate(model, held_out, config)
-                checkpoint.save(path, asdict(config), step, checkpoint.collect(model, optimizer))
-                row = {"step": step, **{k: round(v.item(), 6) for k, v in terms.items()}, "held_out": held}
-                with log.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
+                as_the_first(fabric, model)
+                held = evaluate(model, held_out, config, fabric)
+                mean = summed(fabric, {name: float(term) for name, term in terms.items()})
+                row = {"step": step, **{name: round(term, 6) for name, term in mean.items()}, "held_out": held}
+                journal.enter(row, checkpoint.collect(model, optimizer, others))
                 bar.set_postfix({k: f"{v:.4f}" for k, v in held.items()})
-            whole = step, checkpoint.collect(model, optimizer)
-    except KeyboardInterrupt:
-        checkpoint.save(path, asdict(config), *whole)
-        raise Stopped(f"stopped after step {whole[0]} of {config.steps}: go on with --resume --out {out}") from None
-    finally:
-        bar.close()
+                if on_check and fabric.is_global_zero:
+                    on_check(row, model, held_out)
+            elif how.keep_every and step % how.keep_every == 0:
+                journal.keep(step, checkpoint.collect(model, optimizer, others))
+    if step < config.steps:
+        journal.keep(step, checkpoint.collect(model, optimizer, others))
+        raise Stopped(f"stopped after step {step} of {config.steps}: go on with --resume --out {out}")
 
+    if how.best:
+        fabric.barrier()
+        checkpoint.restore(out / BEST, asdict(config), model, optimizer, others)
     if model.generator:
         fit_prior(model, learn, config)
     told = asdict(config)
@@ -107,13 +128,15 @@ def train(
         "data": dataset.describe(config, clips),
         "seed": config.seed,
         "steps": config.steps,
-        "held_out": evaluate(model, held_out, config),
+        "held_out": evaluate(model, held_out, config, fabric),
         "seconds": round(time.perf_counter() - started),
         "config": told,
         "versions": {"tootlearn": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "licence": dataset.licence(config),
     }
-    model_file.save(out / "model.safetensors", model, provenance, half=True)
+    if fabric.is_global_zero:
+        model_file.save(out / "model.safetensors", model, provenance, half=True)
+    fabric.barrier()
     return model_file.load(out / "model.safetensors")[0]
 
 
@@ -136,7 +159,7 @@ def check_run(out: Path, resume: bool, result: str = "model.safetensors") -> Pat
     Raises:
         InputError: if there is none to resume, or a run that would be overwritten.
     """
-    path = out / "checkpoint.safetensors"
+    path = out / LAST
     if resume and not path.exists():
         raise InputError(f"there is no checkpoint {path} to go on from: train without --resume first")
     if not resume and any((out / name).exists() for name in (path.name, "log.jsonl", result)):
@@ -153,7 +176,7 @@ def start(config: TrainConfig, learn: Clips) -> TootModel:
 
 def build(config: TrainConfig, learn: Clips) -> TootModel:
     """A new model with the statistics of the training clips; its initial weights depend on the seed alone."""
-    weight = _weights(learn, config)
+    weight = frame_weights(learn, config)
     normalizer = Normalizer.fit(learn.log_mel.float(), weight)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -163,136 +186,26 @@ def build(config: TrainConfig, learn: Clips) -> TootModel:
     return model
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Clips as a step takes them: log-mels (B, M, T), controls, weights of frames (B, T), bend of f0 (B, T / 4)."""
-
-    log_mel: Tensor
-    controls: Condition
-    weight: Tensor
-    bend: Tensor  # octaves above the pitch; 0 where it is not known
-    bend_weight: Tensor  # 1 while the toot lasts, `UNKNOWN_BEND` where it is not known, 0 after the toot
-
-    @classmethod
-    def of(cls, clips: Clips, config: TrainConfig, device: torch.device) -> Batch:
-        """All clips, on the device."""
-        bend = clips.known_bend()
-        seconds = config.front_end.hop / config.front_end.sample_rate
-        start = torch.arange(bend.shape[1]) * BEND_FRAMES * seconds - ONSET_SAMPLES / config.front_end.sample_rate
-        duration = torch.as_tensor(clips.controls.duration, dtype=torch.float32)
-        sounding = (start >= 0) & (start <= duration[:, None])
-        bend_weight = torch.where(bend.isnan(), UNKNOWN_BEND, 1.0) * sounding
-        controls, weight = Condition.of(clips.controls, device), _weights(clips, config).to(device)
-        return cls(clips.log_mel.to(device), controls, weight, bend.nan_to_num().to(device), bend_weight.to(device))
-
-    def __getitem__(self, rows: Tensor) -> Batch:
-        rows = rows.to(self.log_mel.device)
-        controls = Condition(*(column[rows] for column in self.controls))
-        log_mel = self.log_mel[rows].float()
-        return Batch(log_mel, controls, self.weight[rows], self.bend[rows], self.bend_weight[rows])
-
-
-def _weights(clips: Clips, config: TrainConfig) -> Tensor:
-    duration = torch.as_tensor(clips.controls.duration, dtype=torch.float32)
-    return losses.frame_weights(duration, clips.log_mel.shape[2], config.front_end.hop, config.front_end.sample_rate)
-
-
-def batch_rows(config: TrainConfig, step: int, count: int) -> Tensor:
-    """Which clips step ``step`` sees: (batch,) indices below ``count``.
-
-    The steps walk through one epoch after another, each of which has every clip once, in an order of its own.
-    """
-    places = np.arange(step * config.batch, (step + 1) * config.batch)
-    rows = np.empty(config.batch, dtype=np.int64)
-    for epoch in np.unique(places // count):
-        order = np.argsort(rng.words(config.seed, _BATCH + (int(epoch) << 8), count), kind="stable")
-        here = places // count == epoch
-        rows[here] = order[places[here] % count]
-    return torch.from_numpy(rows)
-
-
 def learning_rate(config: TrainConfig, step: int) -> float:
     """Of this step, the first of which is 0: a linear start, times a cosine that reaches zero after the last."""
     rise = min(1.0, (step + 1) / config.warmup)
     return config.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / config.steps))
 
 
-def perceptual(config: TrainConfig, device: torch.device, progress: bool = False) -> losses.Perceptual:
-    """The perceptual losses that have a weight in the config; for "embedding" a classifier is trained first."""
-    names = [name for name in losses.PERCEPTUAL if getattr(config, name)]
-    front_end = config.front_end
-    centres = mel_frequencies(front_end.mels + 2, front_end.fmin, front_end.fmax)[1:-1]
-    features = None
-    if "embedding" in names:
-        features = classifier.listener(front_end, progress=progress).to(device).features
-    return losses.Perceptual(names, centres, features).to(device)
-
-
-def model_losses(
-    model: TootModel, batch: Batch, config: TrainConfig, step: int, heard: losses.Perceptual | None = None
-) -> dict[str, Tensor]:
-    """The terms of the loss, scalars, by the names they have in the log; which there are depends on the model.
-
-    The perceptual losses stand behind the name of what they judge: "generation_audible".
-    """
-
-    def judged(name: str, log_mel: Tensor) -> dict[str, Tensor]:
-        found = heard(log_mel, batch.log_mel, batch.weight) if heard else {}
-        return {f"{name}_{loss}": value for loss, value in found.items()}
-
-    terms: dict[str, Tensor] = {}
-    if model.generator:
-        mean, log_scale = model.generator.encode(batch.log_mel, batch.controls)
-        drawing = model.generator.decode(batch.controls, drawn(mean, log_scale, config.seed, _NOISE, step))
-        strayed = drawing.log_mel - batch.log_mel
-        standardised = strayed / model.normalizer.std
-        terms["generation"] = losses.squared_error(standardised, torch.zeros_like(standardised), batch.weight)
-        terms["convergence"] = losses.mel_convergence(drawing.log_mel, batch.log_mel)
-        bend = drawing.notes[:, :, 0] - batch.controls.octave[:, None]  # (B, T / 2)
-        terms["bend"] = losses.bend_error(bend.unflatten(1, (-1, 2)).mean(2), batch.bend, batch.bend_weight)
-        terms["divergence"] = losses.divergence(mean, log_scale)
-        terms |= judged("generation", drawing.log_mel)
-    if model.autoencoder:
-        x = model.normalizer(batch.log_mel)
-        z, log_scale = model.autoencoder.posterior(x)
-        if model.autoencoder.config.variational:
-            terms["latent_divergence"] = losses.divergence(z, log_scale, config.free_bits)
-            z = drawn(z, log_scale, config.seed, _LATENT_NOISE, step)
-        y = model.autoencoder.decode(z)
-        terms["reconstruction"] = losses.squared_error(y, x, batch.weight)
-        terms |= judged("reconstruction", model.normalizer.inverse(y))
-    return terms
-
-
-def drawn(mean: Tensor, log_scale: Tensor, seed: int, stream: int, step: int) -> Tensor:
-    """A draw (B, Z) from Gaussians of this mean and log standard deviation (B, Z), for a step."""
-    noise = rng.normal(seed, stream + (step << 8), mean.numel()).reshape(mean.shape)
-    return mean + log_scale.exp() * torch.as_tensor(noise, dtype=mean.dtype, device=mean.device)
-
-
-def total(terms: dict[str, Tensor], config: TrainConfig, step: int) -> Tensor:
-    """The weighted sum of the terms."""
-    weights = {
-        "generation": 1.0,
-        "convergence": config.convergence,
-        "bend": config.bend,
-        "divergence": config.divergence * 200 ** max(0.0, 1 - 2 * step / config.steps),
-        "reconstruction": 1.0,
-        "latent_divergence": config.latent_divergence * min(1.0, 2 * step / config.steps),
-    }
-    for loss in losses.PERCEPTUAL:
-        weights |= {f"{name}_{loss}": getattr(config, loss) for name in ("generation", "reconstruction")}
-    return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
-
-
 @torch.no_grad()
-def evaluate(model: TootModel, clips: Clips, config: TrainConfig) -> dict[str, float]:
-    """Squared errors, standardised: "generation" from controls and residual mean, "reconstruction" from z alone."""
+def evaluate(model: TootModel, clips: Clips, config: TrainConfig, fabric: Fabric | None = None) -> dict[str, float]:
+    """Squared errors, standardised: "generation" from controls and residual mean, "reconstruction" from z alone.
+
+    The processes of ``fabric`` take some of the clips each, and all of them get the means over all clips.
+    """
     was_training = model.training
     model.eval()
     everything = Batch.of(clips, config, model.normalizer.mean.device)
-    sums: dict[str, float] = {}
-    for rows in torch.arange(len(clips)).split(128):
+    sums = {n: 0.0 for n, part in (("generation", model.generator), ("reconstruction", model.autoencoder)) if part}
+    own = torch.arange(len(clips))
+    if fabric:
+        own = own.tensor_split(fabric.world_size)[fabric.global_rank]
+    for rows in own.split(128) if len(own) else ():
         batch = everything[rows]
         x = model.normalizer(batch.log_mel)
         decoded = {}
@@ -303,9 +216,9 @@ def evaluate(model: TootModel, clips: Clips, config: TrainConfig) -> dict[str, f
             decoded["reconstruction"] = model.autoencoder(x)
         for name, y in decoded.items():
             share = len(rows) / len(clips)
-            sums[name] = sums.get(name, 0.0) + share * float(losses.squared_error(y, x, batch.weight))
+            sums[name] += share * float(losses.squared_error(y, x, batch.weight))
     model.train(was_training)
-    return {name: round(value, 5) for name, value in sums.items()}
+    return {name: round(value, 7) for name, value in summed(fabric, sums).items()}
 
 
 @torch.no_grad()

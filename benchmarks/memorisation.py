@@ -1,0 +1,91 @@
+"""Does a model that learned from a folder of recordings copy them, and are its toots as various as they are?
+
+    python benchmarks/memorisation.py MANIFEST [--labels tuba trumpet …] [--clips 200] [--model FILE]
+
+MANIFEST is a CSV of recordings (see `tootlearn.data.folder`), of which those with these labels are taken. They are
+split by what `Clips.split` does. A model is trained on the learned ones (preset own) unless one is given that was. It
+then plays toots for the controls of sounds drawn from all of them. Distances are between log-mels relative to their
+peaks, averaged over some bands and frames, as `tootlearn evaluate` has them. Printed are
+
+* new: the least, the fifth percentile and the median distance of a toot from the nearest learned clip, over the median
+  distance between two learned clips of a kind. A copy has 0; asked for is more than a tenth;
+* variety: the mean distance between two toots of a kind over that between two learned clips of it, kind by kind and
+  over all. Asked for is .7 or more.
+
+Both also for held-out recordings in place of toots.
+"""
+
+import argparse
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from timing import one_machine
+from torch import Tensor
+
+from tootlearn import generation, presets, training
+from tootlearn.data import folder
+from tootlearn.data.clips import Clips
+from tootlearn.data.recipes import KINDS
+from tootlearn.front_end import FrontEnd
+from tootlearn.likeness import shapes, within_range
+from tootlearn.recognition import rendered
+from tootlearn.set_metrics import nearest_distance
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--labels", nargs="+", help="of the recordings to take; all of them without it")
+    parser.add_argument("--clips", type=int, default=200, help="recordings to learn from, at most (default 200)")
+    parser.add_argument("--count", type=int, default=120, help="toots (default 120)")
+    parser.add_argument("--model", type=Path, help="trained on these recordings before; else one is trained now")
+    parser.add_argument("--seed", type=int, default=1000)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    print(one_machine(options.threads))
+
+    config = replace(presets.preset("own"), autoencoder=None)
+    found = [r for r in folder.read_manifest(options.manifest, []) if r.label in (options.labels or [r.label])]
+    clips, report = folder.read_recordings(found, FrontEnd(config.front_end), tuple(KINDS.values()), [])
+    learn, held_out = clips.split()
+    learn = learn[np.linspace(0, len(learn) - 1, min(options.clips, len(learn))).round().astype(int)]
+    print(f"{report.files} files; {len(learn)} clips to learn from, {len(held_out)} held out")
+    with tempfile.TemporaryDirectory() as runs:
+        if not options.model:
+            training.train(config, Clips.concatenate([learn, held_out]), Path(runs) / "run")
+        toots = generation.load(options.model or Path(runs) / "run" / "model.safetensors")
+
+    rows = np.linspace(0, len(learn) - 1, options.count).round().astype(int)
+    asked = within_range(learn.controls[rows], learn.kinds, toots.model.kinds)
+    made = shapes(rendered(toots, asked, options.seed))
+    names = np.array([toots.model.kinds[k].name for k in asked.kind])
+    real, others = shapes(learn.log_mel), shapes(held_out.log_mel)
+    own, their = (np.array([part.kinds[k].name for k in part.controls.kind]) for part in (learn, held_out))
+    unit = float(np.median(np.concatenate([apart(real[torch.from_numpy(own == name)]) for name in np.unique(own)])))
+    print(f"\n{'nearest learned clip':24}{'least':>8}{'5 %':>8}{'median':>8}{'N':>6}")
+    for title, some in (("toots", made), ("held-out recordings", others)):
+        near = (nearest_distance(some, real) / unit).numpy()
+        print(f"{title:24}{near.min():8.2f}{np.percentile(near, 5):8.2f}{np.median(near):8.2f}{len(near):6}")
+    print(f"\n{'variety within a kind':24}{'toots':>8}{'N':>6}{'held out':>10}{'N':>6}")
+    shares = []
+    for name in np.unique(own):
+        usual = apart(real[torch.from_numpy(own == name)]).mean()
+        cells = []
+        for some, kinds, width in ((made, names, 8), (others, their, 10)):
+            mine = some[torch.from_numpy(kinds == name)]
+            cells.append((apart(mine).mean() / usual if len(mine) > 1 else np.nan, len(mine), width))
+        shares.append(cells[0][0])
+        print(f"{name:24}" + "".join(f"{value:{width}.2f}{count:6}" for value, count, width in cells))
+    print(f"{'mean over kinds':24}{np.nanmean(shares):8.2f}")
+
+
+def apart(x: Tensor) -> np.ndarray:
+    """Distances between all pairs of rows (N, E): (N (N - 1) / 2,)."""
+    return torch.pdist(x).numpy()
+
+
+if __name__ == "__main__":
+    main()

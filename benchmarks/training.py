@@ -1,0 +1,221 @@
+"""Examples a second in training: ours in several ways, beside a librosa loop and a Lightning Trainer.
+
+    python benchmarks/training.py --seconds 60
+
+Three tables: the ways, which take turns, by medians; how near 16 bits come to 32 on held-out clips after a short
+training; and examples a second by batch and width, with the batch that is fastest. All do the same work: a step of the
+preset's model, losses and optimiser on stored log-mels; the librosa loop makes its log-mels from waves, clip by clip.
+"""
+
+import argparse
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from timing import interleaved, one_machine
+from torch import Tensor
+
+from tootlearn import presets, throughput, training
+from tootlearn.batches import Batch, batch_rows, shares
+from tootlearn.criterion import Criterion
+from tootlearn.data import synthesis
+from tootlearn.data.clips import Clips, synthesise
+from tootlearn.front_end import FrontEnd
+from tootlearn.presets import TrainConfig
+from tootlearn.run_config import RunConfig
+from tootlearn.steps import Objective, set_up, take_step
+
+STEPS = 2  # of a turn
+
+
+def ours(config: TrainConfig, clips: Clips, how: RunConfig) -> Callable[[], None]:
+    """A turn of our loop."""
+    fabric = how.launch("cpu")
+    model = training.build(config, clips).train()
+    objective = Objective(model, Criterion.of(config, fabric.device), config)
+    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    prepared = set_up(fabric, objective, optimizer, how)
+    everything = Batch.of(clips, config, fabric.device)
+    (own,) = shares(config.batch, 1, how.accumulate)
+    step = 0
+
+    def turn() -> None:
+        nonlocal step
+        for _ in range(STEPS):
+            take_step(fabric, *prepared, everything[batch_rows(config, step, len(clips))], own, step)
+            step += 1
+
+    return turn
+
+
+def librosa_loop(config: TrainConfig, clips: Clips) -> Callable[[], None]:
+    """A turn of a loop that makes the log-mels of each batch from waves, one by one."""
+    import librosa
+
+    waves, _ = synthesis.toots(config.kinds, config.batch, seed=0)
+    whole = Batch.of(clips, config, torch.device("cpu"))[torch.arange(config.batch)]
+    model = training.build(config, clips).train()
+    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    settings = {"sr": 22050, "n_fft": 1024, "hop_length": 256, "n_mels": 128, "power": 1.0}
+
+    def log_mels() -> Tensor:
+        items = []
+        for wave in waves:
+            mel = librosa.feature.melspectrogram(y=wave.numpy(), **settings)
+            items.append(torch.from_numpy(np.log(np.maximum(mel, 1e-5)))[:, :176])
+        return torch.stack(items)
+
+    def turn() -> None:
+        for _ in range(STEPS):
+            loss, _ = Criterion(config)(model, replace(whole, log_mel=log_mels()), 0)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+            optimizer.step()
+
+    return turn
+
+
+def lightning_trainer(config: TrainConfig, clips: Clips) -> Callable[[], None]:
+    """A turn of a plain Lightning Trainer: a data loader over the same stored log-mels, and the same losses."""
+    import pytorch_lightning as pl
+
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    everything = Batch.of(clips, config, torch.device("cpu"))
+
+    class Module(pl.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model, self.criterion = training.build(config, clips).train(), Criterion(config)
+
+        def training_step(self, rows: Tensor, number: int) -> Tensor:
+            return self.criterion(self.model, everything[rows], number)[0]
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.AdamW(self.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+
+    loader = torch.utils.data.DataLoader(
+        torch.arange(len(clips)), batch_size=config.batch, shuffle=True, drop_last=True, num_workers=0
+    )
+    module = Module()
+    off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+
+    def turn() -> None:
+        trainer = pl.Trainer(max_steps=STEPS, accelerator="cpu", gradient_clip_val=config.clip, **off)
+        trainer.fit(module, loader)
+
+    return turn
+
+
+def ways(config: TrainConfig, clips: Clips, seconds: float, compiled: bool) -> None:
+    learn, _ = clips.split()
+    calls = {
+        "librosa, clip by clip": librosa_loop(config, learn),
+        "Lightning Trainer": lightning_trainer(config, learn),
+        "ours, 32 bits": ours(config, learn, RunConfig()),
+        "ours, bf16": ours(config, learn, RunConfig(precision="bf16")),
+        "ours, in 2 parts": ours(config, learn, RunConfig(accumulate=2)),
+    }
+    if compiled:
+        calls["ours, compiled"] = ours(config, learn, RunConfig(compile=True))
+    medians = interleaved(calls, seconds, rounds=3)
+    unit = medians["librosa, clip by clip"]
+    print(f"\n{f'training, batch {config.batch}':28}{'examples/s':>11}{'speed':>8}")
+    for name, median in medians.items():
+        print(f"{name:28}{STEPS * config.batch / median:11.1f}{unit / median:8.2f}")
+
+
+def processes(seconds: float, batch: int) -> None:
+    """One and two processes, of one thread each, which cannot take turns with the others."""
+    for count in (1, 2):
+        command = [sys.executable, __file__, "--worker", str(count), "--seconds", str(seconds), "--batch", str(batch)]
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        print(
+            f"{f'processes: {count}':28}{float(done.stdout.split()[-1]):11.1f}" if not done.returncode else done.stderr
+        )
+
+
+def worker(count: int, seconds: float, batch: int) -> None:
+    import time
+
+    config = presets.preset("synthetic", batch=batch)
+    how = RunConfig(devices=count)
+    fabric = how.launch("cpu")
+    learn, _ = synthesise(config.kinds, 4 * batch, 0, FrontEnd(config.front_end), progress=False).split()
+    model = training.build(config, learn).train()
+    objective = Objective(model, Criterion.of(config, fabric.device), config)
+    prepared = set_up(fabric, objective, torch.optim.AdamW(model.parameters()), how)
+    everything, own = Batch.of(learn, config, fabric.device), shares(batch, count, 1)[fabric.global_rank]
+    times = []
+    started = time.perf_counter()
+    while len(times) < 4 or not fabric.broadcast(time.perf_counter() > started + seconds):
+        now = time.perf_counter()
+        take_step(fabric, *prepared, everything[batch_rows(config, len(times), len(learn))], own, len(times))
+        times.append(time.perf_counter() - now)
+    fabric.print(batch / float(np.median(times[1:])))
+
+
+def precisions(config: TrainConfig, clips: Clips, steps: int, seeds: int) -> None:
+    """Held-out losses after a short training, in 32 bits and in bf16."""
+    print(f"\n{f'held out after {steps} steps':28}{'generation':>12}{'reconstruction':>16}{'both / 32 bits':>16}")
+    for seed in range(seeds):
+        both = {}
+        for precision in ("32", "bf16"):
+            run = replace(config, steps=steps, check_every=steps, warmup=min(config.warmup, steps // 5), seed=seed)
+            with tempfile.TemporaryDirectory() as folder:
+                training.train(run, clips, Path(folder), progress=False, how=RunConfig(precision=precision))
+                held = json.loads((Path(folder) / "log.jsonl").read_text().splitlines()[-1])["held_out"]
+            both[precision] = sum(held.values())
+            ratio = both[precision] / both["32"]
+            name = f"{precision}, seed {seed}"
+            print(f"{name:28}{held['generation']:12.4f}{held['reconstruction']:16.4f}{ratio:16.4f}", flush=True)
+
+
+def sizes(config: TrainConfig, clips: Clips, seconds: float) -> None:
+    print(f"\n{'batch':>8}{'width':>8}{'examples/s':>12}{'MB so far':>11}")
+    rates = []
+    for rate in throughput.measure(config, clips, (8, 16, 32, 64, 128), (96, 160), seconds=seconds / 10):
+        rates.append(rate)
+        print(f"{rate.batch:8}{rate.width:8}{rate.examples:12.1f}{rate.memory:11.0f}", flush=True)
+    usual = [rate for rate in rates if rate.width == config.generator.width]
+    print(f"the smallest batch near the fastest, of width {config.generator.width}: {throughput.fastest(usual).batch}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60, help="of measuring, for each table (default 60)")
+    parser.add_argument("--threads", type=int, default=1, help="of torch and numpy (default 1)")
+    parser.add_argument("--batch", type=int, default=32, help="(default 32)")
+    parser.add_argument("--steps", type=int, default=150, help="of the trainings in two precisions; 0 for none")
+    parser.add_argument("--seeds", type=int, default=1, help="of these (default 1)")
+    parser.add_argument("--compile", action="store_true", help="also compiled networks: needs a C++ compiler, minutes")
+    parser.add_argument("--no-sizes", action="store_true", help="leave out the table by batch and width")
+    parser.add_argument("--worker", type=int, default=0, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    machine = one_machine(options.threads)
+    if options.worker:
+        worker(options.worker, options.seconds, options.batch)
+        return
+    print(machine)
+    config = presets.preset("synthetic", batch=options.batch)
+    clips = synthesise(config.kinds, 8 * options.batch, 0, FrontEnd(config.front_end), progress=False)
+    ways(config, clips, options.seconds, options.compile)
+    processes(options.seconds / 4, options.batch)
+    if options.steps:
+        precisions(config, clips, options.steps, options.seeds)
+    if not options.no_sizes:
+        sizes(config, clips, options.seconds)
+
+
+if __name__ == "__main__":
+    main()
