@@ -45,9 +45,10 @@ ORDER = [
         "evaluation",
         "doctor",
         "export",
+        "playing",
     ),
     *("figures", "players", "abx", "exercises", *(f"answers.ch{i:02d}" for i in range(13)), "answers", "widgets"),
-    *("roles", "reading", "arguments", "batch_command", "cli", "__main__"),
+    *("roles", "reading", "arguments", "batch_command", "cli_export", "cli", "__main__"),
 ]
 
 
@@ -187,14 +188,17 @@ def test_wheel_and_sdist_hold_the_package_its_models_and_nothing_else(dist):
     package |= {"tootlearn/py.typed", "tootlearn/results/ablation.json"}
     chapters = {path.relative_to(ROOT).as_posix() for path in tracked() if path.parent == ROOT / "notebooks"}
     sources = "book/references.bib"  # what `tootlearn lab` writes out in the chapters' copies
+    played = {path.name for path in (ROOT / "book/assets/playground").iterdir()}  # what `tootlearn play` serves
     info = f"tootlearn-{tootlearn.__version__}.dist-info/"
     held = contents(dist)
     assert {name for name in held["wheel"] if not name.startswith(info)} == package | {
-        f"tootlearn/{name}" for name in [*chapters, "notebooks/references.bib"]
+        f"tootlearn/{name}" for name in [*chapters, "notebooks/references.bib", *(f"playground/{n}" for n in played)]
     }
     assert info + "licenses/LICENSE" in held["wheel"]
     pages = {"README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "constraints.txt", "pyproject.toml"}
-    assert held["sdist"] - {"PKG-INFO", ".gitignore"} == package | chapters | pages | {sources}
+    assert held["sdist"] - {"PKG-INFO", ".gitignore"} == package | chapters | pages | {sources} | {
+        f"book/assets/playground/{name}" for name in played
+    }
 
 
 def test_an_index_would_accept_wheel_and_sdist(dist):
@@ -240,13 +244,13 @@ def requirements(*extras: str) -> list[Requirement]:
 
 def test_extras():
     extras = set(PROJECT["optional-dependencies"])
-    assert extras == {"train", "eval", "export", "sampled", "book", "test", "all"}
+    assert extras == {"train", "eval", "export", "play", "sampled", "book", "test", "all"}
     (everything,) = PROJECT["optional-dependencies"]["all"]
     assert Requirement(everything).extras == extras - {"all"}
 
 
 def test_requirements_are_ranges():
-    for requirement in requirements("train", "eval", "export", "sampled", "book", "test"):
+    for requirement in requirements("train", "eval", "export", "play", "sampled", "book", "test"):
         operators = {specifier.operator for specifier in requirement.specifier}
         if requirement.name == "jupyter-book":
             assert str(requirement.specifier) == "==1.0.4.post1"
@@ -262,7 +266,7 @@ def test_constraints_pin_every_requirement_within_its_range():
             pin = Requirement(line)
             pins.setdefault(canonicalize_name(pin.name), []).append(next(iter(pin.specifier)))
     assert all(specifier.operator == "==" for pinned in pins.values() for specifier in pinned)
-    for requirement in requirements("train", "eval", "export", "sampled", "book", "test"):
+    for requirement in requirements("train", "eval", "export", "play", "sampled", "book", "test"):
         for specifier in pins[canonicalize_name(requirement.name)]:
             assert requirement.specifier.contains(specifier.version, prereleases=True), requirement
 
