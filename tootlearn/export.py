@@ -191,10 +191,10 @@ def to_web(folder: str | os.PathLike[str], model: TootModel) -> int:
         InputError: as `bundle`; if the folder is a file, or they cannot be written.
     """
     out = Path(folder)
-    description, weights = bundle(model)
-    text = (json.dumps(description, separators=(",", ":")) + "\n").encode()
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file: give a folder")
+    description, weights = bundle(model)
+    text = (json.dumps(description, separators=(",", ":")) + "\n").encode()
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / "toot.bin", weights)
     write_whole(out / "toot.json", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,8 +91,11 @@ def application(generator: TootGenerator) -> Starlette:
         from starlette.staticfiles import StaticFiles
     except ImportError as error:
         raise InputError(f'{error.name} is not installed: pip install "tootlearn[play]"') from error
-    folder, plane = page(), export.directions(generator.model)
+    folder = page()
     description, weights = export.bundle(generator.model)
+    pad = description["tensors"]["directions"]
+    numbers = np.frombuffer(weights, "<f4", math.prod(pad["shape"]), pad["offset"])
+    plane = torch.from_numpy(numbers.astype(np.float32)).view(pad["shape"])
     text = (folder / "index.html").read_text("utf8")
 
     async def index(request: Request) -> Response:
@@ -141,11 +145,8 @@ def serve(generator: TootGenerator, port: int = 0, browser: bool = True) -> None
     Raises:
         InputError: as `application`; or if the port is taken.
     """
-    app = application(generator)
     import socket
     import webbrowser
-
-    import uvicorn
 
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -153,6 +154,9 @@ def serve(generator: TootGenerator, port: int = 0, browser: bool = True) -> None
             listener.bind((HOSTS[0], port))
         except OSError as error:
             raise InputError(f"port {port} cannot be used ({error.strerror}): give another by --port") from error
+        app = application(generator)
+        import uvicorn
+
         address = f"http://{HOSTS[0]}:{listener.getsockname()[1]}/"
         print(f"the playground is at {address} until you press Ctrl-C", flush=True)
         if browser:
