@@ -1,6 +1,7 @@
 """The playground in a browser: the package's toots, every control by mouse, finger and key, nothing from elsewhere."""
 
 import base64
+import itertools
 import json
 import shutil
 import threading
@@ -39,6 +40,7 @@ ASK = """async requests => {
   }
   return found;
 }"""
+SHORT = "?kind=trumpet&duration=0.3"
 LOST = "() => document.querySelector('#playground [role=status]').textContent.includes('could not be loaded')"
 HEARD = """() => { const root = document.querySelector('#playground'); window.heard = [];
   root.addEventListener('toot', ({detail}) => window.heard.push([...detail.wave])); }"""
@@ -174,7 +176,7 @@ def heard(page) -> int:
 
 @pytest.mark.parametrize("way", ["mouse", "touch", "keyboard"])
 def test_every_dial_turns(visit, way):
-    page = visit(width=390 if way == "touch" else 1280, has_touch=way == "touch")
+    page = visit(SHORT, width=390 if way == "touch" else 1280, has_touch=way == "touch")
     for name in ("note", "duration", "brightness", "loudness", "pad0", "pad1"):
         before, count, dial = settled(page), heard(page), page.locator(f"input[name={name}]")
         if way == "keyboard":
@@ -189,27 +191,25 @@ def test_every_dial_turns(visit, way):
         assert settled(page) != before, name
 
 
-@pytest.mark.parametrize("part", ["pad", "curve"])
 @pytest.mark.parametrize("way", ["mouse", "touch"])
-def test_pad_and_curve_are_drawn_on(visit, part, way):
-    page = visit(width=390 if way == "touch" else 1280, has_touch=way == "touch")
-    before, canvas = settled(page), page.locator(f"[data-part={part}]")
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    if way == "touch":
-        page.touchscreen.tap(box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 0.5)
-    else:
-        page.mouse.move(box["x"] + box["width"] * 0.1, box["y"] + box["height"] * 0.2)
-        page.mouse.down()
-        page.mouse.move(box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 0.5, steps=12)
-        page.mouse.up()
-    assert heard(page) == 1 and settled(page) != before
+def test_pad_and_curve_are_drawn_on(visit, way):
+    page = visit(SHORT, width=390 if way == "touch" else 1280, has_touch=way == "touch")
+    for count, part in enumerate(("pad", "curve"), 1):
+        before, canvas = settled(page), page.locator(f"[data-part={part}]")
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        if way == "touch":
+            page.touchscreen.tap(box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 0.5)
+        else:
+            page.mouse.move(box["x"] + box["width"] * 0.1, box["y"] + box["height"] * 0.2)
+            page.mouse.down()
+            page.mouse.move(box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 0.5, steps=12)
+            page.mouse.up()
+        assert heard(page) == count and settled(page) != before
     state = page.evaluate(STATE)
-    if part == "pad":
-        np.testing.assert_allclose(state["place"], [1.5, 0], atol=0.1)
-    else:
-        assert state["envelope"][8] == pytest.approx(-20, abs=1)
-        assert (way == "touch") == (state["envelope"][4] == 0)
+    np.testing.assert_allclose(state["place"], [1.5, 0], atol=0.1)
+    assert state["envelope"][8] == pytest.approx(-20, abs=1)
+    assert (way == "touch") == (state["envelope"][4] == 0)
 
 
 def test_the_curve_by_keyboard_is_heard_in_the_level(visit):
@@ -262,7 +262,7 @@ def test_buttons_kinds_and_keys(visit, way):
 
 
 def test_letters_play_the_piano(visit):
-    page = visit("?kind=trumpet")
+    page = visit(SHORT)
     page.get_by_role("button", name="Play", exact=True).focus()
     first = int(page.locator(".toots-piano button").first.get_attribute("data-note"))
     page.keyboard.press("k")
@@ -274,7 +274,7 @@ def test_letters_play_the_piano(visit):
 
 
 def test_an_address_holds_the_whole_toot(visit):
-    page = visit("?kind=tuba")
+    page = visit("?kind=tuba&duration=0.6")
     page.locator("input[name=brightness]").focus()
     page.keyboard.press("ArrowRight")
     page.locator("input[name=seed]").fill("9007199254740991")
@@ -316,14 +316,15 @@ def test_what_is_downloaded_is_what_was_played(visit, tmp_path):
     np.testing.assert_allclose(samples, played, atol=1 / 32768)
 
 
-@pytest.mark.parametrize("mode", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_is_accessible_and_fits(visit, width, mode):
-    page = visit("?kind=trumpet&curve=" + ",".join(["-6"] * 12), width, mode)
-    assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
+def test_the_page_is_accessible_and_fits(visit):
+    page = visit("?kind=trumpet&curve=" + ",".join(["-6"] * 12))
     page.evaluate(AXE)
-    found = page.evaluate("axe.run().then(found => found.violations)")
-    assert [(v["id"], node["html"][:150]) for v in found for node in v["nodes"]] == []
+    for width, mode in itertools.product((1280, 390), ("light", "dark")):
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.emulate_media(color_scheme=mode)
+        assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
+        found = page.evaluate("axe.run().then(found => found.violations)")
+        assert [(width, mode, v["id"], node["html"][:150]) for v in found for node in v["nodes"]] == []
 
 
 def test_a_model_that_cannot_be_loaded_is_said(browser, site):
