@@ -276,7 +276,7 @@ class Interrupt:
     ("words", "named"),
     [
         ("", "generate, batch, train, tune, runs, train-vocoder, reconstruct, denoise, evaluate, info, "),
-        ("", "info, lab, book, doctor"),
+        ("", "info, lab, book, doctor, export, play"),
         ("genrat", "did you mean generate?"),
         ("--count 3", "no command '--count'"),
         ("generate --cuont 3", "unknown flag --cuont: did you mean --count?"),

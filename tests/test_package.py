@@ -35,10 +35,10 @@ ORDER = [
     *("presets", "model_file", "checkpoint", "run_config", "journal", "fine_tuning", "dataset", "batches", "balancer"),
     *("criterion", "steps", "training", "throughput", "vocoder_training", "search_space", "study", "tuning"),
     *("texture", "harmonics", "generation", "batch", "streaming", "recognition", "likeness", "reconstruction"),
-    *("evaluation", "doctor", "export"),
+    *("evaluation", "doctor", "export", "playing"),
     *("figures", "runs", "tracking", "players", "abx", "exercises"),
     *(*(f"answers.ch{i:02d}" for i in range(13)), "answers", "widgets"),
-    *("roles", "reading", "arguments", "cli_batch", "cli_runs", "cli", "__main__"),
+    *("roles", "reading", "arguments", "cli_batch", "cli_runs", "cli_export", "cli", "__main__"),
 ]
 
 
@@ -179,14 +179,17 @@ def test_wheel_and_sdist_hold_the_package_its_models_and_nothing_else(dist):
     package |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "tootlearn/results").glob("*.json")}
     chapters = {path.relative_to(ROOT).as_posix() for path in tracked() if path.parent == ROOT / "notebooks"}
     sources = "book/references.bib"  # what `tootlearn lab` writes out in the chapters' copies
+    played = {path.name for path in (ROOT / "book/assets/playground").iterdir()}  # what `tootlearn play` serves
     info = f"tootlearn-{tootlearn.__version__}.dist-info/"
     held = contents(dist)
     assert {name for name in held["wheel"] if not name.startswith(info)} == package | {
-        f"tootlearn/{name}" for name in [*chapters, "notebooks/references.bib"]
+        f"tootlearn/{name}" for name in [*chapters, "notebooks/references.bib", *(f"playground/{n}" for n in played)]
     }
     assert info + "licenses/LICENSE" in held["wheel"]
     pages = {"README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "constraints.txt", "pyproject.toml"}
-    assert held["sdist"] - {"PKG-INFO", ".gitignore"} == package | chapters | pages | {sources}
+    assert held["sdist"] - {"PKG-INFO", ".gitignore"} == package | chapters | pages | {sources} | {
+        f"book/assets/playground/{name}" for name in played
+    }
 
 
 def test_an_index_would_accept_wheel_and_sdist(dist):

@@ -1,4 +1,4 @@
-"""The dial: a picture and an alt text for each value, one of them chosen, and no script."""
+"""The dial: a picture and an alt text for each value, one of them chosen, and no script; and the panel that plays."""
 
 import base64
 import io
@@ -6,11 +6,14 @@ import re
 
 import numpy as np
 import pytest
+import soundfile
 from matplotlib import pyplot
 from PIL import Image
 
+from tootlearn import model_file
 from tootlearn.audio import InputError
-from tootlearn.widgets import dial
+from tootlearn.generation import TootGenerator
+from tootlearn.widgets import dial, playground
 
 
 @pytest.fixture
@@ -53,3 +56,44 @@ def test_two_dials_do_not_turn_each_other(shown):
 def test_what_turns_nothing_is_refused(values, alt):
     with pytest.raises(InputError, match="two values or more"):
         dial(draw, "height", values, alt=alt)
+
+
+# The panel
+
+
+@pytest.fixture(scope="module")
+def speaker():
+    return TootGenerator(model_file.load("tiny")[0], {})
+
+
+def test_the_panel_plays_the_toot_that_generate_gives(speaker):
+    kind, pitch, duration, brightness, loudness, seed, button, output = playground(speaker).children
+    kind.value, seed.value = "trumpet", 7
+    pitch.value, duration.value, brightness.value, loudness.value = 440, 0.5, 0.75, -20
+    button.click()
+    button.click()
+    assert len(output.outputs) == 1  # the last toot alone
+    source = re.search(r"data:audio/wav;base64,([^\"]+)", output.outputs[0]["data"]["text/html"])[1]
+    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(source)))
+    expected = speaker.generate("trumpet", 440, 0.5, 0.75, -20, seed=7)
+    assert rate == speaker.sample_rate
+    np.testing.assert_allclose(samples, expected, atol=2 / 32768)
+
+
+def test_the_panel_keeps_to_the_ranges_of_each_kind(speaker):
+    kind, pitch, duration, *_, button, output = playground(speaker).children
+    for about in speaker.model.kinds:
+        kind.value = about.name.replace("_", " ")
+        assert (10**pitch.min, 10**pitch.max) == pytest.approx(about.pitch)
+        assert (duration.min, duration.max) == about.duration
+        assert about.pitch[0] < pitch.value < about.pitch[1]
+    pitch.value, duration.value = 10**pitch.max, duration.min
+    button.click()
+    assert "audio/wav" in output.outputs[0]["data"]["text/html"]
+
+
+def test_a_panel_without_a_generator_is_refused(speaker):
+    plain = TootGenerator(model_file.load("tiny")[0], {})
+    plain.model.generator = None
+    with pytest.raises(InputError, match="has no generator"):
+        playground(plain)

@@ -220,7 +220,8 @@ def render(
 
 def _record(toots: list[Toot], source: Source, sample_rate: int) -> dict[str, object]:
     """What decides the bits of a batch, so that the rest of it is made in the same way or not at all."""
-    model = Path(source.model) if source.model and source.model != model_file.SHIPPED else model_file.shipped()
+    name = source.model or model_file.SHIPPED[0]
+    model = model_file.shipped(name) if name in model_file.SHIPPED else Path(name)
     speaker = model_file.shipped_vocoder() if source.vocoder is None else Path(source.vocoder)
     files = [hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "" for path in (model, speaker)]
     plan = hashlib.sha256()

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from tootlearn import __version__, cli_batch, cli_runs
+from tootlearn import __version__, cli_batch, cli_export, cli_runs
 from tootlearn.arguments import Parser, config_of, config_options, fail, nearest
 
 SHOWN = 24  # toots on the contact sheet: what a screen holds
@@ -67,6 +67,7 @@ def _run(words: list[str]) -> None:
         "lab": (_lab, "Copy the book's notebooks into a folder of yours, and open JupyterLab there."),
         "book": (_book, "Show the rendered book, if it was built, on this machine."),
         "doctor": (_doctor, "Check this installation, and say how to mend it."),
+        **cli_export.COMMANDS,
     }
     names = ", ".join(commands)
     if not words:
@@ -100,9 +101,7 @@ def _generate(parser: ArgumentParser, words: list[str]) -> None:
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same toots, whatever the count")
     parser.add_argument("--out", type=str, default="toots", help="folder")
     parser.add_argument("--sample_rate", "--sample-rate", type=int | None, help="Hz; without it, the model's own")
-    parser.add_argument(
-        "--texture", type=float, default=1.0, help="how much of the learned randomness is put in, 0 to 1"
-    )
+    parser.add_argument("--texture", type=float, default=1.0, help="how much learned randomness is put in, 0 to 1")
     parser.add_argument("--denoise", action="store_true", help="filter each toot as if it were a noisy recording")
     _model_and_device(parser)
     a = parser.parse_args(words)

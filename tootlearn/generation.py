@@ -164,8 +164,7 @@ class TootGenerator:
                 noise is found, and next to nothing changes: this is for models that learned the noise of recordings.
 
         Returns:
-            Wave, shape (N,), float32, from the first to the last sample within 60 dB of its peak. The peak is .98 at
-            most: a toot that would pass it is turned down.
+            Wave, shape (N,), float32, from the first to the last sample within 60 dB of its peak, which is .98 at most.
 
         Raises:
             InputError: for bad controls, or a model without a generator.
@@ -316,9 +315,10 @@ def checked_seed(seed: int) -> int:
 
 
 def _with_phase(magnitude: Tensor, front_end: FrontEnd) -> Tensor:
-    """Magnitude (1, F, T) to a wave (WINDOW_SAMPLES,)."""
-    waves = ridge_integration(magnitude, front_end.stft, iterations=PHASE_ITERATIONS, length=WINDOW_SAMPLES)
-    return waves[0]
+    """Magnitude (1, F, T) to a wave (WINDOW_SAMPLES,), whose last sample is silent where no frame reaches it."""
+    length = min(WINDOW_SAMPLES, front_end.stft.reach(magnitude.shape[-1]))
+    waves = ridge_integration(magnitude, front_end.stft, iterations=PHASE_ITERATIONS, length=length)
+    return torch.nn.functional.pad(waves[0], (0, WINDOW_SAMPLES - length))
 
 
 def _cut(wave: Tensor, sample_rate: int) -> NDArray[np.float32]:

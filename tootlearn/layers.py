@@ -291,7 +291,7 @@ class HarmonicComb(nn.Module):
         self.register_buffer("table", table, persistent=False)
 
     def forward(self, octave: Tensor) -> Tensor:
-        position = ((octave - self.low) * self.STEPS).clamp(0, len(self.table) - 1.001)
+        position = ((octave - self.low) * self.STEPS).clamp(0.0, len(self.table) - 1.001)
         row = position.floor().long()
         part = (position - row)[..., None]
         return torch.lerp(self.table[row], self.table[row + 1], part)

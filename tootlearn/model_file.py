@@ -32,7 +32,7 @@ from tootlearn.normalization import Normalizer
 from tootlearn.vocoder import Vocoder, VocoderConfig
 
 SCHEMA = 2
-SHIPPED = "default"  # a name for the model that comes with the package
+SHIPPED = ("default", "tiny")  # names of the models that come with the package
 _EXACT = ("normalizer.", "generator.prior")  # statistics stay float32 where weights are halved
 _PICKLES = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch's zip archive, and protocols 2 to 5
 
@@ -78,16 +78,16 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     return _read(Path(path))[0]
 
 
-def shipped() -> Path:
-    """Where the model that comes with the package lies."""
-    return Path(__file__).parent / "models" / "default.safetensors"
+def shipped(name: str = "default") -> Path:
+    """Where a model that comes with the package lies: one of :data:`SHIPPED`."""
+    return Path(__file__).parent / "models" / f"{name}.safetensors"
 
 
 def load(path: str | os.PathLike[str], front_end: FrontEndConfig | None = None) -> tuple[TootModel, dict[str, Any]]:
     """Read a model file.
 
     Args:
-        path: where from; "default" is the shipped model, if there is no file of that name.
+        path: where from; "default" and "tiny" are shipped models, if there is no file of that name.
         front_end: of the features that the model shall be used with, if they are made elsewhere.
 
     Returns:
@@ -97,7 +97,7 @@ def load(path: str | os.PathLike[str], front_end: FrontEndConfig | None = None) 
         InputError: if the file is missing, truncated, not a model file, of an unknown schema, lacks tensors, or was
             made with another front end than ``front_end``.
     """
-    path = shipped() if path == SHIPPED and not Path(path).exists() else Path(path)
+    path = shipped(str(path)) if path in SHIPPED and not Path(path).exists() else Path(path)
     description, tensors = _read(path)
     if "vocoder" in description:
         raise InputError(f"{path} is a vocoder: give it as --vocoder, and a model of toots as the model")

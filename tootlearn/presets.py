@@ -157,6 +157,13 @@ PRESETS: dict[str, TrainConfig] = {
     "default": TrainConfig(autoencoder=_AUTOENCODER, clips=7200, sampled=2400),
     # The same without a sound font.
     "synthetic": TrainConfig(autoencoder=_AUTOENCODER),
+    # What plays in the book's page: half the frames, and a generator alone, which is fetched in less than a megabyte.
+    "tiny": TrainConfig(
+        generator=GeneratorConfig(width=128, encoder_widths=(48, 48, 48)),
+        front_end=FrontEndConfig(hop=512),
+        clips=7200,
+        sampled=2400,
+    ),
     # Recordings of one's own, from scratch; of 50 clips a step sees all.
     "own": TrainConfig(autoencoder=_AUTOENCODER, kinds=(), clips=0, data=("recordings",), steps=1000, check_every=250),
     # A trained model hears recordings of one's own, and rehearses what it knew.

@@ -98,12 +98,15 @@ class Stft(nn.Module):
 
     def samples(self, frames: int, length: int | None = None) -> int:
         """The length of a wave with so many frames: what is asked for, if the frames reach so far, or (T - 1) * hop."""
-        shortest = (frames - 1) * self.hop
         if length is None:
-            return shortest
-        if not 0 <= length <= shortest + self.n_fft // 2 - 1:
-            raise ValueError(f"{frames} frames give 0 to {shortest + self.n_fft // 2 - 1} samples, not {length}")
+            return (frames - 1) * self.hop
+        if not 0 <= length <= self.reach(frames):
+            raise ValueError(f"{frames} frames give 0 to {self.reach(frames)} samples, not {length}")
         return length
+
+    def reach(self, frames: int) -> int:
+        """The longest wave that so many frames determine, in samples."""
+        return (frames - 1) * self.hop + self.n_fft // 2 - 1
 
     def _spectra(self, padded: Tensor) -> Tensor:
         frames: Tensor = padded.unfold(-1, self.n_fft, self.hop) * self.window  # (..., T, n_fft)

@@ -1,4 +1,4 @@
-"""A dial that also turns on a page without a kernel."""
+"""A dial that also turns on a page without a kernel, and a panel that plays toots with one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import html
 import io
 import itertools
+import math
 import zlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 from tootlearn.audio import InputError
 
 if TYPE_CHECKING:
+    from ipywidgets import VBox
     from matplotlib.figure import Figure
+
+    from tootlearn.generation import TootGenerator
 
 _numbers = itertools.count(1)
 
@@ -58,6 +62,68 @@ def dial(draw: Callable[[Any], Figure], name: str, values: Sequence[Any], alt: s
     content = f'{sheet}<div id="{group}">{box}<div>{"".join(pictures)}</div></div>'
     text = f"<dial: {name}: {', '.join(map(str, values))}>"
     display({"text/html": content, "text/plain": text}, raw=True)  # type: ignore[no-untyped-call]
+
+
+def playground(generator: TootGenerator | None = None) -> VBox:
+    """A panel for JupyterLab: kind, pitch, duration, brightness, loudness and seed, and a button that plays the toot.
+
+    The ranges of pitch and duration are those of the kind.
+
+    Args:
+        generator: what makes the toots; None loads the shipped model and its vocoder.
+
+    Returns:
+        The panel, which a cell shows if it is the cell's last value. A toot is ``generator.generate`` of what it says.
+
+    Raises:
+        InputError: if ipywidgets is not installed, or the model has no generator.
+    """
+    try:
+        import ipywidgets
+    except ImportError as error:
+        raise InputError('ipywidgets is not installed: pip install "tootlearn[book]"') from error
+    from tootlearn import generation
+    from tootlearn.controls import LOUDNESS_RANGE
+
+    speaker = generator or generation.load()
+    if speaker.model.generator is None:
+        raise InputError("this model has no generator: train one with a generator")
+    about = {kind.name.replace("_", " "): kind for kind in speaker.model.kinds}
+    loudest = dict(zip(("min", "max"), LOUDNESS_RANGE, strict=True))
+    kind = ipywidgets.Dropdown(options=list(about), description="Kind")
+    pitch = ipywidgets.FloatLogSlider(description="Pitch (Hz)", readout_format=".1f", step=0.001)
+    duration = ipywidgets.FloatSlider(description="Duration (s)", step=0.01)
+    brightness = ipywidgets.FloatSlider(0.5, min=0, max=1, step=0.01, description="Brightness")
+    loudness = ipywidgets.FloatSlider(-16, **loudest, step=0.1, description="Loudness", readout_format=".1f")
+    seed = ipywidgets.BoundedIntText(0, min=0, max=2**53 - 1, description="Seed")
+    button = ipywidgets.Button(description="Play", button_style="primary")
+    output = ipywidgets.Output()
+
+    def limit(_: object = None) -> None:
+        low, high = map(math.log10, about[kind.value].pitch)
+        shortest, longest = about[kind.value].duration
+        for slider, least, most in ((pitch, low, high), (duration, shortest, longest)):
+            slider.min, slider.max = min(slider.min, least), most  # never a minimum above the maximum
+            slider.min = least
+        pitch.value, duration.value = 10 ** ((low + high) / 2), math.sqrt(shortest * longest)
+
+    def play(_: object = None) -> None:
+        from IPython.display import Audio
+
+        chosen = about[kind.value]
+        hz, seconds = (
+            min(max(slider.value, least), most)  # a slider's ends are rounded
+            for slider, (least, most) in ((pitch, chosen.pitch), (duration, chosen.duration))
+        )
+        wave = speaker.generate(chosen.name, hz, seconds, brightness.value, loudness.value, seed=seed.value)
+        shown = Audio(wave, rate=speaker.sample_rate, normalize=False, autoplay=True)  # type: ignore[no-untyped-call]
+        output.outputs = ()
+        output.append_display_data(shown)
+
+    limit()
+    kind.observe(limit, "value")
+    button.on_click(play)
+    return ipywidgets.VBox([kind, pitch, duration, brightness, loudness, seed, button, output])
 
 
 def _png(figure: Figure) -> str:

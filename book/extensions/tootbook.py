@@ -16,6 +16,8 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
 from sphinx_codeautolink.extension.block import CodeBlockAnalyser
 
+from tootlearn import export, model_file
+
 STARS = re.compile(r"^\s*\* |(\*\*?)(?=\S).+?(?<=\S)\1|\*")  # a list's, an emphasis, or one that means itself
 TYPE_VARIABLES = {"tootlearn.layers.Layer"}
 LOST = (
@@ -118,10 +120,11 @@ def lost(app: Sphinx) -> Any:
 
 
 def finish(app: Sphinx, error: Exception | None) -> None:
-    """Mend each page for screen readers and keyboards."""
+    """Mend each page for screen readers and keyboards, and put the model there that the playground plays."""
     if error or app.builder.name != "html":
         return
     out = Path(app.outdir)
+    export.to_web(out / "_static/playground/model", model_file.load("tiny")[0])
     for page in out.rglob("*.html"):
         page.write_text(accessible.mend(page.read_text("utf8")), encoding="utf8")
     base = os.environ.get("BOOK_BASE", "").strip("/")

@@ -1,0 +1,72 @@
+/* What is asked for, and its form in the address: kind, note (MIDI), duration, brightness, loudness, seed, pad, curve. */
+
+export const POINTS = 12; // of the loudness curve
+export const DEEPEST = -40; // dB
+const NAMES = ["C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B"];
+
+export const toHz = (note) => 440 * 2 ** ((note - 69) / 12);
+export const toNote = (hz) => 69 + 12 * Math.log2(hz / 440);
+export const noteName = (note) => `${NAMES[((Math.round(note) % 12) + 12) % 12]}${Math.floor(Math.round(note) / 12) - 1}`;
+
+const rounded = (value, digits) => Number(value.toFixed(digits));
+const within = (value, [low, high]) => Math.min(high, Math.max(low, value));
+
+/* Ranges of a kind's dials: [low, high], of which the note's are rounded inwards to cents. */
+export function ranges(kind, about) {
+  const [low, high] = kind.pitch.map(toNote);
+  return {
+    note: [Math.ceil(low * 100 - 1e-6) / 100, Math.floor(high * 100 + 1e-6) / 100],
+    duration: [Math.ceil(kind.duration[0] * 100) / 100, Math.floor(kind.duration[1] * 100) / 100],
+    brightness: [0, 1],
+    loudness: about.loudness,
+  };
+}
+
+/* The middle of a kind. */
+export function usual(index, about, seed) {
+  const kind = about.kinds[index], { note, duration } = ranges(kind, about);
+  return {
+    kind: index,
+    note: Math.round((note[0] + note[1]) / 2),
+    duration: rounded(within(0.8, duration), 2),
+    brightness: 0.5,
+    loudness: rounded((about.usual[0] + about.usual[1]) / 2, 1),
+    seed,
+    place: null,
+    envelope: null,
+  };
+}
+
+/* The state that an address asks for; what it leaves out, or gets wrong, is usual. */
+export function fromAddress(search, about) {
+  const asked = new URLSearchParams(search);
+  const index = about.kinds.findIndex((kind) => kind.name === asked.get("kind"));
+  const seed = Number(asked.get("seed"));
+  const state = usual(index < 0 ? about.kinds.findIndex((kind) => kind.name === "trumpet") : index, about, 1);
+  if (state.kind < 0) Object.assign(state, usual(0, about, 1));
+  if (asked.has("seed") && Number.isInteger(seed) && seed >= 0 && seed < 2 ** 53) state.seed = seed;
+  for (const [name, range] of Object.entries(ranges(about.kinds[state.kind], about))) {
+    const value = Number.parseFloat(asked.get(name));
+    if (Number.isFinite(value)) state[name] = within(value, range);
+  }
+  const numbers = (name) => (asked.get(name) ?? "").split(",").map(Number.parseFloat);
+  const place = numbers("pad"), envelope = numbers("curve");
+  if (place.length === 2 && place.every(Number.isFinite)) state.place = place.map((value) => within(value, [-3, 3]));
+  if (envelope.length === POINTS && envelope.every(Number.isFinite)) {
+    state.envelope = envelope.map((value) => within(value, [DEEPEST, 0]));
+  }
+  return state;
+}
+
+export function toAddress(state, about) {
+  const { kind, place, envelope, ...numbers } = state;
+  const asked = new URLSearchParams({ kind: about.kinds[kind].name, ...numbers });
+  if (place) asked.set("pad", place.join(","));
+  if (envelope) asked.set("curve", envelope.join(","));
+  return `?${asked}`;
+}
+
+/* What the engine is asked for. */
+export function toRequest({ note, ...state }) {
+  return { ...state, pitch: toHz(note) };
+}

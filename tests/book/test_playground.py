@@ -1,0 +1,342 @@
+"""The playground in a browser: the package's toots, every control by mouse, finger and key, nothing from elsewhere."""
+
+import base64
+import itertools
+import json
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from tootlearn import export, measures, model_file, reading, rng
+from tootlearn.controls import Controls
+from tootlearn.decoder import Condition
+from tootlearn.generation import TootGenerator
+from tootlearn.metrics import compare
+
+pytestmark = pytest.mark.book
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "book/assets/playground"
+AXE = (ROOT / "tests/book/vendor/axe/axe.min.js").read_text("utf8")
+READY = "() => document.querySelector('#playground').dataset.ready === ''"
+RESTS = "() => !playground.playground.busy"  # an element with an id is a variable of the window
+SHOWN = "() => playground.playground.rendered.key"
+WAVE = "() => [...playground.playground.rendered.wave]"
+STATE = "() => playground.playground.state"
+ASK = """async requests => {
+  const {engine} = playground.playground, found = [];
+  for (const request of requests) {
+    const [{logMel}, {wave}] = [await engine.ask('drawing', request), await engine.ask('toot', request)];
+    for (const numbers of [logMel, wave]) {
+      const bytes = new Uint8Array(numbers.buffer);
+      let text = '';
+      for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
+      found.push(btoa(text));
+    }
+  }
+  return found;
+}"""
+SHORT = "?kind=trumpet&duration=0.3"
+LOST = "() => document.querySelector('#playground [role=status]').textContent.includes('could not be loaded')"
+HEARD = """() => { const root = document.querySelector('#playground'); window.heard = [];
+  root.addEventListener('toot', ({detail}) => window.heard.push([...detail.wave])); }"""
+
+
+@pytest.fixture(scope="module")
+def speaker() -> TootGenerator:
+    """What the page plays, in Python."""
+    return TootGenerator(export.dequantised(model_file.load("tiny")[0]), {})
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> str:
+    """The address of the page, two folders below the server's root."""
+    root = tmp_path_factory.mktemp("site")
+    shutil.copytree(PAGE, root / "a/b")
+    export.to_web(root / "a/b/model", model_file.load("tiny")[0])
+    with reading.server(root) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/a/b/"
+        server.shutdown()
+
+
+@pytest.fixture
+def visit(browser, site):
+    """Opens the page: visit(query, width, mode); what fails in it, or asks for anything elsewhere, fails the test."""
+    contexts, faults = [], []
+
+    def refuse(route) -> None:
+        faults.append(route.request.url)
+        route.abort()
+
+    def call(query: str = "", width: int = 1280, mode: str = "light", **options):
+        context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=mode, **options)
+        contexts.append(context)
+        context.route(lambda url: not url.startswith((site, "data:", "blob:")), refuse)
+        page = context.new_page()
+        page.on("console", lambda said: faults.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("requestfailed", lambda request: faults.append(request.url))
+        page.goto(f"{site}index.html{query}")
+        page.wait_for_function(READY)
+        page.evaluate(HEARD)
+        return page
+
+    yield call
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def requests(speaker: TootGenerator, count: int) -> list[dict]:
+    """Controls, places of the pad and seeds at random, of all kinds."""
+    asked = []
+    for i in range(count):
+        controls = speaker.controls(speaker.kinds[i % len(speaker.kinds)], seed=i)
+        place = (6 * rng.uniform(i, 77, 2) - 3).tolist() if i % 2 else None
+        values = {name: float(getattr(controls, name)[0]) for name in ("pitch", "duration", "brightness", "loudness")}
+        seed = int(rng.words(i, 78, 1)[0]) * 2**20 + i
+        asked.append(values | {"kind": int(controls.kind[0]), "seed": seed, "place": place})
+    return asked
+
+
+def residual(speaker: TootGenerator, plane: torch.Tensor, request: dict) -> torch.Tensor:
+    generator, kind = speaker.model.generator, request["kind"]
+    noise = torch.from_numpy(rng.normal(request["seed"], 12, generator.config.residual)).float()
+    if request["place"]:
+        noise = export.bent(noise, plane[kind], tuple(request["place"]))
+    return generator.sample_prior(torch.tensor([kind]), noise[None])
+
+
+def controls_of(request: dict) -> Controls:
+    names = ("pitch", "duration", "brightness", "loudness")
+    return Controls(np.array([request["kind"]]), *(np.array([request[name]]) for name in names))
+
+
+def test_the_page_draws_and_speaks_as_the_package_does(visit, speaker):
+    """50 toots: log-mels to 1e-4, f0 to 5 cents, waves to .5 dB, but for one that is .504 dB off.
+
+    Where two bins are equally loud to float32's last bit, either is the peak that a region's phase comes from.
+
+    The log-mels are held to PyTorch in float64: in float32 it strays from that by up to 1e-3 itself, since an octave
+    of f0 has a step of 1e-6 there, and a harmonic may pass a narrow band.
+    """
+    page, asked = visit(), requests(speaker, 50)
+    plane = export.directions(model_file.load("tiny")[0])
+    exact = export.dequantised(speaker.model).double().generator
+    found, apart = [base64.b64decode(text) for text in page.evaluate(ASK, asked)], []
+    for request, drawn, said in zip(asked, found[::2], found[1::2], strict=True):
+        controls, z = controls_of(request), residual(speaker, plane, request)
+        condition = Condition(*(x.double() if x.is_floating_point() else x for x in Condition.of(controls)))
+        condition = condition._replace(octave=torch.from_numpy(np.log2(controls.pitch)))
+        with torch.no_grad():
+            expected = exact.decode(condition, z.double()).log_mel[0]
+        assert np.abs(np.frombuffer(drawn) - expected.flatten().numpy()).max() <= 1e-4, request
+        ours, theirs = (
+            torch.from_numpy(np.frombuffer(said, np.float32).copy()),
+            torch.from_numpy(speaker.render(controls, z, request["seed"])),
+        )
+        assert abs(len(ours) - len(theirs)) <= 2, request
+        length = min(len(ours), len(theirs))
+        apart.append(float(compare(ours[:length], theirs[:length]).log_spectral_distance))
+        kind = speaker.model.kinds[request["kind"]]
+        if kind.steady:
+            heard = [measures.chord_f0(w[:length], 22050, kind.intervals, request["pitch"]) for w in (ours, theirs)]
+            assert abs(float(measures.cents(*heard))) <= 5, request
+    assert sorted(apart)[-2] <= 0.5 and max(apart) <= 0.55 and np.median(apart) <= 0.05
+
+
+def test_random_numbers_are_the_packages(visit):
+    page = visit()
+    for seed, stream in ((0, 11), (7, 12), (2**53 - 1, 13), (2**32, 2**32 - 1)):
+        found = page.evaluate(
+            "async ([seed, stream]) => { const r = await import('./random.js');"
+            "return [[...r.words(seed, stream, 9, 5)], [...r.normal(seed, stream, 9)], r.child(seed, 3)]; }",
+            [seed, stream],
+        )
+        assert found[0] == rng.words(seed, stream, 9, start=5).tolist()
+        np.testing.assert_allclose(found[1], rng.normal(seed, stream, 9), rtol=1e-12)
+        assert found[2] == rng.child(seed, 3)
+
+
+def settled(page) -> str:
+    """What is rendered, once the engine rests."""
+    page.wait_for_function(RESTS)
+    return page.evaluate(SHOWN)
+
+
+def heard(page) -> int:
+    settled(page)
+    return page.evaluate("() => window.heard.length")
+
+
+@pytest.mark.parametrize("way", ["mouse", "touch", "keyboard"])
+def test_every_dial_turns(visit, way):
+    page = visit(SHORT, width=390 if way == "touch" else 1280, has_touch=way == "touch")
+    for name in ("note", "duration", "brightness", "loudness", "pad0", "pad1"):
+        before, count, dial = settled(page), heard(page), page.locator(f"input[name={name}]")
+        if way == "keyboard":
+            dial.focus()
+            page.keyboard.press("ArrowRight")
+        else:
+            dial.scroll_into_view_if_needed()
+            box = dial.bounding_box()
+            place = box["x"] + 0.7 * box["width"], box["y"] + box["height"] / 2
+            (page.touchscreen.tap if way == "touch" else page.mouse.click)(*place)
+        assert heard(page) > count, name
+        assert settled(page) != before, name
+
+
+@pytest.mark.parametrize("way", ["mouse", "touch"])
+def test_pad_and_curve_are_drawn_on(visit, way):
+    page = visit(SHORT, width=390 if way == "touch" else 1280, has_touch=way == "touch")
+    for count, part in enumerate(("pad", "curve"), 1):
+        before, canvas = settled(page), page.locator(f"[data-part={part}]")
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        if way == "touch":
+            page.touchscreen.tap(box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 0.5)
+        else:
+            page.mouse.move(box["x"] + box["width"] * 0.1, box["y"] + box["height"] * 0.2)
+            page.mouse.down()
+            page.mouse.move(box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 0.5, steps=12)
+            page.mouse.up()
+        assert heard(page) == count and settled(page) != before
+    state = page.evaluate(STATE)
+    np.testing.assert_allclose(state["place"], [1.5, 0], atol=0.1)
+    assert state["envelope"][8] == pytest.approx(-20, abs=1)
+    assert (way == "touch") == (state["envelope"][4] == 0)
+
+
+def test_the_curve_by_keyboard_is_heard_in_the_level(visit):
+    page = visit("?kind=trumpet&note=69&duration=0.8")
+    flat = np.array(page.evaluate(WAVE))
+    page.locator("[data-part=curve]").focus()
+    page.keyboard.press("End")
+    page.keyboard.press("PageDown")
+    page.keyboard.press("PageDown")
+    settled(page)
+    bent = np.array(page.evaluate(WAVE))
+    assert page.locator("[data-part=curve]").get_attribute("aria-valuetext") == "point 12 of 12: -12 dB"
+    assert bent[-1] == pytest.approx(flat[-1] * 10 ** (-12 / 20), rel=1e-3)
+    middle = len(flat) // 2
+    np.testing.assert_array_equal(bent[:middle], flat[:middle])
+    page.locator("[data-part=flat]").click()
+    settled(page)
+    assert page.evaluate(STATE)["envelope"] is None
+
+
+@pytest.mark.parametrize("way", ["mouse", "touch", "keyboard"])
+def test_buttons_kinds_and_keys(visit, way):
+    page = visit(width=390 if way == "touch" else 1280, has_touch=way == "touch")
+
+    def press(locator) -> None:
+        if way == "keyboard":
+            locator.focus()
+            page.keyboard.press("Enter")
+        elif way == "touch":
+            locator.tap()
+        else:
+            locator.click()
+
+    count = 0
+    for words in ("tuba", "train horn"):
+        press(page.get_by_role("button", name=words, exact=True))
+        count += 1
+        assert heard(page) == count
+        assert page.get_by_role("button", name=words, exact=True).get_attribute("aria-pressed") == "true"
+    before = settled(page)
+    press(page.get_by_role("button", name="Play", exact=True))
+    assert heard(page) == count + 1 and settled(page) == before
+    press(page.get_by_role("button", name="Dice"))
+    assert heard(page) == count + 2 and json.loads(settled(page))["seed"] != json.loads(before)["seed"]
+    key = page.locator(".toots-piano button:enabled").nth(2)
+    press(key)
+    assert heard(page) == count + 3
+    note = int(key.get_attribute("data-note"))
+    assert json.loads(settled(page))["pitch"] == pytest.approx(440 * 2 ** ((note - 69) / 12))
+
+
+def test_letters_play_the_piano(visit):
+    page = visit(SHORT)
+    page.get_by_role("button", name="Play", exact=True).focus()
+    first = int(page.locator(".toots-piano button").first.get_attribute("data-note"))
+    page.keyboard.press("k")
+    assert heard(page) == 1
+    assert json.loads(settled(page))["pitch"] == pytest.approx(440 * 2 ** ((first + 12 - 69) / 12))
+    page.locator("input[name=seed]").focus()
+    page.keyboard.press("e")
+    assert heard(page) == 1
+
+
+def test_an_address_holds_the_whole_toot(visit):
+    page = visit("?kind=tuba&duration=0.6")
+    page.locator("input[name=brightness]").focus()
+    page.keyboard.press("ArrowRight")
+    page.locator("input[name=seed]").fill("9007199254740991")
+    page.keyboard.press("Enter")
+    page.locator("input[name=pad0]").focus()
+    page.keyboard.press("ArrowLeft")
+    page.locator("[data-part=curve]").focus()
+    page.keyboard.press("ArrowDown")
+    asked = settled(page)
+    query = page.evaluate("location.search")
+    wave = page.evaluate(WAVE)
+    again = visit(query)
+    assert again.evaluate(SHOWN) == asked
+    assert again.evaluate(WAVE) == wave
+    assert again.evaluate("location.search") == query
+
+
+BAD = ["?kind=none&seed=-1&note=x", "?note=1e9&duration=-5&seed=1e99&pad=1&curve=3,4"]
+
+
+@pytest.mark.parametrize("query", BAD)
+def test_a_bad_address_plays_something_usual(visit, query):
+    page = visit(query)
+    page.get_by_role("button", name="Play", exact=True).click()
+    assert heard(page) == 1
+
+
+def test_what_is_downloaded_is_what_was_played(visit, tmp_path):
+    page = visit("?kind=trumpet&note=69")
+    page.get_by_role("button", name="Play", exact=True).click()
+    settled(page)
+    played = np.array(page.evaluate("() => window.heard[0]"))
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download WAV").click()
+    assert download.value.suggested_filename == "trumpet_A4_1.wav"
+    download.value.save_as(tmp_path / "toot.wav")
+    samples, rate = soundfile.read(tmp_path / "toot.wav")
+    assert rate == 22050 and len(samples) == len(played)
+    np.testing.assert_allclose(samples, played, atol=1 / 32768)
+
+
+def test_the_page_is_accessible_and_fits(visit):
+    page = visit("?kind=trumpet&curve=" + ",".join(["-6"] * 12))
+    page.evaluate(AXE)
+    for width, mode in itertools.product((1280, 390), ("light", "dark")):
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.emulate_media(color_scheme=mode)
+        assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
+        found = page.evaluate("axe.run().then(found => found.violations)")
+        assert [(width, mode, v["id"], node["html"][:150]) for v in found for node in v["nodes"]] == []
+
+
+def test_a_model_that_cannot_be_loaded_is_said(browser, site):
+    context = browser.new_context()
+    context.route("**/toot.bin", lambda route: route.fulfill(status=404))
+    page = context.new_page()
+    page.goto(f"{site}index.html")
+    page.wait_for_function(LOST)
+    context.close()
+
+
+def test_the_page_is_light():
+    """Bytes that are fetched: the scripts and styles, and the model."""
+    scripts = sum(path.stat().st_size for path in PAGE.iterdir() if path.is_file())
+    assert scripts < 100_000

@@ -1,0 +1,98 @@
+"""The playground's server: the toots of the model that it serves, for pages of this machine alone."""
+
+import numpy as np
+import pytest
+import torch
+
+import tootlearn
+from tootlearn import export, playing, rng
+from tootlearn.audio import InputError
+from tootlearn.generation import TootGenerator
+
+starlette = pytest.importorskip("starlette")  # of the extra `play`
+
+ASKED = {"kind": 8, "pitch": 440.0, "duration": 0.4, "brightness": 0.5, "loudness": -18.0, "seed": 5, "place": None}
+
+
+@pytest.fixture(scope="module")
+def generator() -> TootGenerator:
+    return tootlearn.load()
+
+
+@pytest.fixture(scope="module")
+def client(generator):
+    from starlette.testclient import TestClient
+
+    return TestClient(playing.application(generator), base_url="http://127.0.0.1")
+
+
+def test_the_page_gets_the_toots_that_generate_gives(client, generator):
+    answer = client.post("/toot", json=ASKED)
+    expected = generator.generate(generator.kinds[8], 440.0, 0.4, 0.5, -18.0, 5)
+    np.testing.assert_array_equal(np.frombuffer(answer.content, "<f4"), expected)
+
+
+def test_the_place_where_a_seed_lies_is_that_seeds_toot(generator):
+    plane = export.directions(generator.model)
+    noise = torch.from_numpy(rng.normal(5, 12, plane.shape[-1])).float()
+    here = playing.toot(generator, plane, ASKED | {"place": (plane[8] @ noise).tolist()})
+    there = playing.toot(generator, plane, ASKED | {"place": [2.0, -2.0]})
+    usual = playing.toot(generator, plane, ASKED)
+    np.testing.assert_allclose(here, usual, atol=2e-3)
+    assert len(there) != len(usual) or float(np.abs(there - usual).max()) > 0.01
+
+
+def test_the_page_and_its_model_are_served(client):
+    page = client.get("/")
+    assert 'data-play="./"' in page.text and 'id="playground"' in page.text
+    for name in ("playground.js", "worker.js", "playground.css"):
+        assert client.get(f"/{name}").status_code == 200
+    assert client.get("/model/toot.json").json()["format"] == export.FORMAT
+    assert client.get("/../pyproject.toml").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "evil.example"}, 400),
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "http://127.0.0.1.evil.example:80"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "http://localhost:8000"}, 200),
+    ],
+)
+def test_pages_from_elsewhere_are_refused(client, headers, status):
+    assert client.post("/toot", json=ASKED, headers=headers).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"kind": 99}, "kinds 0 to 11"),
+        ({"kind": "x"}, "no request for a toot"),
+        ({"pitch": 1e5}, "out of range"),
+        ({"duration": float("nan")}, "out of range"),
+        ({"seed": -1}, "a seed is"),
+        ({"seed": 0.5}, "a seed is"),
+        ({"place": [1]}, "no request for a toot"),
+        ({"place": [1e9, 0]}, "a place on the pad"),
+    ],
+)
+def test_a_bad_request_is_answered_in_words(generator, changed, message):
+    with pytest.raises(InputError, match=message):
+        playing.toot(generator, torch.zeros(12, 2, 8), ASKED | changed)
+
+
+@pytest.mark.parametrize(("body", "status"), [(b"no json", 400), (b"[]", 400), (b"{}", 400), (b" " * 20_000, 413)])
+def test_a_body_that_is_none_or_too_long_is_refused(client, body, status):
+    assert client.post("/toot", content=body).status_code == status
+
+
+def test_a_port_that_is_taken_is_said(generator):
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(InputError, match="cannot be used"):
+            playing.serve(generator, taken.getsockname()[1], browser=False)

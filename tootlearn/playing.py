@@ -1,0 +1,165 @@
+"""The playground on this machine: the book's page, whose toots the full model and its vocoder make through Python."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tootlearn import export, rng
+from tootlearn.audio import InputError
+from tootlearn.generation import TootGenerator, checked_seed
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+PACKAGE = Path(__file__).parent
+LARGEST = 10_000  # bytes of a request
+HOSTS = ["127.0.0.1", "localhost"]
+_RESIDUAL = 12  # the stream of random numbers that `TootGenerator.residual` draws from
+
+
+def page() -> Path:
+    """The folder of the page: in the package, or in the clone's `book`. Raises InputError if there is none."""
+    for folder in (PACKAGE / "playground", PACKAGE.parent / "book/assets/playground"):
+        if (folder / "playground.js").is_file():
+            return folder
+    raise InputError("this installation holds no playground: install tootlearn again")
+
+
+def toot(generator: TootGenerator, plane: torch.Tensor, asked: Any) -> NDArray[np.float32]:
+    """The toot that the page asks for.
+
+    Args:
+        generator: what makes it.
+        plane: of the pad (`export.directions`).
+        asked: what came as JSON: "kind" (an index), "pitch" (Hz), "duration" (s), "brightness", "loudness" (dBFS),
+            "seed", and "place" on the pad, two numbers or null.
+
+    Returns:
+        Wave, shape (N,), float32.
+
+    Raises:
+        InputError: for what is missing, of another type or out of range.
+    """
+    try:
+        names = ("pitch", "duration", "brightness", "loudness")
+        pitch, duration, brightness, loudness = (float(asked[name]) for name in names)
+        index, seed, place = int(asked["kind"]), asked["seed"], asked.get("place")
+        if not 0 <= index < len(generator.kinds):
+            raise InputError(f"there are kinds 0 to {len(generator.kinds) - 1}, not {index}")
+        moved = None if place is None else (float(place[0]), float(place[1]))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"this is no request for a toot ({error!r})") from error
+    if moved and not all(abs(value) <= 10 for value in moved):
+        raise InputError(f"a place on the pad has two numbers from -10 to 10, not {moved}")
+    controls = generator.controls(generator.kinds[index], pitch, duration, brightness, loudness, checked_seed(seed))
+    residual = generator.residual(controls, seed)
+    if moved:
+        size = plane.shape[-1]
+        noise = torch.as_tensor(rng.normal(seed, _RESIDUAL, size), dtype=torch.float32)
+        network = generator.model.generator
+        assert network is not None
+        bent = export.bent(noise, plane[index], moved).to(generator.device)
+        residual = network.sample_prior(torch.as_tensor(controls.kind, device=generator.device), bent[None])
+    return generator.render(controls, residual, seed)
+
+
+def application(generator: TootGenerator) -> Starlette:
+    """The page and its toots as a web application, for requests from this machine's own pages alone.
+
+    Raises:
+        InputError: if Starlette is not installed, or the model cannot be played (`export.bundle`).
+    """
+    try:
+        from starlette.applications import Starlette
+        from starlette.concurrency import run_in_threadpool
+        from starlette.middleware import Middleware
+        from starlette.middleware.trustedhost import TrustedHostMiddleware
+        from starlette.responses import HTMLResponse, PlainTextResponse
+        from starlette.responses import Response as Plain
+        from starlette.routing import Mount, Route
+        from starlette.staticfiles import StaticFiles
+    except ImportError as error:
+        raise InputError(f'{error.name} is not installed: pip install "tootlearn[play]"') from error
+    folder = page()
+    description, weights = export.bundle(generator.model)
+    pad = description["tensors"]["directions"]
+    numbers = np.frombuffer(weights, "<f4", math.prod(pad["shape"]), pad["offset"])
+    plane = torch.from_numpy(numbers.astype(np.float32)).view(pad["shape"])
+    text = (folder / "index.html").read_text("utf8")
+
+    async def index(request: Request) -> Response:
+        return HTMLResponse(text.replace('data-model="model/"', 'data-model="model/" data-play="./"'))
+
+    async def model(request: Request) -> Response:
+        if request.path_params["part"] == "toot.json":
+            return Plain(json.dumps(description), media_type="application/json")
+        return Plain(weights, media_type="application/octet-stream")
+
+    async def make(request: Request) -> Response:
+        origin = request.headers.get("origin", "").split("://")[-1].split(":")[0]
+        if origin and origin not in HOSTS:
+            return PlainTextResponse("only this machine's own page may ask for toots", 403)
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > LARGEST:
+                return PlainTextResponse(f"a request has {LARGEST} bytes at most", 413)
+        try:
+            asked = json.loads(body)
+        except ValueError:
+            return PlainTextResponse("a request for a toot is JSON", 400)
+        try:
+            wave = await run_in_threadpool(toot, generator, plane, asked)
+        except InputError as error:
+            return PlainTextResponse(str(error), 400)
+        return Plain(wave.astype("<f4").tobytes(), media_type="application/octet-stream")
+
+    routes = [
+        Route("/", index),
+        Route("/toot", make, methods=["POST"]),
+        Route("/model/{part}", model),
+        Mount("/", StaticFiles(directory=folder)),
+    ]
+    return Starlette(routes=routes, middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)])
+
+
+def serve(generator: TootGenerator, port: int = 0, browser: bool = True) -> None:
+    """Serve the playground to this machine until Ctrl-C, and open it in a browser.
+
+    Args:
+        generator: what makes the toots.
+        port: 0 takes a free one.
+        browser: whether to open it.
+
+    Raises:
+        InputError: as `application`; or if the port is taken.
+    """
+    import socket
+    import webbrowser
+
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOSTS[0], port))
+        except OSError as error:
+            raise InputError(f"port {port} cannot be used ({error.strerror}): give another by --port") from error
+        app = application(generator)
+        import uvicorn
+
+        address = f"http://{HOSTS[0]}:{listener.getsockname()[1]}/"
+        print(f"the playground is at {address} until you press Ctrl-C", flush=True)
+        if browser:
+            webbrowser.open(address)
+        config = uvicorn.Config(app, log_level="warning", timeout_keep_alive=10)
+        uvicorn.Server(config).run(sockets=[listener])
