@@ -187,9 +187,8 @@ class Batch:
 
     def __getitem__(self, rows: Tensor) -> Batch:
         rows = rows.to(self.log_mel.device)
-        controls = Condition(*(column[rows] for column in self.controls))
         log_mel = self.log_mel[rows].float()
-        return Batch(log_mel, controls, self.weight[rows], self.bend[rows], self.bend_weight[rows])
+        return Batch(log_mel, self.controls.take(rows), self.weight[rows], self.bend[rows], self.bend_weight[rows])
 
 
 def _weights(clips: Clips, config: TrainConfig) -> Tensor:
@@ -242,8 +241,9 @@ def model_losses(
 
     terms: dict[str, Tensor] = {}
     if model.generator:
-        mean, log_scale = model.generator.encode(batch.log_mel, batch.controls)
-        drawing = model.generator.decode(batch.controls, drawn(mean, log_scale, config.seed, _NOISE, step))
+        controls = model.generator.some_open(batch.controls, config.seed, step)
+        mean, log_scale = model.generator.encode(batch.log_mel, controls)
+        drawing = model.generator.decode(controls, drawn(mean, log_scale, config.seed, _NOISE, step))
         strayed = drawing.log_mel - batch.log_mel
         standardised = strayed / model.normalizer.std
         terms["generation"] = losses.squared_error(standardised, torch.zeros_like(standardised), batch.weight)
@@ -315,11 +315,7 @@ def fit_prior(model: TootModel, clips: Clips, config: TrainConfig) -> None:
     assert model.generator is not None
     model.eval()
     everything = Batch.of(clips, config, model.normalizer.mean.device)
-    residuals = []
-    for rows in torch.arange(len(clips)).split(128):
-        batch = everything[rows]
-        residuals.append(model.generator.encode(batch.log_mel, batch.controls)[0])
-    z, kind = torch.cat(residuals), everything.controls.kind
-    natural = torch.from_numpy(clips.origin != SYNTHETIC).to(z.device)
-    model.generator.fit_prior(z, kind)
-    model.generator.fit_prior(z[natural], kind[natural])
+    natural = torch.from_numpy(clips.origin != SYNTHETIC).to(everything.log_mel.device)
+    counts = everything.controls.kind[natural].bincount(minlength=len(model.kinds))
+    rows = natural | (counts <= model.generator.config.residual)[everything.controls.kind]
+    model.generator.fit_priors(everything.log_mel, everything.controls, rows)
