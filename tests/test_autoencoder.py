@@ -42,6 +42,12 @@ def condition(batch: int = 4, loudness: float = -12.0) -> Condition:
     return Condition.of(Controls(kind, 300 + 200 * share, 0.3 + share, share, np.full(batch, loudness)))
 
 
+def of_kinds(kind: torch.Tensor) -> Condition:
+    """Controls of these kinds (B,) and nothing else, as a Gaussian for each kind looks at."""
+    nothing = torch.zeros(len(kind))
+    return Condition(kind, nothing, nothing, nothing, torch.zeros(len(kind), 4))
+
+
 def tiny(config: GeneratorConfig = TINY, kinds=FOUR) -> Generator:
     torch.manual_seed(0)
     return Generator(config, SMALL, 88, kinds)
@@ -347,7 +353,7 @@ def test_any_generator_has_the_sizes_of_its_config(residual, width, blocks, cond
     mean, log_scale = generator.encode(log_mel, controls)
     assert mean.shape == log_scale.shape == (kinds, residual)
     assert generator.decode(controls, mean).log_mel.shape == (kinds, 24, 88)
-    assert generator.sample_prior(controls.kind, noise(kinds, residual)).shape == (kinds, residual)
+    assert generator.prior.sample(controls, noise(kinds, residual)).shape == (kinds, residual)
 
 
 def test_the_encoder_hears_the_same_in_a_loud_toot_and_a_quiet_one():
@@ -395,7 +401,7 @@ def test_the_controls_and_the_residual_reach_the_encoder_and_the_decoder():
 
 def test_the_prior_starts_as_the_standard_normal():
     z = noise(4, 3)
-    torch.testing.assert_close(tiny().sample_prior(torch.arange(4), z), z)
+    torch.testing.assert_close(tiny().prior.sample(of_kinds(torch.arange(4)), z), z)
 
 
 def test_fit_prior_recovers_the_gaussian_of_each_kind():
@@ -406,8 +412,8 @@ def test_fit_prior_recovers_the_gaussian_of_each_kind():
     z = torch.empty(40000, 3)
     for k in range(2):
         z[kind == k] = centre[k] + noise(20000, 3, seed=k) @ mixing[k].T
-    generator.fit_prior(z, kind)
-    drawn = generator.sample_prior(kind, noise(40000, 3, seed=9))
+    generator.prior.fit(z, of_kinds(kind))
+    drawn = generator.prior.sample(of_kinds(kind), noise(40000, 3, seed=9))
     for k in range(2):
         torch.testing.assert_close(generator.prior_mean[k], centre[k], atol=0.05, rtol=0)
         covariance = mixing[k] @ mixing[k].T
@@ -419,19 +425,19 @@ def test_fit_prior_recovers_the_gaussian_of_each_kind():
 
 def test_fit_prior_copes_with_one_number_and_with_residuals_that_are_all_the_same():
     generator = tiny(replace(TINY, residual=1), FOUR[:1])
-    generator.fit_prior(3 + 2 * noise(5000, 1), torch.zeros(5000, dtype=torch.int64))
+    generator.prior.fit(3 + 2 * noise(5000, 1), of_kinds(torch.zeros(5000, dtype=torch.int64)))
     assert float(generator.prior_mean) == pytest.approx(3, abs=0.1)
     assert float(generator.prior_scale) == pytest.approx(2, abs=0.1)
     generator = tiny(kinds=FOUR[:1])
-    generator.fit_prior(torch.ones(50, 3), torch.zeros(50, dtype=torch.int64))
+    generator.prior.fit(torch.ones(50, 3), of_kinds(torch.zeros(50, dtype=torch.int64)))
     torch.testing.assert_close(
-        generator.sample_prior(torch.tensor([0]), noise(1, 3)), torch.ones(1, 3), atol=0.01, rtol=0
+        generator.prior.sample(of_kinds(torch.tensor([0])), noise(1, 3)), torch.ones(1, 3), atol=0.01, rtol=0
     )
 
 
 def test_fit_prior_leaves_a_kind_with_too_few_sounds_as_it_is():
     generator = tiny()
-    generator.fit_prior(noise(3, 3), torch.zeros(3, dtype=torch.int64))
+    generator.prior.fit(noise(3, 3), of_kinds(torch.zeros(3, dtype=torch.int64)))
     assert torch.equal(generator.prior_scale[0], torch.eye(3)) and not generator.prior_mean.any()
 
 

@@ -219,8 +219,8 @@ def test_toots_join_what_is_in_the_folder(run, tmp_path):
 
 def test_the_sheet_shows_as_many_as_fit_a_screen(run, monkeypatch):
     shown = []
-    monkeypatch.setattr(cli, "SHOWN", 2)
-    monkeypatch.setattr("tootlearn.figures.contact_sheet", lambda path, waves, titles, rate: shown.append(titles))
+    monkeypatch.setattr("tootlearn.toot_files.SHOWN", 2)
+    monkeypatch.setattr("tootlearn.toot_files.contact_sheet", lambda path, waves, titles, rate: shown.append(titles))
     assert run("generate", "--kind", "trumpet", "--pitch", 440, "--duration", 0.2, "--count", 3).status == 0
     assert shown == [["trumpet  440 Hz  0.20 s"] * 2]
 
@@ -250,7 +250,7 @@ def test_a_folder_that_may_not_be_written_is_named(refused, monkeypatch):
 
 
 def test_ctrl_c_leaves_no_toot(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("tootlearn.figures.contact_sheet", interrupt := Interrupt(after=0))
+    monkeypatch.setattr("tootlearn.toot_files.contact_sheet", interrupt := Interrupt(after=0))
     done = run("generate", "--count", 2)
     assert interrupt.calls == 1 and done.status == 130 and "Traceback" not in done.err
     assert list((tmp_path / "toots").iterdir()) == []
@@ -275,7 +275,7 @@ class Interrupt:
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        ("", "generate, batch, train, tune, runs, train-vocoder, reconstruct, denoise, evaluate, info, "),
+        ("", "generate, vary, morph, batch, train, tune, runs, train-vocoder, reconstruct, denoise, evaluate, info, "),
         ("", "info, lab, book, doctor, export, play"),
         ("genrat", "did you mean generate?"),
         ("--count 3", "no command '--count'"),

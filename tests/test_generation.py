@@ -14,6 +14,7 @@ from tootlearn.audio import InputError
 from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig, TootModel
 from tootlearn.controls import Kind
 from tootlearn.data import recipes, synthesis
+from tootlearn.decoder import Condition
 from tootlearn.front_end import WINDOW_SAMPLES, FrontEndConfig
 from tootlearn.generation import TootGenerator
 from tootlearn.normalization import Normalizer
@@ -221,6 +222,38 @@ def test_a_pitch_between_the_kinds_is_refused():
         g.kinds_with(pitch=300, duration=0.5)
 
 
+def test_temperature_scales_how_far_toots_stray(g):
+    controls = g.controls("train_horn", 262.0, 0.8, 0.5, -20, seed=0)
+    usual, warm, none = (torch.cat([g.residual(controls, s, t) for s in range(9)]) for t in (1.0, 2.0, 0.0))
+    middle = g.network.prior_mean[controls.kind]
+    torch.testing.assert_close(warm - middle, 2 * (usual - middle), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(none, middle.expand_as(none))
+    asked = ("trumpet", "A4", 0.5, 0.5, -18)
+    assert np.array_equal(g.generate(*asked, seed=3), g.generate(*asked, seed=3, temperature=1))
+    assert np.array_equal(g.generate(*asked, 3, 0.0, temperature=0), g.generate(*asked, 4, 0.0, temperature=0))
+
+
+def test_a_toot_between_kinds_lies_between_their_notes(g):
+    """Shares of one kind alone are that kind; half-way, notes that both have lie between theirs."""
+    controls, decoder = g.controls("car_horn", 400.0, 0.5, 0.5, -18), g.network.decoder
+    plain, z = Condition.of(controls), g.residual(controls, 1)
+    shares = plain.shares(len(g.kinds))
+    with torch.inference_mode():
+        whole, by_shares = (decoder(c, z) for c in (plain, plain._replace(kind=shares)))
+        for ours, theirs in zip(whole, by_shares, strict=True):
+            torch.testing.assert_close(ours, theirs, atol=2e-4, rtol=1e-4)
+        other = torch.nn.functional.one_hot(torch.tensor([g.kinds.index("trumpet")]), len(g.kinds))
+        halves = decoder(plain._replace(kind=(shares + other) / 2), z)
+        third = torch.nn.functional.one_hot(torch.tensor([g.kinds.index("air_horn")]), len(g.kinds))
+        chord = decoder(plain._replace(kind=(shares + third) / 2), z)
+    assert float(halves.level[0, 1]) == pytest.approx(
+        float(whole.level[0, 1]) / 2, rel=0.3
+    )  # the trumpet has no second note
+    assert float(halves.level.sum()) == pytest.approx(1, abs=1e-5)
+    second = float((chord.notes[0, 20, 1] - chord.notes[0, 20, 0]).exp2())
+    assert second == pytest.approx(np.sqrt(1.25 * 1.2), rel=1e-3)
+
+
 # What is refused
 
 
@@ -243,6 +276,9 @@ def test_a_pitch_between_the_kinds_is_refused():
         ({"seed": 2**53}, str(2**53)),
         ({"seed": 1.5}, "1.5"),
         ({"texture": 2}, "texture 2 .* 0 to 1"),
+        ({"temperature": 3.5}, "temperature 3.5 .* 0 to 3"),
+        ({"temperature": -1}, "temperature -1 .* 0 to 3"),
+        ({"envelope": "0,soft"}, "envelope"),
         ({"sample_rate": 100}, "100 Hz .* 8000 to 192000 Hz"),
     ],
 )

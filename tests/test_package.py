@@ -30,15 +30,17 @@ ORDER = [
     *("loudness", "jitter"),
     *("data.recipes", "data.acoustics", "data.synthesis", "data.clips", "data.sound_font", "data.sampled"),
     *("data.folder", "data.public", "data.sounds", "data.augmentation", "data"),
-    *("layers", "principal", "encoder", "decoder", "autoencoder", "losses", "perceptual", "phase", "vocoder"),
+    *("layers", "principal", "encoder", "decoder", "priors", "generator", "autoencoder", "losses"),
+    *("perceptual", "phase", "vocoder"),
     *("denoising", "metrics", "waveform", "set_metrics", "degradations", "classifier"),
     *("presets", "model_file", "checkpoint", "run_config", "journal", "fine_tuning", "dataset", "batches", "balancer"),
     *("criterion", "steps", "training", "throughput", "vocoder_training", "search_space", "study", "tuning"),
-    *("texture", "harmonics", "generation", "batch", "streaming", "recognition", "likeness", "reconstruction"),
+    *("texture", "harmonics", "contour", "generation", "batch", "streaming", "description"),
+    *("recognition", "likeness", "reconstruction"),
     *("evaluation", "doctor", "export", "playing"),
-    *("figures", "runs", "tracking", "players", "abx", "exercises"),
+    *("figures", "toot_files", "variation", "runs", "tracking", "players", "abx", "exercises"),
     *(*(f"answers.ch{i:02d}" for i in range(13)), "answers", "widgets"),
-    *("roles", "reading", "arguments", "cli_batch", "cli_runs", "cli_export", "cli", "__main__"),
+    *("roles", "reading", "arguments", "cli_batch", "cli_runs", "cli_export", "cli_variation", "cli", "__main__"),
 ]
 
 
@@ -235,7 +237,7 @@ def requirements(*extras: str) -> list[Requirement]:
 
 def test_extras():
     extras = set(PROJECT["optional-dependencies"])
-    assert extras == {"train", "mlflow", "eval", "export", "sampled", "book", "test", "all"}
+    assert extras == {"train", "mlflow", "eval", "export", "play", "sampled", "book", "test", "all"}
     (everything,) = PROJECT["optional-dependencies"]["all"]
     assert Requirement(everything).extras == extras - {"all"}
 

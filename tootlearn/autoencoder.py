@@ -15,11 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from tootlearn.audio import InputError
-from tootlearn.controls import LOUDNESS_RANGE, Kind
-from tootlearn.decoder import Condition, ConditionalDecoder, Decoder, Drawing
+from tootlearn.controls import Kind
+from tootlearn.decoder import Decoder
 from tootlearn.encoder import POOLINGS, Encoder
 from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd, FrontEndConfig
-from tootlearn.layers import SMOOTH, UPSAMPLERS, Style
+from tootlearn.generator import Generator as Generator
+from tootlearn.generator import GeneratorConfig as GeneratorConfig
+from tootlearn.layers import UPSAMPLERS, Style
 from tootlearn.normalization import Normalizer
 from tootlearn.principal import PrincipalPath
 
@@ -96,38 +98,6 @@ class AutoencoderConfig:
     def style(self) -> Style:
         """Activation, norm and dropout."""
         return Style(self.activation, self.norm, self.dropout)
-
-
-@dataclass(frozen=True)
-class GeneratorConfig:
-    """The conditional generator.
-
-    Args:
-        residual: Z, size of the residual latent, 1 to 16.
-        width: channels inside the decoder, a multiple of 8.
-        blocks: residual blocks of the decoder.
-        conditioning: "film" or "concat"; see `ConditionalDecoder`.
-        encoder_widths: channels of the encoder's convolutions, each of which halves the frames; multiples of 8.
-
-    Raises:
-        InputError: values that are not allowed; the message says what is.
-    """
-
-    residual: int = 8
-    width: int = 160
-    blocks: int = 4
-    conditioning: str = "film"
-    encoder_widths: tuple[int, ...] = (64, 64, 64)
-
-    def __post_init__(self) -> None:
-        if self.conditioning not in ("film", "concat"):
-            raise InputError(f'conditioning is "film" or "concat", not {self.conditioning!r}')
-        if not 1 <= self.residual <= 16:
-            raise InputError(f"the residual latent has 1 to 16 numbers, not {self.residual}")
-        if self.width < 8 or self.width % 8 or self.blocks < 1:
-            raise InputError(f"width is a multiple of 8 and blocks 1 or more, not {self.width} and {self.blocks}")
-        if not self.encoder_widths or any(width < 8 or width % 8 for width in self.encoder_widths):
-            raise InputError(f"encoder_widths are one or more multiples of 8, not {self.encoder_widths}")
 
 
 class Autoencoder(nn.Module):
@@ -209,73 +179,6 @@ class Autoencoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.decode(self.encode(x))
-
-
-class Generator(nn.Module):
-    """Controls and a residual latent -> log-mel; a conditional variational autoencoder (Sohn et al. 2015).
-
-    The encoder is for training, and to find the residual of a given sound. The prior is a Gaussian for each kind,
-    fitted after training to where the encoder puts that kind's sounds (ex-post density estimation: Ghosh et al.
-    2020).
-
-    Args:
-        config: its sizes.
-        front_end: what the log-mels are made with.
-        frames: T, a multiple of 4 and of 2^len(encoder_widths).
-        kinds: one or more.
-
-    Raises:
-        InputError: if T is no such multiple.
-    """
-
-    prior_mean: Tensor
-    prior_scale: Tensor
-
-    def __init__(self, config: GeneratorConfig, front_end: FrontEndConfig, frames: int, kinds: Sequence[Kind]) -> None:
-        super().__init__()
-        self.config = config
-        stacked = front_end.mels + len(kinds) + 3  # the controls, but loudness, lie on the bands as constant channels
-        self.encoder = Encoder(stacked, frames, config.encoder_widths, 2, 1, "flatten", 2 * config.residual, SMOOTH)
-        self.decoder = ConditionalDecoder(
-            front_end, frames, kinds, config.residual, config.width, config.blocks, config.conditioning
-        )
-        self.register_buffer("prior_mean", torch.zeros(len(kinds), config.residual))
-        self.register_buffer("prior_scale", torch.eye(config.residual).repeat(len(kinds), 1, 1))
-
-    def encode(self, log_mel: Tensor, controls: Condition) -> tuple[Tensor, Tensor]:
-        """Log-mel (B, M, T) -> mean and log standard deviation of the residual, each (B, Z).
-
-        The loudness is taken out first, and what the floor hides in the quietest toot is hidden in all: the residual
-        cannot tell how loud a toot was.
-        """
-        quietest = self.decoder.log_floor - LOUDNESS_RANGE[0] * (math.log(10) / 20)
-        level = (log_mel - controls.gain[:, None, None]).clamp_min(quietest) / 4 + 1
-        kinds = nn.functional.one_hot(controls.kind, len(self.prior_mean)).to(level.dtype)
-        constant = torch.cat([kinds, controls.numbers[:, :3]], 1)[..., None].expand(-1, -1, level.shape[2])
-        mean, log_scale = self.encoder(torch.cat([level, constant], 1)).chunk(2, 1)
-        return mean, log_scale.clamp(-6, 2)
-
-    def decode(self, controls: Condition, z: Tensor) -> Drawing:
-        """Controls and residual (B, Z) -> log-mel, and the share of the breath, each (B, M, T)."""
-        drawing: Drawing = self.decoder(controls, z)
-        return drawing
-
-    def sample_prior(self, kind: Tensor, noise: Tensor) -> Tensor:
-        """Standard normal numbers (B, Z) -> residuals (B, Z) as toots of these kinds (B,) have them."""
-        return self.prior_mean[kind] + torch.einsum("bij,bj->bi", self.prior_scale[kind], noise)
-
-    @torch.no_grad()
-    def fit_prior(self, z: Tensor, kind: Tensor) -> None:
-        """Set the prior from the residuals (B, Z) of training sounds of these kinds (B,).
-
-        A kind with Z sounds or fewer keeps the prior that it has: they do not determine a covariance.
-        """
-        for k in range(len(self.prior_mean)):
-            own = z[kind == k].double()
-            if len(own) > self.config.residual:
-                self.prior_mean[k] = own.mean(0)
-                jitter = 1e-6 * torch.eye(z.shape[1], dtype=torch.float64, device=z.device)
-                self.prior_scale[k] = torch.linalg.cholesky(own.T.cov() + jitter)
 
 
 class TootModel(nn.Module):

@@ -44,9 +44,8 @@ class Batch:
 
     def __getitem__(self, rows: Tensor) -> Batch:
         rows = rows.to(self.log_mel.device)
-        controls = Condition(*(column[rows] for column in self.controls))
         log_mel = self.log_mel[rows].to(self.weight.dtype)
-        return Batch(log_mel, controls, self.weight[rows], self.bend[rows], self.bend_weight[rows])
+        return Batch(log_mel, self.controls.take(rows), self.weight[rows], self.bend[rows], self.bend_weight[rows])
 
     def part(self, start: int, stop: int) -> Batch:
         """Its clips from ``start`` to before ``stop``, weighted so that the parts' losses add up to those of the whole.

@@ -7,22 +7,16 @@ import time
 
 _STARTED = time.perf_counter()
 
-import csv
-import io
 import json
-import os
 import sys
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from tootlearn import __version__, cli_batch, cli_export, cli_runs
+from tootlearn import __version__, cli_batch, cli_export, cli_runs, cli_variation
 from tootlearn.arguments import Parser, config_of, config_options, fail, nearest
-
-SHOWN = 24  # toots on the contact sheet: what a screen holds
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -55,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(words: list[str]) -> None:
     commands = {  # torch takes seconds to import: each command imports what it needs, and the help nothing
         "generate": (_generate, "Make toots: WAV files, a list of them and a picture."),
+        **cli_variation.COMMANDS,
         "batch": (cli_batch.command, "Make a labelled set of toots from a table."),
         "train": (_train, "Train a model on synthetic toots, a sound font or your own recordings."),
         "tune": (cli_runs.tune, "Search for better settings of training, by one process or several."),
@@ -102,23 +97,28 @@ def _generate(parser: ArgumentParser, words: list[str]) -> None:
     parser.add_argument("--out", type=str, default="toots", help="folder")
     parser.add_argument("--sample_rate", "--sample-rate", type=int | None, help="Hz; without it, the model's own")
     parser.add_argument("--texture", type=float, default=1.0, help="how much learned randomness is put in, 0 to 1")
+    parser.add_argument("--temperature", type=float, default=1.0, help="how far toots stray, 0 to 3; 0: not at all")
+    parser.add_argument("--envelope", type=str | None, help="levels in dB from beginning to end, such as 0,-6,-12,-3")
+    parser.add_argument("--open", type=str, nargs="+", default=[], help="brightness, loudness: the network decides")
     parser.add_argument("--denoise", action="store_true", help="filter each toot as if it were a noisy recording")
     _model_and_device(parser)
     a = parser.parse_args(words)
 
     from tqdm import tqdm
 
-    from tootlearn import generation, rng
-    from tootlearn.audio import InputError, save, write_whole
+    from tootlearn import contour, generation, rng, toot_files
+    from tootlearn.audio import InputError
     from tootlearn.controls import check_range
-    from tootlearn.figures import contact_sheet
+    from tootlearn.toot_files import Toot
 
     out = Path(a.out)
+    if a.brightness is not None and "brightness" in a.open:
+        raise InputError("--brightness is given and left open: do one of them")
     if a.count < 1:
         raise InputError(f"--count is 1 or more, not {a.count}")
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file: give a folder")
+    toot_files.check_folder(out)
     check_range("--texture", a.texture, 0, 1, "")
+    drawn = None if a.envelope is None else contour.parse(a.envelope)
     generator = generation.load(a.model, a.device, a.vocoder)
     rate = generator.sample_rate if a.sample_rate is None else a.sample_rate
     check_range("--sample-rate", rate, *generation.SAMPLE_RATES, " Hz")
@@ -128,32 +128,17 @@ def _generate(parser: ArgumentParser, words: list[str]) -> None:
         seed = rng.child(generation.checked_seed(a.seed), i)
         kind = kinds[i % len(kinds)]
         controls = generator.controls(kind, a.pitch, a.duration, a.brightness, a.loudness, seed)
-        asked.append((seed, controls, generator.residual(controls, seed)))
-    rows, waves, titles = [], [], []
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out, prefix=".unfinished-") as unfinished:  # all toots appear, or none
-        folder = Path(unfinished)
-        for i, (seed, controls, residual) in enumerate(tqdm(asked, desc="toots", unit="", leave=False, disable=None)):
-            wave = generator.render(controls, residual, seed, a.texture, rate, a.denoise)
-            name = generator.kinds[int(controls.kind[0])]
-            path = folder / f"{i:03d}_{name}.wav"
-            save(path, wave, rate)
-            columns = (controls.pitch, controls.duration, controls.brightness, controls.loudness)
-            values = [float(column[0]) for column in columns]
-            rows.append([path.name, name, *(f"{v:.4g}" for v in values), seed])
-            if i < SHOWN:
-                waves.append(wave)
-                titles.append(f"{name}  {values[0]:.0f} Hz  {values[1]:.2f} s")
-        table = io.StringIO()
-        head = ["file", "kind", "pitch_hz", "duration_s", "brightness", "loudness_dbfs", "seed"]
-        csv.writer(table, lineterminator="\n").writerows([head, *rows])
-        write_whole(folder / "toots.csv", table.getvalue().encode())
-        contact_sheet(folder / "contact_sheet.png", waves, titles, rate)
-        for path in folder.iterdir():
-            os.replace(path, out / path.name)
+        asked.append((seed, controls, generator.residual(controls, seed, a.temperature, a.open)))
+
+    def made() -> Iterator[Toot]:
+        for seed, controls, residual in tqdm(asked, desc="toots", unit="", leave=False, disable=None):
+            wave = generator.render(controls, residual, seed, a.texture, rate, a.denoise, drawn, None, a.open)
+            yield Toot(wave, generator.kinds[int(controls.kind[0])], controls, seed)
+
+    toot_files.write(out, made(), rate)
     took = time.perf_counter() - _STARTED
-    made = f"{a.count} toot{'s' if a.count > 1 else ''}"
-    print(f"{made}, toots.csv and contact_sheet.png are in {out}, {took:.1f} s after the start")
+    count = f"{a.count} toot{'s' if a.count > 1 else ''}"
+    print(f"{count}, toots.csv and contact_sheet.png are in {out}, {took:.1f} s after the start")
 
 
 def _train(parser: ArgumentParser, words: list[str]) -> None:

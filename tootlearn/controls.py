@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from tootlearn.audio import InputError
 
 LOUDNESS_RANGE = (-36.0, -6.0)  # dBFS
+USUAL_LOUDNESS = (-20.0, -12.0)  # dBFS, when none is asked for
 ONSET_SAMPLES = 512  # silence before a toot in the window of the models, so that a whole frame sees its attack
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
@@ -158,3 +159,66 @@ def check_range(name: str, value: float, low: float, high: float, unit: str) -> 
     if not low - slack <= value <= high + slack:  # NaN fails it too
         raise InputError(f"{name} {value:.8g}{unit} is out of range: give {low:g} to {high:g}{unit}")
     return float(value)
+
+
+def kinds_with(
+    kinds: Sequence[Kind], pitch: float | str | None = None, duration: float | None = None
+) -> tuple[Kind, ...]:
+    """Those of the kinds that have this pitch and this duration within their ranges; None asks for nothing.
+
+    Raises:
+        InputError: if there is none, or the pitch cannot be read.
+    """
+    hz = None if pitch is None else parse_pitch(pitch)
+    for control, value, unit in (("pitch", hz, " Hz"), ("duration", duration, " s")):
+        if value is None:
+            continue
+        ranges = [getattr(kind, control) for kind in kinds]
+        check_range(control, value, min(low for low, _ in ranges), max(high for _, high in ranges), unit)
+        kinds = tuple(kind for kind, (low, high) in zip(kinds, ranges, strict=True) if low <= value <= high)
+        if not kinds:
+            raise InputError(f"no kind has a {control} of {value:g}{unit}: `tootlearn info` shows what they have")
+    return tuple(kinds)
+
+
+def completed(
+    kinds: Sequence[Kind],
+    kind: str | None,
+    pitch: float | str | None,
+    duration: float | None,
+    brightness: float | None,
+    loudness: float | None,
+    share: Sequence[float] | NDArray[np.float64],
+) -> Controls:
+    """The controls of one toot: those that are given, checked, and for each that is None a share of what it may be.
+
+    Args:
+        kinds: that there are.
+        kind, pitch, duration, brightness, loudness: see `generation.TootGenerator.controls`.
+        share: where in its range each of the five lies that is not given, 0 to 1.
+
+    Raises:
+        InputError: for a control that is unknown, unreadable or out of range.
+    """
+    if kind is None:
+        able = kinds_with(kinds, pitch, duration)
+        kind = able[int(share[0] * len(able))].name
+    index = find_kind(kind, kinds)
+    about = kinds[index]
+    low, high = about.pitch
+    if pitch is None:
+        hz = low * (high / low) ** share[1]
+    else:
+        hz = check_range(f"{about.name}: pitch", parse_pitch(pitch), low, high, " Hz")
+    low, high = about.duration
+    if duration is None:
+        duration = low * (high / low) ** share[2]
+    else:
+        check_range(f"{about.name}: duration", duration, low, high, " s")
+    brightness = share[3] if brightness is None else check_range("brightness", brightness, 0, 1, "")
+    low, high = USUAL_LOUDNESS
+    if loudness is None:
+        loudness = low + (high - low) * share[4]
+    else:
+        check_range("loudness", loudness, *LOUDNESS_RANGE, " dB")
+    return Controls(np.array([index]), *(np.array([float(v)]) for v in (hz, duration, brightness, loudness)))

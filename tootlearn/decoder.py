@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import torch
@@ -90,18 +90,24 @@ class Decoder(nn.Module):
         return x
 
 
+# Controls that a network can do without. Where a note lies, how long it lasts and what chord it is, the decoder works
+# out by arithmetic (comb, time features, intervals) that has to be told. Its level is set afterwards, so that of the
+# loudness only what it does to the colour can be left open.
+OPENABLE = ("brightness", "loudness")
+
+
 class Condition(NamedTuple):
     """Controls as a network takes them, for a batch of B."""
 
-    kind: Tensor  # (B,) int64
+    kind: Tensor  # (B,) int64, or (B, K) shares of kinds, which sum to 1: a sound between them
     octave: Tensor  # (B,) log2 of the pitch in Hz
     duration: Tensor  # (B,) s
     gain: Tensor  # (B,) natural log of the amplitude that the loudness stands for
-    numbers: Tensor  # (B, 4) pitch, duration, brightness, loudness, each about -1 to 1
+    numbers: Tensor  # (B, 4) pitch, duration, brightness, loudness, each about -1 to 1; nan where it is left open
 
     @classmethod
-    def of(cls, controls: Controls, device: torch.device | str = "cpu") -> Condition:
-        """From controls as the user means them: B of them, in Hz, s, 0 to 1 and dBFS."""
+    def of(cls, controls: Controls, device: torch.device | str = "cpu", shares: Tensor | None = None) -> Condition:
+        """From controls as the user means them: B of them, in Hz, s, 0 to 1 and dBFS; (B, K) shares replace kinds."""
 
         def column(values: object) -> Tensor:
             return torch.as_tensor(values, dtype=torch.float32, device=device)
@@ -116,7 +122,31 @@ class Condition(NamedTuple):
             (loudness - middle) / half,
         ]
         gain = loudness * (math.log(10) / 20)
-        return cls(torch.as_tensor(controls.kind, device=device), octave, duration, gain, torch.stack(numbers, 1))
+        kind = torch.as_tensor(controls.kind if shares is None else shares, device=device)
+        return cls(kind, octave, duration, gain, torch.stack(numbers, 1))
+
+    def take(self, rows: Tensor) -> Condition:
+        """Those of these rows."""
+        return Condition(*(column[rows] for column in self))
+
+    def opened(self, names: Collection[str], rows: Tensor | None = None) -> Condition:
+        """With these of :data:`OPENABLE` left open, of all or of the rows (B,) that are true."""
+        numbers = self.numbers.clone()
+        for name in names:
+            column = 2 + OPENABLE.index(name)
+            numbers[:, column] = torch.nan if rows is None else numbers[:, column].masked_fill(rows, torch.nan)
+        return self._replace(numbers=numbers)
+
+    def given(self) -> tuple[Tensor, Tensor]:
+        """The numbers with 0 where they are open, and whether those of :data:`OPENABLE` are, 0 or 1: (B, 4), (B, 2)."""
+        missing = self.numbers[:, -len(OPENABLE) :].isnan()
+        return self.numbers.nan_to_num(), missing.to(self.numbers.dtype)
+
+    def shares(self, kinds: int) -> Tensor:
+        """How much of each of K kinds it has, (B, K)."""
+        if self.kind.is_floating_point():
+            return self.kind
+        return F.one_hot(self.kind, kinds).to(self.numbers.dtype)
 
 
 class Drawing(NamedTuple):
@@ -151,6 +181,7 @@ class ConditionalDecoder(nn.Module):
         blocks: residual blocks.
         conditioning: how controls and residual reach the blocks: "concat" stacks them on the input, "film" also
             modulates each block with them.
+        opens: whether controls may be left open: each of :data:`OPENABLE` then has a learned vector that says so.
 
     Shape: Condition of B and (B, Z) -> Drawing of (B, M, T).
 
@@ -175,6 +206,7 @@ class ConditionalDecoder(nn.Module):
         width: int = 192,
         blocks: int = 4,
         conditioning: str = "film",
+        opens: bool = False,
     ) -> None:
         super().__init__()
         if frames % self.STRIDE:
@@ -200,16 +232,23 @@ class ConditionalDecoder(nn.Module):
         self.blocks = nn.ModuleList(ResidualBlock(width, modulation, 2 ** (i % 3)) for i in range(blocks))
         self.norm = nn.GroupNorm(8, width)
         self.out = nn.Conv1d(width, (2 * mels + 1) * self.STRIDE + len(self.NUMBERS), 1)
+        self.open = nn.Parameter(torch.zeros(len(OPENABLE), 32)) if opens else None
 
     def forward(self, controls: Condition, z: Tensor) -> Drawing:
-        condition = self.condition(torch.cat([self.kind(controls.kind), controls.numbers, z], 1))  # (B, 128)
-        ratios = self.intervals[controls.kind]  # (B, notes)
-        level = torch.where(ratios.isfinite(), self.levels(condition), -math.inf).softmax(1)  # (B, notes)
-        ratios = ratios.clamp_min(0)
+        turns = self.trill[:, None] * self.time.clamp_min(0)  # (K, T)
+        trill = torch.stack([torch.sin(2 * math.pi * turns), torch.cos(2 * math.pi * turns)], 1)  # (K, 2, T)
+        if controls.kind.is_floating_point():
+            kind = controls.kind @ self.kind.weight
+            trill = torch.einsum("bk,kft->bft", controls.kind, trill)
+        else:
+            kind, trill = self.kind(controls.kind), trill[controls.kind]
+        numbers = controls.numbers
+        if self.open is not None:
+            numbers, missing = controls.given()
+            kind = kind + missing @ self.open
+        condition = self.condition(torch.cat([kind, numbers, z], 1))  # (B, 128)
+        ratios, level = self.chord(controls, self.levels(condition))
         steady = self.log_comb(controls.octave[:, None, None] + ratios[:, None], level)  # (B, 1, M)
-
-        turns = self.trill[controls.kind, None] * self.time.clamp_min(0)  # (B, T)
-        trill = torch.stack([torch.sin(2 * math.pi * turns), torch.cos(2 * math.pi * turns)], 1)
         time = torch.cat([time_features(self.time, controls.duration), trill], 1)  # (B, 22, T)
         time = time.unflatten(2, (-1, self.STRIDE)).transpose(2, 3).flatten(1, 2)  # (B, 88, T / 4)
         constant = torch.cat([steady[:, 0], condition], 1)[..., None].expand(-1, -1, time.shape[2])
@@ -233,6 +272,20 @@ class ConditionalDecoder(nn.Module):
         together = torch.logaddexp(tone, breath) + controls.gain[:, None, None]
         log_mel = self.log_floor + F.softplus(2 * (together - self.log_floor)) / 2
         return Drawing(log_mel, torch.sigmoid(breath - tone), sounding, level)
+
+    def chord(self, controls: Condition, drawn: Tensor) -> tuple[Tensor, Tensor]:
+        """Each note's octaves above the pitch, and its share of the tone, from levels as drawn: each (B, notes).
+
+        Between kinds, a note that several have lies between theirs, and one that some lack is the weaker by it.
+        """
+        if not controls.kind.is_floating_point():
+            ratios = self.intervals[controls.kind]
+            return ratios.clamp_min(0), torch.where(ratios.isfinite(), drawn, -math.inf).softmax(1)
+        there = self.intervals.isfinite()  # (K, notes)
+        level = torch.where(there, drawn[:, None], -math.inf).softmax(2)  # (B, K, notes)
+        having = controls.kind @ there.to(drawn.dtype)
+        ratios = controls.kind @ self.intervals.clamp_min(0) / having.clamp_min(1e-6)
+        return ratios, (controls.kind[..., None] * level).sum(1)
 
     def by_number(self, octave: Tensor, source: Tensor) -> Tensor:
         """Level of the source in each band (B, T, M), linear in log frequency between harmonics.

@@ -23,10 +23,9 @@ from torch import Tensor, nn
 
 from tootlearn.audio import InputError, write_whole
 from tootlearn.autoencoder import Generator, TootModel
-from tootlearn.controls import LOUDNESS_RANGE, Controls, Kind
+from tootlearn.controls import LOUDNESS_RANGE, USUAL_LOUDNESS, Controls, Kind
 from tootlearn.decoder import Condition
 from tootlearn.front_end import WINDOW_SAMPLES
-from tootlearn.generation import USUAL_LOUDNESS
 
 FORMAT = 1  # of the web bundle
 INPUTS = ("kind", "pitch", "duration", "brightness", "loudness", "residual")
@@ -159,8 +158,10 @@ def bundle(model: TootModel) -> Bundle:
     generator = _generator(model)
     if generator.config.conditioning != "film":
         raise InputError('the page plays generators with conditioning "film" alone: train one so, or export to ONNX')
-    if getattr(generator.config, "prior", "gaussian") != "gaussian":
-        raise InputError('the page plays generators with prior "gaussian" alone: train one so, or export to ONNX')
+    if generator.config.prior != "gaussian" or generator.config.drop:
+        raise InputError(
+            'the page plays generators with prior "gaussian" and drop 0 alone: train one so, or export to ONNX'
+        )
     tensors: dict[str, dict[str, Any]] = {}
     parts: list[bytes] = []
 
@@ -268,8 +269,8 @@ def _draw(generator: Generator, index: int, kind: Kind, pitch: float, noise: Ten
     duration = min(math.sqrt(kind.duration[0] * kind.duration[1]), 1.0)
     values = (pitch, duration, 0.5, -16.0)
     controls = Controls(np.full(count, index), *(np.full(count, value) for value in values))
-    kinds = torch.full((count,), index)
-    return generator.decode(Condition.of(controls), generator.sample_prior(kinds, noise)).log_mel
+    condition = Condition.of(controls)
+    return generator.decode(condition, generator.prior.sample(condition, noise)).log_mel
 
 
 def _tensors(generator: Generator) -> Mapping[str, Tensor]:

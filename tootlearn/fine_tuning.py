@@ -26,6 +26,17 @@ from tootlearn.presets import TrainConfig
 
 _RESIDUAL = 31  # stream of random numbers
 _AT_ONCE = 64  # clips
+OF_KINDS = {  # tensors with a row for each kind, and the axis of these rows
+    "generator.decoder.kind.weight": 0,
+    "generator.prior_mean": 0,
+    "generator.prior_scale": 0,
+    "generator.prior_open_mean": 1,
+    "generator.prior_open_scale": 1,
+    "generator.prior_fitted.weight": 0,
+    "generator.prior_fitted.mean": 0,
+    "generator.prior_fitted.scale": 0,
+    "generator.prior_fitted.kind.weight": 0,
+}
 
 
 def adapted(config: TrainConfig, base: TootModel) -> TrainConfig:
@@ -51,10 +62,10 @@ def replay(base: TootModel, count: int, seed: int) -> Clips:
     controls = natural_controls(base.kinds, count, seed)
     condition = Condition.of(controls)
     noise = np.stack([rng.normal(rng.child(seed, i), _RESIDUAL, base.generator.config.residual) for i in range(count)])
-    z = base.generator.sample_prior(condition.kind, torch.from_numpy(noise).float())
+    z = base.generator.prior.sample(condition, torch.from_numpy(noise).float())
     log_mel, bend = [], []
     for rows in torch.arange(count).split(_AT_ONCE):
-        part = Condition(*(column[rows] for column in condition))
+        part = condition.take(rows)
         drawing = base.generator.decode(part, z[rows])
         log_mel.append(drawing.log_mel.half())
         bend.append((drawing.notes[:, :, 0] - part.octave[:, None]).unflatten(1, (-1, 2)).mean(2))
@@ -92,8 +103,8 @@ def extended(base: TootModel, kinds: Sequence[Kind]) -> TootModel:
         had = old[name]
         if name == first:  # (C, M + kinds + 3, 3): a channel for each kind
             had = _with_means(had, 1, bands, known, new)
-        elif name in ("generator.decoder.kind.weight", "generator.prior_mean", "generator.prior_scale"):
-            had = _with_means(had, 0, 0, len(base.kinds), new)
+        elif name in OF_KINDS:
+            had = _with_means(had, OF_KINDS[name], 0, len(base.kinds), new)
         elif had.shape != wanted.shape:  # levels of notes: a new kind may have more than any old one
             had = torch.cat([had, had.new_zeros(len(wanted) - len(had), *had.shape[1:])])
         wanted.copy_(had)

@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from tootlearn import denoising, harmonics, measures, model_file, rng
+from tootlearn import contour, denoising, harmonics, measures, model_file, rng
 from tootlearn.audio import InputError, resample
 from tootlearn.autoencoder import Generator, TootModel
-from tootlearn.controls import LOUDNESS_RANGE, Controls, check_range, find_kind, parse_pitch
+from tootlearn.controls import Controls, check_range, completed, kinds_with
 from tootlearn.decoder import Condition, Drawing
 from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd
 from tootlearn.phase import ridge_integration
@@ -31,8 +31,8 @@ from tootlearn.vocoder import Vocoder
 
 PHASE_ITERATIONS = 4
 PEAK = 0.98  # a toot that would pass it is turned down: nothing is clipped
-USUAL_LOUDNESS = (-20.0, -12.0)  # dBFS, when none is asked for
 SAMPLE_RATES = (8000, 192000)  # Hz: what a toot can be resampled to
+TEMPERATURES = (0, 3)
 _CONTROLS, _RESIDUAL = 11, 12  # streams of random numbers
 _QUIET = 10 ** (-60 / 20)  # where a toot is cut: below its peak
 _FADE = 0.005  # s
@@ -83,17 +83,7 @@ class TootGenerator:
         Raises:
             InputError: if there is none, or the pitch cannot be read.
         """
-        kinds = self.model.kinds
-        hz = None if pitch is None else parse_pitch(pitch)
-        for control, value, unit in (("pitch", hz, " Hz"), ("duration", duration, " s")):
-            if value is None:
-                continue
-            ranges = [getattr(kind, control) for kind in kinds]
-            check_range(control, value, min(low for low, _ in ranges), max(high for _, high in ranges), unit)
-            kinds = tuple(kind for kind, (low, high) in zip(kinds, ranges, strict=True) if low <= value <= high)
-            if not kinds:
-                raise InputError(f"no kind has a {control} of {value:g}{unit}: `tootlearn info` shows what they have")
-        return tuple(kind.name for kind in kinds)
+        return tuple(kind.name for kind in kinds_with(self.model.kinds, pitch, duration))
 
     def controls(
         self,
@@ -118,28 +108,7 @@ class TootGenerator:
             InputError: for a control that is unknown, unreadable or out of range.
         """
         share = rng.uniform(checked_seed(seed), _CONTROLS, 5)
-        if kind is None:
-            able = self.kinds_with(pitch, duration)
-            kind = able[int(share[0] * len(able))]
-        index = find_kind(kind, self.model.kinds)
-        about = self.model.kinds[index]
-        low, high = about.pitch
-        if pitch is None:
-            hz = low * (high / low) ** share[1]
-        else:
-            hz = check_range(f"{about.name}: pitch", parse_pitch(pitch), low, high, " Hz")
-        low, high = about.duration
-        if duration is None:
-            duration = low * (high / low) ** share[2]
-        else:
-            check_range(f"{about.name}: duration", duration, low, high, " s")
-        brightness = share[3] if brightness is None else check_range("brightness", brightness, 0, 1, "")
-        low, high = USUAL_LOUDNESS
-        if loudness is None:
-            loudness = low + (high - low) * share[4]
-        else:
-            check_range("loudness", loudness, *LOUDNESS_RANGE, " dB")
-        return Controls(np.array([index]), *(np.array([float(v)]) for v in (hz, duration, brightness, loudness)))
+        return completed(self.model.kinds, kind, pitch, duration, brightness, loudness, share)
 
     def generate(
         self,
@@ -152,6 +121,9 @@ class TootGenerator:
         texture: float = 1.0,
         sample_rate: int | None = None,
         denoise: bool = False,
+        temperature: float = 1.0,
+        envelope: str | ArrayLike | None = None,
+        leave_open: Collection[str] = (),
     ) -> NDArray[np.float32]:
         """One toot. The same arguments give the same samples, whatever was made before.
 
@@ -162,24 +134,42 @@ class TootGenerator:
             sample_rate: Hz, 8,000 to 192,000; None for :attr:`sample_rate`.
             denoise: filter it as if it were a noisy recording. There is silence around a toot before it is cut, so no
                 noise is found, and next to nothing changes: this is for models that learned the noise of recordings.
+            temperature: how far what the controls leave open strays, see :meth:`residual`.
+            envelope: levels in dB from the toot's beginning to its end, see `contour.parse`; None leaves the contour of
+                the level to the network.
+            leave_open: of "brightness" and "loudness", what the network decides on, if it was trained to; of the
+                loudness, what it does to the colour.
 
         Returns:
             Wave, shape (N,), float32, from the first to the last sample within 60 dB of its peak, which is .98 at most.
 
         Raises:
-            InputError: for bad controls, or a model without a generator.
+            InputError: for bad arguments, or a model without a generator.
         """
+        if brightness is not None and "brightness" in leave_open:
+            raise InputError("brightness is given and left open: do one of them")
         controls = self.controls(kind, pitch, duration, brightness, loudness, seed)
-        return self.render(controls, self.residual(controls, seed), seed, texture, sample_rate, denoise)
+        residual = self.residual(controls, seed, temperature, leave_open)
+        return self.render(controls, residual, seed, texture, sample_rate, denoise, envelope, leave_open=leave_open)
 
-    def residual(self, controls: Controls, seed: int) -> Tensor:
-        """What the controls (of one toot) leave open, drawn from the prior: shape (1, Z)."""
-        generator = self._generator()
-        noise = rng.normal(checked_seed(seed), _RESIDUAL, generator.config.residual)
-        return generator.sample_prior(
-            torch.as_tensor(controls.kind, device=self.device),
-            torch.as_tensor(noise, dtype=torch.float32, device=self.device)[None],
-        )
+    def noise(self, seed: int) -> Tensor:
+        """The standard normal numbers (1, Z) of a seed, which the prior makes a residual of."""
+        drawn = rng.normal(checked_seed(seed), _RESIDUAL, self.network.config.residual)
+        return torch.as_tensor(drawn, dtype=torch.float32, device=self.device)[None]
+
+    def residual(
+        self, controls: Controls, seed: int, temperature: float = 1.0, leave_open: Collection[str] = ()
+    ) -> Tensor:
+        """What the controls (of one toot) leave open, drawn from the prior: shape (1, Z).
+
+        The standard normal numbers of the draw are multiplied by the temperature, 0 to 3: 0 gives the toot in the
+        middle of the prior whatever the seed, 1 toots as they occur, more than 1 stranger ones.
+
+        Raises:
+            InputError: for a bad seed, temperature or open control, or a model without a generator.
+        """
+        warm = check_range("temperature", temperature, *TEMPERATURES, "")
+        return self.network.prior_of(leave_open).sample(Condition.of(controls, self.device), warm * self.noise(seed))
 
     @torch.inference_mode()
     def render(
@@ -190,26 +180,43 @@ class TootGenerator:
         texture: float = 1.0,
         sample_rate: int | None = None,
         denoise: bool = False,
+        envelope: str | ArrayLike | None = None,
+        shares: Tensor | None = None,
+        leave_open: Collection[str] = (),
     ) -> NDArray[np.float32]:
-        """One toot from its controls and residual latent (1, Z); otherwise as :meth:`generate`."""
+        """One toot from its controls and residual latent (1, Z); otherwise as :meth:`generate`.
+
+        ``shares``, (1, K), may put it between the kinds, see `decoder.Condition`.
+        """
         rate = (
             self.sample_rate
             if sample_rate is None
             else int(check_range("sample rate", sample_rate, *SAMPLE_RATES, " Hz"))
         )
-        log_mel, drawing = self.draw(controls, residual, seed, texture)
+        log_mel, drawing = self.draw(controls, residual, seed, texture, shares, leave_open)
         speaks = self.vocoder and self.resolving(drawing) is self.model.front_end
         wave = self.to_wave(log_mel) if speaks else self.drawn_to_wave(log_mel, drawing)
         wave = denoising.denoise(wave, self.sample_rate) if denoise else wave
+        if envelope is not None:
+            wave = contour.shaped(wave, self.sample_rate, contour.parse(envelope))
         # The network draws the level to a few dB; what is left can be measured, and mended.
         found = float(measures.loudness(wave, self.sample_rate))
         wave *= 10 ** ((float(controls.loudness[0]) - found) / 20) if math.isfinite(found) else 1.0
         return _cut(resample(wave, self.sample_rate, rate), rate)
 
-    def draw(self, controls: Controls, residual: Tensor, seed: int = 0, texture: float = 1.0) -> tuple[Tensor, Drawing]:
+    def draw(
+        self,
+        controls: Controls,
+        residual: Tensor,
+        seed: int = 0,
+        texture: float = 1.0,
+        shares: Tensor | None = None,
+        leave_open: Collection[str] = (),
+    ) -> tuple[Tensor, Drawing]:
         """The log-mel (M, T) of one toot, with the texture of its breath, and the drawing that it comes from."""
         strength = check_range("texture", texture, 0, 1, "")
-        drawing = self._generator().decode(Condition.of(controls, self.device), residual)
+        condition = Condition.of(controls, self.device, shares).opened(leave_open)
+        drawing = self.network.decode(condition, residual)
         noise = texture_of_noise(checked_seed(seed), *drawing.log_mel.shape[1:]).to(self.device)
         return drawing.log_mel[0] + strength * drawing.breath[0] * self._restlessness * noise, drawing
 
@@ -271,14 +278,16 @@ class TootGenerator:
         return self._front_ends[n_fft]
 
     @property
-    def latent(self) -> int:
-        """How many numbers a window is reconstructed from; 0 without an autoencoder."""
-        return self.model.autoencoder.config.latent if self.model.autoencoder else 0
-
-    def _generator(self) -> Generator:
+    def network(self) -> Generator:
+        """The model's generator. Raises InputError if it has none."""
         if self.model.generator is None:
             raise InputError("this model has no generator: it reconstructs, but does not generate")
         return self.model.generator
+
+    @property
+    def latent(self) -> int:
+        """How many numbers a window is reconstructed from; 0 without an autoencoder."""
+        return self.model.autoencoder.config.latent if self.model.autoencoder else 0
 
 
 def load(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tootlearn import export, rng
 from tootlearn.audio import InputError
+from tootlearn.decoder import Condition
 from tootlearn.generation import TootGenerator, checked_seed
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def toot(generator: TootGenerator, plane: torch.Tensor, asked: Any) -> NDArray[n
         network = generator.model.generator
         assert network is not None
         bent = export.bent(noise, plane[index], moved).to(generator.device)
-        residual = network.sample_prior(torch.as_tensor(controls.kind, device=generator.device), bent[None])
+        residual = network.prior.sample(Condition.of(controls, generator.device), bent[None])
     return generator.render(controls, residual, seed)
 
 

@@ -228,11 +228,7 @@ def fit_prior(model: TootModel, clips: Clips, config: TrainConfig) -> None:
     assert model.generator is not None
     model.eval()
     everything = Batch.of(clips, config, model.normalizer.mean.device)
-    residuals = []
-    for rows in torch.arange(len(clips)).split(128):
-        batch = everything[rows]
-        residuals.append(model.generator.encode(batch.log_mel, batch.controls)[0])
-    z, kind = torch.cat(residuals), everything.controls.kind
-    natural = torch.from_numpy(clips.origin != SYNTHETIC).to(z.device)
-    model.generator.fit_prior(z, kind)
-    model.generator.fit_prior(z[natural], kind[natural])
+    natural = torch.from_numpy(clips.origin != SYNTHETIC).to(everything.log_mel.device)
+    counts = everything.controls.kind[natural].bincount(minlength=len(model.kinds))
+    rows = natural | (counts <= model.generator.config.residual)[everything.controls.kind]
+    model.generator.fit_priors(everything.log_mel, everything.controls, rows)

@@ -109,7 +109,7 @@ def residual(speaker: TootGenerator, plane: torch.Tensor, request: dict) -> torc
     noise = torch.from_numpy(rng.normal(request["seed"], 12, generator.config.residual)).float()
     if request["place"]:
         noise = export.bent(noise, plane[kind], tuple(request["place"]))
-    return generator.sample_prior(torch.tensor([kind]), noise[None])
+    return generator.prior.sample(Condition.of(controls_of(request)), noise[None])
 
 
 def controls_of(request: dict) -> Controls:
