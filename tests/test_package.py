@@ -243,7 +243,7 @@ def test_extras():
 
 
 def test_requirements_are_ranges():
-    for requirement in requirements("train", "mlflow", "eval", "export", "sampled", "book", "test"):
+    for requirement in requirements("train", "mlflow", "eval", "export", "play", "sampled", "book", "test"):
         operators = {specifier.operator for specifier in requirement.specifier}
         if requirement.name == "jupyter-book":
             assert str(requirement.specifier) == "==1.0.4.post1"
@@ -259,7 +259,7 @@ def test_constraints_pin_every_requirement_within_its_range():
             pin = Requirement(line)
             pins.setdefault(canonicalize_name(pin.name), []).append(next(iter(pin.specifier)))
     assert all(specifier.operator == "==" for pinned in pins.values() for specifier in pinned)
-    for requirement in requirements("train", "mlflow", "eval", "export", "sampled", "book", "test"):
+    for requirement in requirements("train", "mlflow", "eval", "export", "play", "sampled", "book", "test"):
         for specifier in pins[canonicalize_name(requirement.name)]:
             assert requirement.specifier.contains(specifier.version, prereleases=True), requirement
 

@@ -268,5 +268,5 @@ def test_presets_can_be_changed_by_field_and_unknown_ones_are_named():
     assert presets.preset("baseline").autoencoder == AutoencoderConfig()
     assert presets.preset("baseline").generator is None
     assert presets.preset("default", steps=7) == replace(presets.PRESETS["default"], steps=7)
-    with pytest.raises(InputError, match="unknown preset 'best': there are default, synthetic, own, "):
+    with pytest.raises(InputError, match="unknown preset 'best': there are default, synthetic, tiny, own, "):
         presets.preset("best")
