@@ -1,11 +1,14 @@
 """The workflows: what actionlint says of them, and what each is for."""
 
 import importlib.util
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+
+import tootlearn
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / ".github/workflows"
@@ -59,6 +62,34 @@ def test_pages_are_built_strictly_and_know_their_address():
     assert build["run"] == "jupyter-book build . -n -W --keep-going"
     assert set(build["env"]) == {"BOOK_REPOSITORY", "BOOK_BASE"}
     assert site["deploy"]["needs"] == "build" and site["deploy"]["permissions"]["pages"] == "write"
+
+
+def test_a_release_is_tested_and_tried_before_it_is_published():
+    release = jobs("release")
+    assert set(release["publish"]["needs"]) == {"tests", "build"} and release["site"]["needs"] == "publish"
+    for name in ("tests", "site"):
+        called = yaml.safe_load((ROOT / release[name]["uses"]).read_text("utf8"))
+        assert "workflow_call" in called[True]
+    said = commands(release["build"])
+    checks = [
+        i for i, command in enumerate(said) if "twine check --strict" in command or "tootlearn generate" in command
+    ]
+    assert "GITHUB_REF_NAME#v" in said[0] and len(checks) == 2
+    uploaded = next(i for i, step in enumerate(release["build"]["steps"]) if "upload" in step.get("uses", ""))
+    assert uploaded == len(release["build"]["steps"]) - 1
+    # who may publish can do nothing else, and has no password
+    assert (
+        release["publish"]["permissions"] == {"id-token": "write"}
+        and "pypi" in release["publish"]["environment"]["name"]
+    )
+    assert not any("password" in step.get("with", {}) for step in release["publish"]["steps"])
+
+
+@pytest.mark.parametrize(("tag", "accepted"), [("", True), (".1", False)])
+def test_a_tag_that_is_not_the_version_is_refused(tag, accepted):
+    check = commands(jobs("release")["build"])[0]
+    env = os.environ | {"GITHUB_REF_NAME": f"v{tootlearn.__version__}{tag}"}
+    assert (subprocess.run(["bash", "-c", check], cwd=ROOT, env=env).returncode == 0) == accepted
 
 
 def test_links_are_asked_on_a_schedule_alone():
