@@ -44,7 +44,8 @@ def clips():
 def in_double(batch: Batch) -> Batch:
     controls = Condition(*(x.double() if x.is_floating_point() else x for x in batch.controls))
     bend, weight = batch.bend.double(), batch.bend_weight.double()
-    return Batch(batch.log_mel.double(), controls, batch.weight.double(), bend, weight)
+    log_mel = batch.log_mel.double()
+    return Batch(log_mel, controls, batch.weight.double(), bend, weight, log_mel)
 
 
 @given(batch=st.integers(1, 70), processes=st.integers(1, 5), accumulate=st.integers(1, 5))

@@ -29,7 +29,7 @@ ORDER = [
     *("audio", "stft", "mel", "normalization", "front_end", "rng", "controls", "measures"),
     *("loudness", "jitter"),
     *("data.recipes", "data.acoustics", "data.synthesis", "data.clips", "data.sound_font", "data.sampled"),
-    *("data.folder", "data.public", "data.sounds", "data.augmentation", "data"),
+    *("data.augmentation", "data.folder", "data.public", "data.sounds", "data.pieces", "data.variants", "data"),
     *("layers", "principal", "encoder", "decoder", "priors", "generator", "autoencoder", "losses"),
     *("perceptual", "phase", "vocoder"),
     *("denoising", "metrics", "waveform", "set_metrics", "degradations", "classifier"),

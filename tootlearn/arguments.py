@@ -63,11 +63,13 @@ def config_of(a: Namespace) -> TrainConfig:
     from tootlearn import presets
     from tootlearn.audio import InputError
     from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
+    from tootlearn.data.augmentation import Augmentation
     from tootlearn.data.recipes import KINDS
     from tootlearn.front_end import FrontEndConfig
 
     values = {f.name: a[f.name] for f in fields(presets.TrainConfig)}
     parts = {"generator": GeneratorConfig, "autoencoder": AutoencoderConfig, "front_end": FrontEndConfig}
+    parts["augmentation"] = Augmentation
     for name, part in parts.items():
         values[name] = None if values[name] is None else part(**vars(values[name]))
     config = presets.TrainConfig(**values | {"data": tuple(a.data)})

@@ -28,11 +28,12 @@ class Batch:
     weight: Tensor
     bend: Tensor  # octaves above the pitch; 0 where it is not known
     bend_weight: Tensor  # 1 while the toot lasts, `UNKNOWN_BEND` where it is not known, 0 after the toot
+    heard: Tensor  # what the encoder gets, (B, M, T): the log-mels, but for noise and masks of augmentation
     first: int = 0  # place of its first clip in the batch of the whole step
 
     @classmethod
-    def of(cls, clips: Clips, config: TrainConfig, device: torch.device) -> Batch:
-        """All clips, on the device."""
+    def of(cls, clips: Clips, config: TrainConfig, device: torch.device, heard: Tensor | None = None) -> Batch:
+        """All clips, on the device; ``heard`` is what the encoder gets in place of their log-mels."""
         bend = clips.known_bend()
         seconds = config.front_end.hop / config.front_end.sample_rate
         start = torch.arange(bend.shape[1]) * BEND_FRAMES * seconds - ONSET_SAMPLES / config.front_end.sample_rate
@@ -40,12 +41,15 @@ class Batch:
         sounding = (start >= 0) & (start <= duration[:, None])
         bend_weight = torch.where(bend.isnan(), UNKNOWN_BEND, 1.0) * sounding
         controls, weight = Condition.of(clips.controls, device), frame_weights(clips, config).to(device)
-        return cls(clips.log_mel.to(device), controls, weight, bend.nan_to_num().to(device), bend_weight.to(device))
+        log_mel = clips.log_mel.to(device)
+        heard = log_mel if heard is None else heard.to(device)
+        return cls(log_mel, controls, weight, bend.nan_to_num().to(device), bend_weight.to(device), heard)
 
     def __getitem__(self, rows: Tensor) -> Batch:
         rows = rows.to(self.log_mel.device)
         log_mel = self.log_mel[rows].to(self.weight.dtype)
-        return Batch(log_mel, self.controls.take(rows), self.weight[rows], self.bend[rows], self.bend_weight[rows])
+        heard = log_mel if self.heard is self.log_mel else self.heard[rows].to(self.weight.dtype)
+        return Batch(log_mel, self.controls.take(rows), self.weight[rows], self.bend[rows], self.bend_weight[rows], heard)
 
     def part(self, start: int, stop: int) -> Batch:
         """Its clips from ``start`` to before ``stop``, weighted so that the parts' losses add up to those of the whole.

@@ -73,7 +73,7 @@ class Criterion(nn.Module):
         drawings: dict[str, Tensor] = {}
         if model.generator:
             controls = model.generator.some_open(batch.controls, self.config.seed, step, batch.first)
-            mean, log_scale = model.generator.encode(batch.log_mel, controls)
+            mean, log_scale = model.generator.encode(batch.heard, controls)
             drawing = model.generator.decode(
                 controls, drawn(mean, log_scale, self.config.seed, _NOISE, step, batch.first)
             )
@@ -89,7 +89,7 @@ class Criterion(nn.Module):
             made |= self._of_drawing("generation", log_mel, batch, step)
         if model.autoencoder:
             x = model.normalizer(batch.log_mel)
-            z, z_log_scale = posterior = model.autoencoder.posterior(x)
+            z, z_log_scale = posterior = model.autoencoder.posterior(model.normalizer(batch.heard))
             if model.autoencoder.config.variational:
                 made["reconstruction_divergence"] = lambda: losses.divergence(*posterior, self.config.free_bits)
                 z = drawn(z, z_log_scale, self.config.seed, _LATENT_NOISE, step, batch.first)

@@ -47,7 +47,7 @@ def gather(
         parts.append(played)
     for path in config.data:
         read = public.read if public.detect(path) else folder.read
-        clips, report = read(path, front_end, known, progress=progress)
+        clips, report = read(path, front_end, known, progress=progress, keep=config.augmentation.on)
         known = _known(base, clips.kinds)
         if problems is not None:
             problems += report.problems

@@ -10,6 +10,7 @@ from typing import Any
 from tootlearn import rng
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
+from tootlearn.data.augmentation import Augmentation
 from tootlearn.data.recipes import KINDS
 from tootlearn.front_end import FrontEndConfig
 from tootlearn.losses import OF_DRAWINGS
@@ -41,6 +42,7 @@ class TrainConfig:
         data: folders of recordings (`data.folder`) or public data sets (`data.public`), or manifests.
         start_from: a model file to start from, or "default" for the shipped one; null: from scratch.
         replay: how many toots that model plays, so that it does not forget them.
+        augmentation: how recordings are varied from step to step.
         steps: of the optimiser.
         batch: clips a step.
         learning_rate: the highest; a cosine brings it to zero after a linear start.
@@ -81,6 +83,7 @@ class TrainConfig:
     data: tuple[str, ...] = ()
     start_from: str | None = None
     replay: int = 0
+    augmentation: Augmentation = field(default_factory=Augmentation)
     steps: int = 3000
     batch: int = 64
     learning_rate: float = 1e-3
@@ -101,6 +104,8 @@ class TrainConfig:
                 raise InputError(f"{name} is 0 or more, not {getattr(self, name)}")
         if not self.clips and not self.sampled and not self.data:
             raise InputError("nothing to train on: give synthetic clips, sampled ones, or data")
+        if self.augmentation.on and not self.data:
+            raise InputError("augmentation is for recordings: give data, or leave augmentation out")
         if not self.kinds and (self.clips or self.sampled):
             raise InputError("nothing to train on: kinds has one name or more")
         if self.replay and not self.start_from:

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -25,7 +26,8 @@ from tootlearn.autoencoder import TootModel
 from tootlearn.batches import Batch, batch_rows, frame_weights, shares
 from tootlearn.criterion import Criterion
 from tootlearn.data.clips import SYNTHETIC, Clips
-from tootlearn.front_end import WINDOW_SAMPLES
+from tootlearn.data.variants import Variants
+from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd
 from tootlearn.journal import BEST, LAST, Journal
 from tootlearn.normalization import Normalizer
 from tootlearn.presets import TrainConfig
@@ -91,11 +93,19 @@ def train(
     step = checkpoint.restore(path, asdict(config), model, optimizer, others) if resume else 0
     journal = Journal(out, asdict(config), how, fabric, resume)
     objective, stepper = set_up(fabric, Objective(model, criterion, config), optimizer, how)
+    variants = config.augmentation.on and Variants(
+        learn, config.augmentation, FrontEnd(config.front_end).to(fabric.device), config.seed
+    )
     started, hidden = time.perf_counter(), None if progress and fabric.is_global_zero else True
     bar = tqdm(total=config.steps, initial=step, desc="train", disable=hidden)
     with bar, torch.random.fork_rng(devices=[]), checkpoint.interruptible() as signals:
         while step < config.steps and not anywhere(fabric, bool(signals)):
-            batch = everything[batch_rows(config, step, len(learn))]
+            rows = batch_rows(config, step, len(learn))
+            if variants:
+                varied, disturbed = variants(rows, np.arange(step * config.batch, (step + 1) * config.batch))
+                batch = Batch.of(varied, config, fabric.device, disturbed)
+            else:
+                batch = everything[rows]
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step)
             terms = take_step(fabric, objective, stepper, batch, own, step)

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from tootlearn import __version__, checkpoint, dataset, model_file, rng
 from tootlearn.audio import InputError
 from tootlearn.data import sounds
-from tootlearn.data.augmentation import Pieces
+from tootlearn.data.pieces import Pieces
 from tootlearn.data.sound_font import find_font
 from tootlearn.data.sounds import Sounds
 from tootlearn.front_end import FrontEndConfig

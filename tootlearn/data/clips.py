@@ -45,6 +45,7 @@ class Clips:
             nowhere.
         origin: how they came about: `SYNTHETIC`, `SAMPLED` (notes rendered from recorded ones, with exact pitch) or
             `RECORDED`, (B,); or one number for all, ().
+        waves: B waves in the window of the models, each (N,), or None where it was not kept; (): none was.
     """
 
     log_mel: Tensor
@@ -53,6 +54,7 @@ class Clips:
     source: tuple[str, ...]
     bend: Tensor | None = None
     origin: NDArray[np.int8] = field(default_factory=lambda: np.array(SYNTHETIC, dtype=np.int8))
+    waves: tuple[Tensor | None, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.log_mel)
@@ -62,6 +64,9 @@ class Clips:
                 f"origins of shape {self.origin.shape}: not one set"
             )
         object.__setattr__(self, "origin", np.broadcast_to(self.origin, count))
+        object.__setattr__(self, "waves", self.waves or (None,) * count)
+        if len(self.waves) != count:
+            raise ValueError(f"{count} clips, {len(self.waves)} waves: not one set")
 
     def __len__(self) -> int:
         return len(self.log_mel)
@@ -70,7 +75,8 @@ class Clips:
         index = rows if isinstance(rows, slice) else torch.from_numpy(rows)
         source = tuple(np.array(self.source, dtype=object)[rows])
         bend = None if self.bend is None else self.bend[index]
-        return Clips(self.log_mel[index], self.controls[rows], self.kinds, source, bend, self.origin[rows])
+        waves = tuple(self.waves[i] for i in np.arange(len(self))[rows])
+        return Clips(self.log_mel[index], self.controls[rows], self.kinds, source, bend, self.origin[rows], waves)
 
     def split(self, by: Literal["pitch", "source", "origin"] = "origin") -> tuple[Clips, Clips]:
         """Training clips and held-out clips; the same clips give the same split, in any order.
@@ -137,7 +143,8 @@ class Clips:
         source = tuple(source for part in parts for source in part.source)
         bend = torch.cat([part.known_bend() for part in parts])
         origin = np.concatenate([part.origin for part in parts])
-        return Clips(log_mel, Controls.concatenate(controls), tuple(kinds.values()), source, bend, origin)
+        waves = tuple(wave for part in parts for wave in part.waves)
+        return Clips(log_mel, Controls.concatenate(controls), tuple(kinds.values()), source, bend, origin, waves)
 
     def known_bend(self) -> Tensor:
         """``bend``, (B, T / 4), with nan for None."""
@@ -199,6 +206,7 @@ def from_waves(
     problems: list[str] | None = None,
     progress: bool = False,
     called: Sequence[str] | None = None,
+    keep: bool = False,
 ) -> Clips:
     """Clips of recorded or rendered toots, one in each wave.
 
@@ -219,6 +227,7 @@ def from_waves(
             warnings of them.
         progress: show a bar on stderr.
         called: B names by which problems call the waves; without them, their sources.
+        keep: keep the waves as well (180 kB each), as augmentation and shards need them.
 
     Returns:
         Clips of the waves that were not left out, in their order. ``kinds`` are those that occur: the known first, in
@@ -230,6 +239,7 @@ def from_waves(
     rate = front_end.config.sample_rate
     by_name = {kind.name: kind for kind in known}
     parts: list[Tensor] = []
+    held: list[Tensor] = []
     rows: list[tuple[int, float, float, float, float]] = []  # wave, pitch, duration, octaves to the centroid, loudness
     queue = iter(waves)
     bar = tqdm(total=len(kinds), desc="clips", unit="", disable=None if progress else True, leave=False)
@@ -252,6 +262,8 @@ def from_waves(
             rows.append((i, hertz, duration, octaves, float(found.loudness[row])))
             kept.append(row)
         parts.append(front_end(windows[kept]).half() if kept else torch.empty(0))
+        if keep:
+            held += list(windows[kept])
     bar.close()
     if not rows:
         raise InputError(f"none of {len(kinds)} sounds has a pitch: give it in a manifest, or other recordings")
@@ -266,7 +278,8 @@ def from_waves(
     low, high = np.array([used[k].octaves for k in kind_]).T
     controls = Controls(kind_, hertz_, duration_, (octaves_ - low) / (high - low), loudness)
     source, origin = tuple(sources[int(i)] for i in index), np.array(RECORDED, dtype=np.int8)
-    return Clips(torch.cat([p for p in parts if len(p)]), controls, used, source, origin=origin)
+    log_mel = torch.cat([p for p in parts if len(p)])
+    return Clips(log_mel, controls, used, source, origin=origin, waves=tuple(held))
 
 
 def estimate_pitch(wave: Tensor, sample_rate: int, kind: Kind | None = None) -> float:

@@ -63,7 +63,11 @@ class Report:
 
 
 def read(
-    path: str | os.PathLike[str], front_end: FrontEnd, known: Sequence[Kind] = (), progress: bool = False
+    path: str | os.PathLike[str],
+    front_end: FrontEnd,
+    known: Sequence[Kind] = (),
+    progress: bool = False,
+    keep: bool = False,
 ) -> tuple[Clips, Report]:
     """Clips of the recordings in a folder.
 
@@ -72,6 +76,7 @@ def read(
         front_end: makes the log-mels.
         known: kinds that keep their scales, see `clips.from_waves`.
         progress: show bars on stderr.
+        keep: keep the waves, see `clips.from_waves`.
 
     Returns:
         The clips, and the report: files that cannot be read, and toots without a pitch, are named there and left out.
@@ -84,7 +89,7 @@ def read(
     if path.is_dir() and (path / "manifest.csv").is_file():
         path = path / "manifest.csv"
     found = read_manifest(path, problems) if path.suffix.lower() == ".csv" else list_folder(path, problems)
-    return read_recordings(found, front_end, known, problems, progress)
+    return read_recordings(found, front_end, known, problems, progress, keep)
 
 
 def list_folder(path: Path, problems: list[str]) -> list[Recording]:
@@ -183,6 +188,7 @@ def read_recordings(
     known: Sequence[Kind],
     problems: list[str],
     progress: bool = False,
+    keep: bool = False,
 ) -> tuple[Clips, Report]:
     """Clips of the toots in these recordings, and the report, which begins with the problems so far."""
     recordings = list(recordings)
@@ -207,7 +213,7 @@ def read_recordings(
         raise InputError(f"there is no toot in any of {len(recordings)} recordings{told}")
     labels, pitch = [r.label for r in origins], [r.pitch for r in origins]
     sources, names = [r.source for r in origins], [str(r.path) for r in origins]
-    clips = from_waves(waves, labels, pitch, sources, front_end, known, problems, progress, names)
+    clips = from_waves(waves, labels, pitch, sources, front_end, known, problems, progress, names, keep)
     return clips, Report(files, len(clips), tuple(problems))
 
 

@@ -49,6 +49,7 @@ def read(
     classes: Mapping[str, str] | None = None,
     count: int | None = None,
     progress: bool = False,
+    keep: bool = False,
 ) -> tuple[Clips, Report]:
     """Clips of the toot-like classes of a public data set.
 
@@ -59,6 +60,7 @@ def read(
         classes: the data set's classes (of NSynth: families) and the kinds that they become; None: `CLASSES`.
         count: at most so many files of each class, spread evenly over the index.
         progress: show bars on stderr.
+        keep: keep the waves, see `clips.from_waves`.
 
     Returns:
         The clips, and the report: files that are missing or cannot be read are named there and left out.
@@ -74,7 +76,7 @@ def read(
     if count is not None:
         by_label = {label: [r for r in recordings if r.label == label] for label in {r.label for r in recordings}}
         recordings = [r for label in sorted(by_label) for r in _spread(by_label[label], count)]
-    return read_recordings(recordings, front_end, known, [], progress)
+    return read_recordings(recordings, front_end, known, [], progress, keep)
 
 
 def list_recordings(path: Path, name: str, classes: Mapping[str, str]) -> list[Recording]:
