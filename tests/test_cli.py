@@ -275,8 +275,8 @@ class Interrupt:
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        ("", "generate, vary, morph, batch, train, tune, runs, train-vocoder, reconstruct, denoise, evaluate, info, "),
-        ("", "info, lab, book, doctor, export, play"),
+        ("", "generate, vary, morph, batch, train, tune, runs, data, train-vocoder, reconstruct, denoise, evaluate, "),
+        ("", "evaluate, info, lab, book, doctor, export, play"),
         ("genrat", "did you mean generate?"),
         ("--count 3", "no command '--count'"),
         ("generate --cuont 3", "unknown flag --cuont: did you mean --count?"),

@@ -29,7 +29,8 @@ ORDER = [
     *("audio", "stft", "mel", "normalization", "front_end", "rng", "controls", "measures"),
     *("loudness", "jitter"),
     *("data.recipes", "data.acoustics", "data.synthesis", "data.clips", "data.sound_font", "data.sampled"),
-    *("data.augmentation", "data.folder", "data.public", "data.sounds", "data.pieces", "data.variants", "data"),
+    *("data.augmentation", "data.folder", "data.public", "data.shards", "data.sharding", "data.streaming"),
+    *("data.sounds", "data.pieces", "data.variants", "data"),
     *("layers", "principal", "encoder", "decoder", "priors", "generator", "autoencoder", "losses"),
     *("perceptual", "phase", "vocoder"),
     *("denoising", "metrics", "waveform", "set_metrics", "degradations", "classifier"),
@@ -40,7 +41,18 @@ ORDER = [
     *("evaluation", "doctor", "export", "playing"),
     *("figures", "toot_files", "variation", "runs", "tracking", "players", "abx", "exercises"),
     *(*(f"answers.ch{i:02d}" for i in range(13)), "answers", "widgets"),
-    *("roles", "reading", "arguments", "cli_batch", "cli_runs", "cli_export", "cli_variation", "cli", "__main__"),
+    *(
+        "roles",
+        "reading",
+        "arguments",
+        "cli_batch",
+        "cli_data",
+        "cli_runs",
+        "cli_export",
+        "cli_variation",
+        "cli",
+        "__main__",
+    ),
 ]
 
 

@@ -193,14 +193,14 @@ def test_training_with_augmentation_resumes_to_the_bit_and_holds_out_the_origina
     class Unplugged(Exception):
         pass
 
-    def stop(model, batch, config, step, heard=None, losses=training.model_losses):
+    def stop(fabric, objective, optimizer, batch, own, step, take_step=training.take_step):
         if step == 3:
             raise Unplugged
         assert batch.heard is not batch.log_mel and not torch.equal(batch.heard, batch.log_mel)
-        return losses(model, batch, config, step, heard)
+        return take_step(fabric, objective, optimizer, batch, own, step)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "model_losses", stop)
+        patch.setattr(training, "take_step", stop)
         with pytest.raises(Unplugged):
             training.train(config, clips, tmp_path / "again", progress=False)
     again = training.train(config, clips, tmp_path / "again", resume=True, progress=False)

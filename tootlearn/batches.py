@@ -49,7 +49,9 @@ class Batch:
         rows = rows.to(self.log_mel.device)
         log_mel = self.log_mel[rows].to(self.weight.dtype)
         heard = log_mel if self.heard is self.log_mel else self.heard[rows].to(self.weight.dtype)
-        return Batch(log_mel, self.controls.take(rows), self.weight[rows], self.bend[rows], self.bend_weight[rows], heard)
+        return Batch(
+            log_mel, self.controls.take(rows), self.weight[rows], self.bend[rows], self.bend_weight[rows], heard
+        )
 
     def part(self, start: int, stop: int) -> Batch:
         """Its clips from ``start`` to before ``stop``, weighted so that the parts' losses add up to those of the whole.

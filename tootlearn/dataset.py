@@ -12,7 +12,7 @@ from tootlearn import fine_tuning
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import TootModel
 from tootlearn.controls import Kind
-from tootlearn.data import folder, public, sampled
+from tootlearn.data import folder, public, sampled, shards
 from tootlearn.data.clips import RECORDED, SAMPLED, SYNTHETIC, Clips, synthesise
 from tootlearn.data.recipes import KINDS
 from tootlearn.data.sound_font import PROGRAMS, find_font
@@ -46,7 +46,7 @@ def gather(
         )
         parts.append(played)
     for path in config.data:
-        read = public.read if public.detect(path) else folder.read
+        read = shards.read if shards.detect(path) else public.read if public.detect(path) else folder.read
         clips, report = read(path, front_end, known, progress=progress, keep=config.augmentation.on)
         known = _known(base, clips.kinds)
         if problems is not None:

@@ -58,15 +58,12 @@ class Clips:
 
     def __post_init__(self) -> None:
         count = len(self.log_mel)
-        if not count == len(self.controls) == len(self.source) or self.origin.shape not in ((), (count,)):
-            raise ValueError(
-                f"{count} log-mels, {len(self.controls)} controls, {len(self.source)} sources, "
-                f"origins of shape {self.origin.shape}: not one set"
-            )
-        object.__setattr__(self, "origin", np.broadcast_to(self.origin, count))
         object.__setattr__(self, "waves", self.waves or (None,) * count)
-        if len(self.waves) != count:
-            raise ValueError(f"{count} clips, {len(self.waves)} waves: not one set")
+        counts = len(self.controls), len(self.source), len(self.waves)
+        if set(counts) != {count} or self.origin.shape not in ((), (count,)):
+            told = "{} controls, {} sources, {} waves".format(*counts)
+            raise ValueError(f"{count} log-mels, {told}, origins of shape {self.origin.shape}: not one set")
+        object.__setattr__(self, "origin", np.broadcast_to(self.origin, count))
 
     def __len__(self) -> int:
         return len(self.log_mel)
@@ -262,8 +259,7 @@ def from_waves(
             rows.append((i, hertz, duration, octaves, float(found.loudness[row])))
             kept.append(row)
         parts.append(front_end(windows[kept]).half() if kept else torch.empty(0))
-        if keep:
-            held += list(windows[kept])
+        held += list(windows[kept]) if keep else []
     bar.close()
     if not rows:
         raise InputError(f"none of {len(kinds)} sounds has a pitch: give it in a manifest, or other recordings")
@@ -271,15 +267,14 @@ def from_waves(
     names = np.array(kinds, dtype=object)[index.astype(int)]
     for name in sorted(set(names) - set(by_name)):
         mine = names == name
-        by_name[name] = _new_kind(name, hertz_[mine], duration_[mine], octaves_[mine], rate)
+        by_name[name] = new_kind(name, hertz_[mine], duration_[mine], octaves_[mine], rate)
     used = tuple(kind for kind in by_name.values() if kind.name in set(names))
     place = {kind.name: i for i, kind in enumerate(used)}
     kind_ = np.array([place[name] for name in names], dtype=np.int64)
     low, high = np.array([used[k].octaves for k in kind_]).T
     controls = Controls(kind_, hertz_, duration_, (octaves_ - low) / (high - low), loudness)
     source, origin = tuple(sources[int(i)] for i in index), np.array(RECORDED, dtype=np.int8)
-    log_mel = torch.cat([p for p in parts if len(p)])
-    return Clips(log_mel, controls, used, source, origin=origin, waves=tuple(held))
+    return Clips(torch.cat([p for p in parts if len(p)]), controls, used, source, None, origin, tuple(held))
 
 
 def estimate_pitch(wave: Tensor, sample_rate: int, kind: Kind | None = None) -> float:
@@ -322,8 +317,7 @@ def _in_window(wave: Tensor, sample_rate: int) -> Tensor:
         fade = round(_FADE * sample_rate)
         taken[-fade:] *= 0.5 + 0.5 * torch.cos(torch.pi * torch.arange(1, fade + 1) / fade)
     window = torch.zeros(WINDOW_SAMPLES)
-    first = max(-start, 0)
-    window[first : first + len(taken)] = taken
+    window[max(-start, 0) :][: len(taken)] = taken
     return window
 
 
@@ -334,7 +328,7 @@ def _gain(windows: Tensor, sample_rate: int) -> Tensor:
     return gain.where(loudness.isfinite(), 1.0).minimum(synthesis.PEAK / windows.abs().amax(-1).clamp_min(1e-9))
 
 
-def _new_kind(
+def new_kind(
     name: str, pitch: NDArray[np.float64], duration: NDArray[np.float64], octaves: NDArray[np.float64], sample_rate: int
 ) -> Kind:
     """A kind with the ranges of its clips: a semitone, or a tenth of the duration, beyond the ends."""

@@ -85,11 +85,15 @@ def read(
         InputError: no such folder, no recordings, no labels, a manifest that cannot be understood, or nothing left.
     """
     problems: list[str] = []
+    return read_recordings(find(path, problems), front_end, known, problems, progress, keep)
+
+
+def find(path: str | os.PathLike[str], problems: list[str]) -> list[Recording]:
+    """The recordings of a folder or a manifest, see `read`; what is wrong with any is added to the problems."""
     path = Path(path)
     if path.is_dir() and (path / "manifest.csv").is_file():
         path = path / "manifest.csv"
-    found = read_manifest(path, problems) if path.suffix.lower() == ".csv" else list_folder(path, problems)
-    return read_recordings(found, front_end, known, problems, progress, keep)
+    return read_manifest(path, problems) if path.suffix.lower() == ".csv" else list_folder(path, problems)
 
 
 def list_folder(path: Path, problems: list[str]) -> list[Recording]:

@@ -1,0 +1,165 @@
+"""Recordings to shards: see `data.shards` for what they are."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from tootlearn import rng
+from tootlearn.audio import InputError, write_whole
+from tootlearn.data import folder, public
+from tootlearn.data.clips import Clips, new_kind
+from tootlearn.data.folder import Recording, Report
+from tootlearn.data.recipes import KINDS
+from tootlearn.data.shards import INDEX, NUMBERS, SCHEMA
+from tootlearn.front_end import FrontEnd
+
+_AT_ONCE = 32  # recordings that are in memory at a time
+_ORDER = 51  # stream of random numbers
+
+
+def write(
+    paths: Sequence[str | os.PathLike[str]],
+    out: Path,
+    megabytes: float = 100.0,
+    seed: int = 0,
+    problems: list[str] | None = None,
+    progress: bool = False,
+) -> Report:
+    """Write the toots in recordings as shards.
+
+    Recordings are taken in a random order, so that a shard is as varied as the whole; some are in memory at a time. The
+    folder appears when all is written.
+
+    Args:
+        paths: folders of recordings, manifests, or public data sets (`data.folder`, `data.public`).
+        out: where to; a folder that is not there yet, or empty.
+        megabytes: of a shard, after which the next begins.
+        seed: of the order.
+        problems: where a line goes for what is left out.
+        progress: show a bar on stderr.
+
+    Raises:
+        InputError: nothing to write, a folder that is not empty, or a disk that does not take it.
+    """
+    if not 0 < megabytes < math.inf:
+        raise InputError(f"a shard has a positive size in MB, not {megabytes}")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} is there already: give a new folder")
+    problems = [] if problems is None else problems
+    found = [recording for path in paths for recording in _recordings(path, problems)]
+    order = np.argsort(rng.words(seed, _ORDER, len(found)), kind="stable")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".unfinished-") as unfinished:
+        whole = Path(unfinished) / "shards"
+        whole.mkdir()
+        writer = _Writer(whole, megabytes)
+        try:
+            with writer.open:
+                kinds, files = _write([found[i] for i in order], writer, problems, progress)
+        except OSError as error:
+            raise InputError(f"{out} could not be written ({error.strerror or error}): check the disk") from error
+        listed = [{"name": name, "samples": count} for name, count in writer.counts.items()]
+        told = {"schema": SCHEMA, "sample_rate": FrontEnd().config.sample_rate, "shards": listed, "kinds": kinds}
+        write_whole(whole / INDEX, (json.dumps(told, indent=1) + "\n").encode())
+        os.replace(whole, out)
+    return Report(files, sum(writer.counts.values()), tuple(problems))
+
+
+def _recordings(path: str | os.PathLike[str], problems: list[str]) -> list[Recording]:
+    if name := public.detect(path):
+        return public.list_recordings(Path(path), name, public.CLASSES[name])
+    return folder.find(path, problems)
+
+
+class _Writer:
+    """Tar files in a folder, each of about so many MB."""
+
+    def __init__(self, out: Path, megabytes: float) -> None:
+        self.out, self.bytes = out, megabytes * 1e6
+        self.counts: dict[str, int] = {}
+        self.open = ExitStack()
+        self.file: IO[bytes]
+
+    def add(self, content: dict[str, bytes]) -> None:
+        """Write a sample, of these contents by suffix."""
+        from webdataset import TarWriter
+
+        if not self.counts or self.file.tell() > self.bytes:
+            self.open.close()
+            self.name = f"toots-{len(self.counts):06d}.tar"
+            self.file = self.open.enter_context((self.out / self.name).open("wb"))
+            self.tar = self.open.enter_context(TarWriter(self.file, encoder=False, mtime=0))
+            self.counts[self.name] = 0
+        self.tar.write({"__key__": f"{sum(self.counts.values()):09d}", **content})
+        self.counts[self.name] += 1
+
+
+def _write(
+    recordings: list[Recording], writer: _Writer, problems: list[str], progress: bool
+) -> tuple[list[dict[str, Any]], int]:
+    """The kinds for the index, and how many files were read."""
+    front_end, files, measured = FrontEnd(), 0, dict[str, list[list[float]]]()
+    rate = front_end.config.sample_rate
+    with tqdm(total=len(recordings), desc="files", unit="", disable=None if progress else True, leave=False) as bar:
+        for start in range(0, len(recordings), _AT_ONCE):
+            part = recordings[start : start + _AT_ONCE]
+            bar.update(len(part))
+            before = len(problems)
+            try:
+                clips, report = folder.read_recordings(part, front_end, list(KINDS.values()), problems, keep=True)
+            except InputError as error:  # there is none in these; mostly the problems say why
+                if len(problems) == before:
+                    problems.append(str(error))
+                continue
+            files += report.files
+            for wave, labels in _labelled(clips):
+                measured.setdefault(labels["kind"], []).append([labels[name] for name in NUMBERS[:3]])
+                writer.add({"flac": _encoded(wave, labels["peak"], rate), "json": json.dumps(labels).encode()})
+    if not measured:
+        first = f"; the first of {len(problems)} problems: {problems[0]}" if problems else ""
+        raise InputError(f"there is no toot in any of {len(recordings)} recordings{first}")
+    kinds = []
+    for name, rows in sorted(measured.items()):
+        pitch, duration, octaves = np.array(rows).T
+        kinds.append((KINDS.get(name) or new_kind(name, pitch, duration, octaves, rate)).as_json())
+    return kinds, files
+
+
+def _labelled(clips: Clips) -> Iterator[tuple[Tensor, dict[str, Any]]]:
+    for i, wave in enumerate(clips.waves):
+        kind, c = clips.kinds[clips.controls.kind[i]], clips.controls
+        assert wave is not None
+        yield (
+            wave,
+            {
+                "kind": kind.name,
+                "pitch": float(c.pitch[i]),
+                "duration": float(c.duration[i]),
+                "octaves": float(kind.octaves[0] + c.brightness[i] * (kind.octaves[1] - kind.octaves[0])),
+                "loudness": float(c.loudness[i]),
+                "peak": float(wave.abs().max()),
+                "source": clips.source[i],
+            },
+        )
+
+
+def _encoded(wave: Tensor, peak: float, sample_rate: int) -> bytes:
+    import soundfile
+
+    buffer = io.BytesIO()
+    samples = (wave * (32767 / peak)).round().to(torch.int16).numpy()
+    soundfile.write(buffer, samples, sample_rate, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()
