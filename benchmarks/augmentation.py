@@ -65,7 +65,7 @@ def main() -> None:
     options = parser.parse_args()
     machine = one_machine(options.threads)
     budget = {"steps": options.steps, "batch": options.batch}
-    config = presets.preset("own", **budget, check_every=options.steps, warmup=min(100, options.steps // 4))
+    config = presets.preset("own", **budget, check_every=options.steps, warmup=max(1, min(100, options.steps // 4)))
 
     recordings = grouped(folder.read_manifest(options.manifest, []), options.most)
     clips, _ = folder.read_recordings(recordings, FrontEnd(), list(KINDS.values()), [], progress=True, keep=True)
