@@ -1,16 +1,18 @@
-"""How well a prior knows the residual latents of sounds that nobody learned from.
+"""How well a prior knows the residual latents of sounds that nobody learned from, and what toots it makes of them.
 
-    python benchmarks/priors.py [--model FILE] [--clips 4800] [--seeds 1 2 3]
+    python benchmarks/priors.py [--model FILE] [--clips 4800] [--seeds 1 2 3] [--kad] [--toots 120]
 
 The generator's encoder gives a residual (its mean) for every synthetic clip; whole (kind, semitone) groups are held
-out, and a fifth of what is left decides how long a flow learns and how many parts a mixture has. Printed is the mean
-log-likelihood of the held-out residuals, in nats for each of their numbers: more is better, and the difference from the
-first row is what a prior knows beyond mean and variance of all. Priors:
+out. Printed is the mean log-likelihood of the held-out residuals, in nats for each of their numbers: more is better,
+and the difference from the first row is what a prior knows beyond mean and variance of all. Priors:
 
 * one Gaussian for all; a Gaussian for each kind (the one that is shipped);
 * for each kind a Gaussian whose mean is linear in pitch, duration, brightness and loudness;
-* for each kind a mixture of Gaussians (scikit-learn), with 1 to 6 parts;
-* a flow: eight affine coupling layers (Dinh et al. 2017) that see kind and controls.
+* for each kind a mixture of Gaussians, see `priors.Mixture`;
+* a flow that sees kind and controls, see `priors.Flow`; the seeds are those of its weights.
+
+With `--kad`, toots are generated from the priors that a model can have, for the controls of held-out sounds, and
+compared with these as sets; the floor is real against real. Beside it stands how well they follow their controls.
 """
 
 import argparse
@@ -20,15 +22,20 @@ from pathlib import Path
 import numpy as np
 import torch
 from timing import one_machine
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 import tootlearn
 from tootlearn.data.clips import Clips, synthesise
 from tootlearn.decoder import Condition
+from tootlearn.evaluation import control_table
 from tootlearn.generation import TootGenerator
+from tootlearn.likeness import set_table
+from tootlearn.priors import Flow, Gaussian, Mixture
+from tootlearn.recognition import judge_of
 
-Prior = Callable[[Tensor, Condition], Tensor]  # residuals (B, Z) and their controls -> log-likelihoods (B,)
+LogProb = Callable[[Tensor, Condition], Tensor]  # residuals (B, Z) and their controls -> log-likelihoods (B,)
+SETS = ("kernel audio distance", "density", "coverage")
 
 
 def main() -> None:
@@ -36,6 +43,8 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="the shipped one without it")
     parser.add_argument("--clips", type=int, default=4800)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--kad", action="store_true", help="also generate from each, with the first seed")
+    parser.add_argument("--toots", type=int, default=120, help="to generate from each")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     print(one_machine(options.threads))
@@ -44,16 +53,50 @@ def main() -> None:
     learn, held_out = clips.split()
     z, controls = residuals(generator, learn)
     test, asked = residuals(generator, held_out)
-    found: dict[str, list[float]] = {}
-    for seed in options.seeds:
-        order = torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))
-        train, check = order[len(z) // 5 :], order[: len(z) // 5]
-        data = (z[train], take(controls, train), z[check], take(controls, check))
-        for name, fit in PRIORS.items():
-            found.setdefault(name, []).append(float(fit(*data, seed)(test, asked).mean()) / test.shape[1])
     print(f"N = {len(test)} held out, {len(z)} to learn from; {test.shape[1]} numbers; nats a number")
-    for name, values in found.items():
-        print(f"{name:34}{np.mean(values):8.3f} ± {np.std(values, ddof=1) if len(values) > 1 else 0:.3f}")
+    kinds = len(generator.kinds)
+    flows = [flow(z, controls, kinds, seed) for seed in options.seeds]
+    fitted = {
+        "a Gaussian for each kind": gaussian(z, controls, kinds),
+        "a mixture for each kind": Mixture(kinds, z.shape[1]),
+    }
+    fitted["a mixture for each kind"].fit(z, controls)
+    rows = {
+        "one Gaussian for all": [for_all(z)],
+        "a Gaussian for each kind": [fitted["a Gaussian for each kind"].log_prob],
+        "mean linear in the controls": [linear(z, controls)],
+        "a mixture for each kind": [fitted["a mixture for each kind"].log_prob],
+        "a flow over kind and controls": [own.log_prob for own in flows],
+    }
+    for name, priors in rows.items():
+        values = [float(log_prob(test, asked).mean()) / test.shape[1] for log_prob in priors]
+        print(f"{name:34}{np.mean(values):8.3f}" + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""))
+    if options.kad:
+        generated(generator, learn, held_out, fitted | {"a flow over kind and controls": flows[0]}, options.toots)
+
+
+def generated(
+    generator: TootGenerator, learn: Clips, held_out: Clips, priors: dict[str, Gaussian | Mixture | Flow], toots: int
+) -> None:
+    """Print likeness and control of toots from each prior."""
+    judge, network, floor = judge_of(generator, learn), generator.network, ""
+    print(
+        f"{'generated':34}{'KAD':>14}{'density':>14}{'coverage':>14}{'f0, cents':>11}{'ms':>7}{'bright':>8}{'loud':>8}"
+    )
+    for name, prior in priors.items():
+        if isinstance(prior, Gaussian):
+            network.prior_fitted = None
+            network.prior_mean.copy_(prior.mean)
+            network.prior_scale.copy_(prior.scale)
+        else:
+            network.prior_fitted = prior
+        sets = set_table(generator, learn, held_out, judge, toots)
+        told = [f"{sets[s].value:.3g} ± {sets[s].spread:.2g}" for s in SETS]
+        floor = "".join(f"{f'{sets[s].floor:.3g} ± {sets[s].floor_spread:.2g}':>14}" for s in SETS)
+        o = control_table(generator, toots, pyin=False)["all"]["generated"]
+        numbers = f"{o.f0_median:11.1f}{o.duration_median:7.1f}{o.brightness_rank:8.3f}{o.loudness_rank:8.3f}"
+        print(f"{name:34}" + "".join(f"{value:>14}" for value in told) + numbers, flush=True)
+    print(f"{'real against real':34}{floor}   N = {sets['density'].count} for sets, {toots} for controls")
 
 
 @torch.inference_mode()
@@ -61,129 +104,44 @@ def residuals(generator: TootGenerator, clips: Clips) -> tuple[Tensor, Condition
     """The encoder's means (B, Z), and the controls."""
     controls = Condition.of(clips.controls)
     rows = torch.arange(len(clips)).split(128)
-    network = generator.model.generator
-    assert network is not None
-    means = [network.encode(clips.log_mel[r].float(), take(controls, r))[0] for r in rows]
+    means = [generator.network.encode(clips.log_mel[r].float(), controls.take(r))[0] for r in rows]
     return torch.cat(means).clone(), controls
 
 
-def take(controls: Condition, rows: Tensor) -> Condition:
-    return Condition(*(column[rows] for column in controls))
+def gaussian(z: Tensor, controls: Condition, kinds: int) -> Gaussian:
+    prior = Gaussian(torch.zeros(kinds, z.shape[1]), torch.eye(z.shape[1]).repeat(kinds, 1, 1))
+    prior.fit(z, controls)
+    return prior
 
 
-def each_kind(
-    z: Tensor, controls: Condition, fit: Callable[[Tensor, Tensor], Callable[[Tensor, Tensor], Tensor]]
-) -> Prior:
-    """A prior of its own for every kind, fitted to its residuals (B, Z) and numbers (B, 4)."""
-    kinds = controls.kind.unique().tolist()
-    own = {k: fit(z[controls.kind == k], controls.numbers[controls.kind == k]) for k in kinds}
-
-    def log_prob(x: Tensor, given: Condition) -> Tensor:
-        found = x.new_zeros(len(x))
-        for k, prior in own.items():
-            rows = given.kind == k
-            found[rows] = prior(x[rows], given.numbers[rows])
-        return found
-
-    return log_prob
-
-
-def normal(z: Tensor) -> MultivariateNormal:
-    return MultivariateNormal(z.mean(0), z.T.cov() + 1e-6 * torch.eye(z.shape[1]))
-
-
-def for_all(z: Tensor, controls: Condition, *_: object) -> Prior:
-    fitted = normal(z)
-    return lambda x, given: fitted.log_prob(x)
-
-
-def gaussian(z: Tensor, controls: Condition, *_: object) -> Prior:
-    def fit(own: Tensor, numbers: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-        fitted = normal(own)
-        return lambda x, _: fitted.log_prob(x)
-
-    return each_kind(z, controls, fit)
-
-
-def linear(z: Tensor, controls: Condition, *_: object) -> Prior:
-    def terms(numbers: Tensor) -> Tensor:
-        return torch.cat([torch.ones(len(numbers), 1), numbers], 1)
-
-    def fit(own: Tensor, numbers: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-        weights = torch.linalg.lstsq(terms(numbers), own).solution
-        fitted = normal(own - terms(numbers) @ weights)
-        return lambda x, given: fitted.log_prob(x - terms(given) @ weights)
-
-    return each_kind(z, controls, fit)
-
-
-def mixture(z: Tensor, controls: Condition, check: Tensor, checked: Condition, seed: int) -> Prior:
-    from sklearn.mixture import GaussianMixture
-
-    def of(parts: int) -> Prior:
-        def fit(own: Tensor, numbers: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-            fitted = GaussianMixture(parts, reg_covar=1e-4, random_state=seed).fit(own.numpy())
-            return lambda x, _: torch.from_numpy(fitted.score_samples(x.numpy())).float()
-
-        return each_kind(z, controls, fit)
-
-    return max((of(parts) for parts in (1, 2, 3, 4, 6)), key=lambda prior: float(prior(check, checked).mean()))
-
-
-class Coupling(nn.Module):
-    """Half of the numbers scale and shift the other half, as the condition says too."""
-
-    def __init__(self, size: int, condition: int, mask: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("mask", mask)
-        self.net = nn.Sequential(nn.Linear(size + condition, 48), nn.SiLU(), nn.Linear(48, 2 * size))
-        nn.init.zeros_(self.net[2].weight)
-        nn.init.zeros_(self.net[2].bias)
-
-    def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        scale, shift = self.net(torch.cat([x * self.mask, condition], 1)).chunk(2, 1)
-        scale, shift = scale.tanh() * (1 - self.mask), shift * (1 - self.mask)
-        return x * scale.exp() + shift, scale.sum(1)
-
-
-def flow(z: Tensor, controls: Condition, check: Tensor, checked: Condition, seed: int) -> Prior:
+def flow(z: Tensor, controls: Condition, kinds: int, seed: int) -> Flow:
     torch.manual_seed(seed)
-    size, kinds = z.shape[1], int(controls.kind.max()) + 1
-    masks = [(torch.arange(size) % 2 == i % 2).float() for i in range(8)]
-    layers = nn.ModuleList(Coupling(size, kinds + 4, mask) for mask in masks)
-    middle, spread = z.mean(0), z.std(0)
-
-    def log_prob(x: Tensor, given: Condition) -> Tensor:
-        condition = torch.cat([nn.functional.one_hot(given.kind, kinds).float(), given.numbers], 1)
-        h, volume = (x - middle) / spread, -spread.log().sum()
-        for layer in layers:
-            h, grown = layer(h, condition)
-            volume = volume + grown
-        return -0.5 * (h.square() + np.log(2 * np.pi)).sum(1) + volume
-
-    optimizer = torch.optim.AdamW(layers.parameters(), 2e-3, weight_decay=1e-3)
-    best, kept = -np.inf, layers.state_dict()
-    for step in range(3000):
-        rows = torch.randint(len(z), (256,))
-        optimizer.zero_grad()
-        (-log_prob(z[rows], take(controls, rows)).mean()).backward()
-        optimizer.step()
-        if step % 50 == 49:
-            with torch.no_grad():
-                now = float(log_prob(check, checked).mean())
-            if now > best:
-                best, kept = now, {name: value.clone() for name, value in layers.state_dict().items()}
-    layers.load_state_dict(kept)
-    return torch.no_grad()(log_prob)
+    prior = Flow(kinds, z.shape[1])
+    prior.fit(z, controls, seed=seed)
+    return prior
 
 
-PRIORS = {
-    "one Gaussian for all": for_all,
-    "a Gaussian for each kind": gaussian,
-    "mean linear in the controls": linear,
-    "a mixture for each kind": mixture,
-    "a flow over kind and controls": flow,
-}
+def for_all(z: Tensor) -> LogProb:
+    fitted = MultivariateNormal(z.mean(0), z.T.cov() + 1e-6 * torch.eye(z.shape[1]))
+    return lambda x, _: fitted.log_prob(x)
+
+
+def linear(z: Tensor, controls: Condition) -> LogProb:
+    """For each kind a Gaussian around what is linear in the controls."""
+
+    def terms(given: Condition) -> Tensor:
+        return torch.cat([torch.ones(len(given.numbers), 1), given.numbers], 1)
+
+    kinds = int(controls.kind.max()) + 1
+    rows = [controls.kind == k for k in range(kinds)]
+    weights = torch.stack([torch.linalg.lstsq(terms(controls)[r], z[r]).solution for r in rows])  # (K, 5, Z)
+
+    def strayed(x: Tensor, given: Condition) -> Tensor:
+        return x - torch.einsum("bi,biz->bz", terms(given), weights[given.kind])
+
+    around = gaussian(strayed(z, controls), controls, kinds)
+    return lambda x, given: around.log_prob(strayed(x, given), given)
+
 
 if __name__ == "__main__":
     main()
