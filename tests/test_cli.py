@@ -274,7 +274,10 @@ class Interrupt:
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        ("", "generate, train, train-vocoder, reconstruct, denoise, evaluate, info, lab, book, doctor"),
+        (
+            "",
+            "generate, batch, vary, morph, train, train-vocoder, reconstruct, denoise, evaluate, info, lab, book, doctor",
+        ),
         ("genrat", "did you mean generate?"),
         ("--count 3", "no command '--count'"),
         ("generate --cuont 3", "unknown flag --cuont: did you mean --count?"),

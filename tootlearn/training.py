@@ -241,9 +241,8 @@ def model_losses(
 
     terms: dict[str, Tensor] = {}
     if model.generator:
-        controls = model.generator.some_open(batch.controls, config.seed, step)
-        mean, log_scale = model.generator.encode(batch.log_mel, controls)
-        drawing = model.generator.decode(controls, drawn(mean, log_scale, config.seed, _NOISE, step))
+        mean, log_scale = model.generator.encode(batch.log_mel, batch.controls)
+        drawing = model.generator.decode(batch.controls, drawn(mean, log_scale, config.seed, _NOISE, step))
         strayed = drawing.log_mel - batch.log_mel
         standardised = strayed / model.normalizer.std
         terms["generation"] = losses.squared_error(standardised, torch.zeros_like(standardised), batch.weight)
