@@ -274,10 +274,8 @@ class Interrupt:
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (
-            "",
-            "generate, batch, vary, morph, train, train-vocoder, reconstruct, denoise, evaluate, info, lab, book, doctor",
-        ),
+        ("", "generate, batch, vary, morph, train, train-vocoder, reconstruct"),
+        ("", "train-vocoder, reconstruct, denoise, evaluate, info, lab, book, doctor"),
         ("genrat", "did you mean generate?"),
         ("--count 3", "no command '--count'"),
         ("generate --cuont 3", "unknown flag --cuont: did you mean --count?"),
