@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tootlearn import model_file
+from tootlearn.audio import InputError
 from tootlearn.autoencoder import GeneratorConfig, TootModel
 from tootlearn.controls import Controls
 from tootlearn.data.recipes import KINDS
@@ -159,22 +160,42 @@ def test_too_few_or_equal_residuals_break_nothing():
     torch.testing.assert_close(drawn, torch.ones(4, SIZE), atol=0.06, rtol=0)
 
 
-@pytest.mark.parametrize("prior", ["gaussian", "mixture", "flow"])
-@pytest.mark.parametrize("drop", [0.0, 0.3])
-def test_a_model_file_keeps_its_priors_to_the_bit(tmp_path, prior, drop):
-    front_end = FrontEndConfig(hop=512, mels=16)
-    config = GeneratorConfig(residual=SIZE, width=8, blocks=1, encoder_widths=(8, 8), drop=drop, prior=prior)
-    normalizer = Normalizer(torch.zeros(16, 1), torch.ones(16, 1))
+def small(prior: str) -> TootModel:
+    config = GeneratorConfig(residual=SIZE, width=8, blocks=1, encoder_widths=(8, 8), prior=prior)
     torch.manual_seed(0)
-    model = TootModel(front_end, normalizer, list(KINDS.values())[:2], config)
+    normalizer = Normalizer(torch.zeros(16, 1), torch.ones(16, 1))
+    return TootModel(FrontEndConfig(hop=512, mels=16), normalizer, list(KINDS.values())[:2], config)
+
+
+@pytest.mark.parametrize("prior", ["gaussian", "mixture"])
+def test_a_prior_is_fitted_to_where_the_encoder_puts_the_rows_that_count(prior):
+    network, controls = small(prior).generator, condition(60)
+    log_mel = noise(60, 16, 88, seed=1)
+    network.fit_priors(log_mel, controls, controls.duration < 1)
+    with torch.no_grad():
+        own = network.encode(log_mel, controls)[0][(controls.duration < 1) & (controls.kind == 1)]
+    assert 8 < len(own) < 30
+    torch.testing.assert_close(network.prior_mean[1], own.mean(0), atol=1e-4, rtol=1e-3)
+    if prior == "mixture":
+        mean = network.prior.weight[1] @ network.prior.mean[1]
+        torch.testing.assert_close(mean, own.mean(0), atol=1e-3, rtol=1e-2)
+
+
+def test_a_prior_that_there_is_not_is_named():
+    with pytest.raises(InputError, match="gaussian, mixture, flow, not 'gauss'"):
+        GeneratorConfig(prior="gauss")
+
+
+@pytest.mark.parametrize("prior", ["gaussian", "mixture", "flow"])
+def test_a_model_file_keeps_its_priors_to_the_bit(tmp_path, prior):
+    model = small(prior)
     with torch.no_grad():
         for i, (name, tensor) in enumerate(model.state_dict().items()):
             if name.startswith("generator.prior"):
                 tensor += 0.1 * noise(*tensor.shape, seed=i).abs()
     model_file.save(tmp_path / "m", model, {}, half=True)
     loaded = model_file.load(tmp_path / "m")[0]
-    assert loaded.generator.config == config
+    assert loaded.generator.config == model.generator.config
     with torch.no_grad():
-        for names in ((), ("brightness",), ("brightness", "loudness")) if drop else ((),):
-            ours, theirs = (m.generator.prior_of(names).sample(condition(4), noise(4, SIZE)) for m in (model, loaded))
-            assert torch.equal(ours, theirs)
+        ours, theirs = (m.generator.prior.sample(condition(4), noise(4, SIZE)) for m in (model, loaded))
+        assert torch.equal(ours, theirs)

@@ -100,7 +100,6 @@ def _generate(parser: ArgumentParser, words: list[str]) -> None:
     parser.add_argument("--texture", type=float, default=1.0, help="how much learned randomness is put in, 0 to 1")
     parser.add_argument("--temperature", type=float, default=1.0, help="how far toots stray, 0 to 3; 0: not at all")
     parser.add_argument("--envelope", type=str | None, help="levels in dB from beginning to end, such as 0,-6,-12,-3")
-    parser.add_argument("--open", type=str, nargs="+", default=[], help="brightness, loudness: the network decides")
     parser.add_argument("--denoise", action="store_true", help="filter each toot as if it were a noisy recording")
     _model_and_device(parser)
     a = parser.parse_args(words)
@@ -113,8 +112,6 @@ def _generate(parser: ArgumentParser, words: list[str]) -> None:
     from tootlearn.toot_files import Toot
 
     out = Path(a.out)
-    if a.brightness is not None and "brightness" in a.open:
-        raise InputError("--brightness is given and left open: do one of them")
     if a.count < 1:
         raise InputError(f"--count is 1 or more, not {a.count}")
     toot_files.check_folder(out)
@@ -129,11 +126,11 @@ def _generate(parser: ArgumentParser, words: list[str]) -> None:
         seed = rng.child(generation.checked_seed(a.seed), i)
         kind = kinds[i % len(kinds)]
         controls = generator.controls(kind, a.pitch, a.duration, a.brightness, a.loudness, seed)
-        asked.append((seed, controls, generator.residual(controls, seed, a.temperature, a.open)))
+        asked.append((seed, controls, generator.residual(controls, seed, a.temperature)))
 
     def made() -> Iterator[Toot]:
         for seed, controls, residual in tqdm(asked, desc="toots", unit="", leave=False, disable=None):
-            wave = generator.render(controls, residual, seed, a.texture, rate, a.denoise, drawn, None, a.open)
+            wave = generator.render(controls, residual, seed, a.texture, rate, a.denoise, drawn)
             yield Toot(wave, generator.kinds[int(controls.kind[0])], controls, seed)
 
     toot_files.write(out, made(), rate)

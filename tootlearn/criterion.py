@@ -72,10 +72,9 @@ class Criterion(nn.Module):
         made: dict[str, Callable[[], Tensor]] = {}
         drawings: dict[str, Tensor] = {}
         if model.generator:
-            controls = model.generator.some_open(batch.controls, self.config.seed, step, batch.first)
-            mean, log_scale = model.generator.encode(batch.heard, controls)
+            mean, log_scale = model.generator.encode(batch.heard, batch.controls)
             drawing = model.generator.decode(
-                controls, drawn(mean, log_scale, self.config.seed, _NOISE, step, batch.first)
+                batch.controls, drawn(mean, log_scale, self.config.seed, _NOISE, step, batch.first)
             )
             log_mel = drawing.log_mel.to(batch.log_mel.dtype)
             strayed = (log_mel - batch.log_mel) / model.normalizer.std

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -90,12 +90,6 @@ class Decoder(nn.Module):
         return x
 
 
-# Controls that a network can do without. Where a note lies, how long it lasts and what chord it is, the decoder works
-# out by arithmetic (comb, time features, intervals) that has to be told. Its level is set afterwards, so that of the
-# loudness only what it does to the colour can be left open.
-OPENABLE = ("brightness", "loudness")
-
-
 class Condition(NamedTuple):
     """Controls as a network takes them, for a batch of B."""
 
@@ -103,7 +97,7 @@ class Condition(NamedTuple):
     octave: Tensor  # (B,) log2 of the pitch in Hz
     duration: Tensor  # (B,) s
     gain: Tensor  # (B,) natural log of the amplitude that the loudness stands for
-    numbers: Tensor  # (B, 4) pitch, duration, brightness, loudness, each about -1 to 1; nan where it is left open
+    numbers: Tensor  # (B, 4) pitch, duration, brightness, loudness, each about -1 to 1
 
     @classmethod
     def of(cls, controls: Controls, device: torch.device | str = "cpu", shares: Tensor | None = None) -> Condition:
@@ -128,19 +122,6 @@ class Condition(NamedTuple):
     def take(self, rows: Tensor) -> Condition:
         """Those of these rows."""
         return Condition(*(column[rows] for column in self))
-
-    def opened(self, names: Collection[str], rows: Tensor | None = None) -> Condition:
-        """With these of :data:`OPENABLE` left open, of all or of the rows (B,) that are true."""
-        numbers = self.numbers.clone()
-        for name in names:
-            column = 2 + OPENABLE.index(name)
-            numbers[:, column] = torch.nan if rows is None else numbers[:, column].masked_fill(rows, torch.nan)
-        return self._replace(numbers=numbers)
-
-    def given(self) -> tuple[Tensor, Tensor]:
-        """The numbers with 0 where they are open, and whether those of :data:`OPENABLE` are, 0 or 1: (B, 4), (B, 2)."""
-        missing = self.numbers[:, -len(OPENABLE) :].isnan()
-        return self.numbers.nan_to_num(), missing.to(self.numbers.dtype)
 
     def shares(self, kinds: int) -> Tensor:
         """How much of each of K kinds it has, (B, K)."""
@@ -181,7 +162,6 @@ class ConditionalDecoder(nn.Module):
         blocks: residual blocks.
         conditioning: how controls and residual reach the blocks: "concat" stacks them on the input, "film" also
             modulates each block with them.
-        opens: whether controls may be left open: each of :data:`OPENABLE` then has a learned vector that says so.
 
     Shape: Condition of B and (B, Z) -> Drawing of (B, M, T).
 
@@ -206,7 +186,6 @@ class ConditionalDecoder(nn.Module):
         width: int = 192,
         blocks: int = 4,
         conditioning: str = "film",
-        opens: bool = False,
     ) -> None:
         super().__init__()
         if frames % self.STRIDE:
@@ -232,7 +211,6 @@ class ConditionalDecoder(nn.Module):
         self.blocks = nn.ModuleList(ResidualBlock(width, modulation, 2 ** (i % 3)) for i in range(blocks))
         self.norm = nn.GroupNorm(8, width)
         self.out = nn.Conv1d(width, (2 * mels + 1) * self.STRIDE + len(self.NUMBERS), 1)
-        self.open = nn.Parameter(torch.zeros(len(OPENABLE), 32)) if opens else None
 
     def forward(self, controls: Condition, z: Tensor) -> Drawing:
         turns = self.trill[:, None] * self.time.clamp_min(0)  # (K, T)
@@ -242,11 +220,7 @@ class ConditionalDecoder(nn.Module):
             trill = torch.einsum("bk,kft->bft", controls.kind, trill)
         else:
             kind, trill = self.kind(controls.kind), trill[controls.kind]
-        numbers = controls.numbers
-        if self.open is not None:
-            numbers, missing = controls.given()
-            kind = kind + missing @ self.open
-        condition = self.condition(torch.cat([kind, numbers, z], 1))  # (B, 128)
+        condition = self.condition(torch.cat([kind, controls.numbers, z], 1))  # (B, 128)
         ratios, level = self.chord(controls, self.levels(condition))
         steady = self.log_comb(controls.octave[:, None, None] + ratios[:, None], level)  # (B, 1, M)
         time = torch.cat([time_features(self.time, controls.duration), trill], 1)  # (B, 22, T)

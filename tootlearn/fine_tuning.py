@@ -26,16 +26,14 @@ from tootlearn.presets import TrainConfig
 
 _RESIDUAL = 31  # stream of random numbers
 _AT_ONCE = 64  # clips
-OF_KINDS = {  # tensors with a row for each kind, and the axis of these rows
-    "generator.decoder.kind.weight": 0,
-    "generator.prior_mean": 0,
-    "generator.prior_scale": 0,
-    "generator.prior_open_mean": 1,
-    "generator.prior_open_scale": 1,
-    "generator.prior_fitted.weight": 0,
-    "generator.prior_fitted.mean": 0,
-    "generator.prior_fitted.scale": 0,
-    "generator.prior_fitted.kind.weight": 0,
+OF_KINDS = {  # tensors with a row for each kind
+    "generator.decoder.kind.weight",
+    "generator.prior_mean",
+    "generator.prior_scale",
+    "generator.prior_fitted.weight",
+    "generator.prior_fitted.mean",
+    "generator.prior_fitted.scale",
+    "generator.prior_fitted.kind.weight",
 }
 
 
@@ -104,7 +102,7 @@ def extended(base: TootModel, kinds: Sequence[Kind]) -> TootModel:
         if name == first:  # (C, M + kinds + 3, 3): a channel for each kind
             had = _with_means(had, 1, bands, known, new)
         elif name in OF_KINDS:
-            had = _with_means(had, OF_KINDS[name], 0, len(base.kinds), new)
+            had = _with_means(had, 0, 0, len(base.kinds), new)
         elif had.shape != wanted.shape:  # levels of notes: a new kind may have more than any old one
             had = torch.cat([had, had.new_zeros(len(wanted) - len(had), *had.shape[1:])])
         wanted.copy_(had)

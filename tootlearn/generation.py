@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -123,7 +123,6 @@ class TootGenerator:
         denoise: bool = False,
         temperature: float = 1.0,
         envelope: str | ArrayLike | None = None,
-        leave_open: Collection[str] = (),
     ) -> NDArray[np.float32]:
         """One toot. The same arguments give the same samples, whatever was made before.
 
@@ -137,8 +136,6 @@ class TootGenerator:
             temperature: how far what the controls leave open strays, see :meth:`residual`.
             envelope: levels in dB from the toot's beginning to its end, see `contour.parse`; None leaves the contour of
                 the level to the network.
-            leave_open: of "brightness" and "loudness", what the network decides on, if it was trained to; of the
-                loudness, what it does to the colour.
 
         Returns:
             Wave, shape (N,), float32, from the first to the last sample within 60 dB of its peak, which is .98 at most.
@@ -146,30 +143,26 @@ class TootGenerator:
         Raises:
             InputError: for bad arguments, or a model without a generator.
         """
-        if brightness is not None and "brightness" in leave_open:
-            raise InputError("brightness is given and left open: do one of them")
         controls = self.controls(kind, pitch, duration, brightness, loudness, seed)
-        residual = self.residual(controls, seed, temperature, leave_open)
-        return self.render(controls, residual, seed, texture, sample_rate, denoise, envelope, leave_open=leave_open)
+        residual = self.residual(controls, seed, temperature)
+        return self.render(controls, residual, seed, texture, sample_rate, denoise, envelope)
 
     def noise(self, seed: int) -> Tensor:
         """The standard normal numbers (1, Z) of a seed, which the prior makes a residual of."""
         drawn = rng.normal(checked_seed(seed), _RESIDUAL, self.network.config.residual)
         return torch.as_tensor(drawn, dtype=torch.float32, device=self.device)[None]
 
-    def residual(
-        self, controls: Controls, seed: int, temperature: float = 1.0, leave_open: Collection[str] = ()
-    ) -> Tensor:
+    def residual(self, controls: Controls, seed: int, temperature: float = 1.0) -> Tensor:
         """What the controls (of one toot) leave open, drawn from the prior: shape (1, Z).
 
         The standard normal numbers of the draw are multiplied by the temperature, 0 to 3: 0 gives the toot in the
         middle of the prior whatever the seed, 1 toots as they occur, more than 1 stranger ones.
 
         Raises:
-            InputError: for a bad seed, temperature or open control, or a model without a generator.
+            InputError: for a bad seed or temperature, or a model without a generator.
         """
         warm = check_range("temperature", temperature, *TEMPERATURES, "")
-        return self.network.prior_of(leave_open).sample(Condition.of(controls, self.device), warm * self.noise(seed))
+        return self.network.prior.sample(Condition.of(controls, self.device), warm * self.noise(seed))
 
     @torch.inference_mode()
     def render(
@@ -182,7 +175,6 @@ class TootGenerator:
         denoise: bool = False,
         envelope: str | ArrayLike | None = None,
         shares: Tensor | None = None,
-        leave_open: Collection[str] = (),
     ) -> NDArray[np.float32]:
         """One toot from its controls and residual latent (1, Z); otherwise as :meth:`generate`.
 
@@ -193,7 +185,7 @@ class TootGenerator:
             if sample_rate is None
             else int(check_range("sample rate", sample_rate, *SAMPLE_RATES, " Hz"))
         )
-        log_mel, drawing = self.draw(controls, residual, seed, texture, shares, leave_open)
+        log_mel, drawing = self.draw(controls, residual, seed, texture, shares)
         speaks = self.vocoder and self.resolving(drawing) is self.model.front_end
         wave = self.to_wave(log_mel) if speaks else self.drawn_to_wave(log_mel, drawing)
         wave = denoising.denoise(wave, self.sample_rate) if denoise else wave
@@ -211,11 +203,10 @@ class TootGenerator:
         seed: int = 0,
         texture: float = 1.0,
         shares: Tensor | None = None,
-        leave_open: Collection[str] = (),
     ) -> tuple[Tensor, Drawing]:
         """The log-mel (M, T) of one toot, with the texture of its breath, and the drawing that it comes from."""
         strength = check_range("texture", texture, 0, 1, "")
-        condition = Condition.of(controls, self.device, shares).opened(leave_open)
+        condition = Condition.of(controls, self.device, shares)
         drawing = self.network.decode(condition, residual)
         noise = texture_of_noise(checked_seed(seed), *drawing.log_mel.shape[1:]).to(self.device)
         return drawing.log_mel[0] + strength * drawing.breath[0] * self._restlessness * noise, drawing

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from tootlearn import rng
 from tootlearn.audio import InputError
 from tootlearn.controls import LOUDNESS_RANGE, Kind
-from tootlearn.decoder import OPENABLE, Condition, ConditionalDecoder, Drawing
+from tootlearn.decoder import Condition, ConditionalDecoder, Drawing
 from tootlearn.encoder import Encoder
 from tootlearn.front_end import FrontEndConfig
 from tootlearn.layers import SMOOTH
 from tootlearn.priors import PRIORS, Flow, Gaussian, Mixture, Prior
-
-OPEN_SETS = (("brightness",), ("loudness",), OPENABLE)  # of controls: each has a prior of its own
-_DROP = 26  # stream of random numbers
 
 
 @dataclass(frozen=True)
@@ -32,8 +28,6 @@ class GeneratorConfig:
         blocks: residual blocks of the decoder.
         conditioning: "film" or "concat"; see `ConditionalDecoder`.
         encoder_widths: channels of the encoder's convolutions, each of which halves the frames; multiples of 8.
-        drop: share of the clips of a training step in which each of brightness and loudness is left open, by itself; 0
-            makes a model that must be given both.
         prior: of the residual: "gaussian", "mixture" or "flow", see `priors`.
 
     Raises:
@@ -45,12 +39,9 @@ class GeneratorConfig:
     blocks: int = 4
     conditioning: str = "film"
     encoder_widths: tuple[int, ...] = (64, 64, 64)
-    drop: float = 0.0
     prior: str = "gaussian"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.drop < 1:
-            raise InputError(f"drop is 0 or more and below 1, not {self.drop}")
         if self.prior not in PRIORS:
             raise InputError(f"prior is one of {', '.join(PRIORS)}, not {self.prior!r}")
         if self.conditioning not in ("film", "concat"):
@@ -67,8 +58,7 @@ class Generator(nn.Module):
     """Controls and a residual latent -> log-mel; a conditional variational autoencoder (Sohn et al. 2015).
 
     The encoder is for training, and to find the residual of a given sound. The prior is fitted after training, see
-    `priors`. What a control says that is left open, the residual says: so each set of open controls has a prior of its
-    own, a Gaussian for each kind.
+    `priors`.
 
     Args:
         config: its sizes.
@@ -82,31 +72,19 @@ class Generator(nn.Module):
 
     prior_mean: Tensor
     prior_scale: Tensor
-    prior_open_mean: Tensor
-    prior_open_scale: Tensor
 
     def __init__(self, config: GeneratorConfig, front_end: FrontEndConfig, frames: int, kinds: Sequence[Kind]) -> None:
         super().__init__()
         self.config = config
-        # the controls, but loudness, lie on the bands as constant channels, and so does what is open
-        stacked = front_end.mels + len(kinds) + 3 + (len(OPENABLE) if config.drop else 0)
+        # the controls, but loudness, lie on the bands as constant channels
+        stacked = front_end.mels + len(kinds) + 3
         self.encoder = Encoder(stacked, frames, config.encoder_widths, 2, 1, "flatten", 2 * config.residual, SMOOTH)
         self.decoder = ConditionalDecoder(
-            front_end,
-            frames,
-            kinds,
-            config.residual,
-            config.width,
-            config.blocks,
-            config.conditioning,
-            config.drop > 0,
+            front_end, frames, kinds, config.residual, config.width, config.blocks, config.conditioning
         )
         count, size = len(kinds), config.residual
         self.register_buffer("prior_mean", torch.zeros(count, size))
         self.register_buffer("prior_scale", torch.eye(size).repeat(count, 1, 1))
-        if config.drop:
-            self.register_buffer("prior_open_mean", torch.zeros(len(OPEN_SETS), count, size))
-            self.register_buffer("prior_open_scale", torch.eye(size).repeat(len(OPEN_SETS), count, 1, 1))
         others: dict[str, type[Mixture | Flow]] = {"mixture": Mixture, "flow": Flow}
         self.prior_fitted = others[config.prior](count, size) if config.prior in others else None
 
@@ -119,9 +97,6 @@ class Generator(nn.Module):
         quietest = self.decoder.log_floor - LOUDNESS_RANGE[0] * (math.log(10) / 20)
         level = (log_mel - controls.gain[:, None, None]).clamp_min(quietest) / 4 + 1
         told = [controls.shares(len(self.prior_mean)), controls.numbers[:, :3]]
-        if self.config.drop:
-            numbers, missing = controls.given()
-            told = [told[0], numbers[:, :3], missing]
         constant = torch.cat(told, 1)[..., None].expand(-1, -1, level.shape[2])
         mean, log_scale = self.encoder(torch.cat([level, constant], 1)).chunk(2, 1)
         return mean, log_scale.clamp(-6, 2)
@@ -133,45 +108,12 @@ class Generator(nn.Module):
 
     @property
     def prior(self) -> Prior:
-        """Where residuals lie if all controls are given."""
+        """Where residuals lie, by kind and perhaps by controls."""
         return self.prior_fitted or Gaussian(self.prior_mean, self.prior_scale)
-
-    def prior_of(self, open_controls: Collection[str]) -> Prior:
-        """Where residuals lie if these controls are left open: see `priors`.
-
-        Raises:
-            InputError: for a control that cannot be left open, or a model that has not learned to do without.
-        """
-        names = tuple(name for name in OPENABLE if name in open_controls)
-        if strange := sorted(set(open_controls) - set(names)):
-            raise InputError(f"{', '.join(strange)} cannot be left open: only {' and '.join(OPENABLE)} can")
-        if not names:
-            return self.prior
-        if not self.config.drop:
-            raise InputError(
-                f"this model was trained with drop 0, so it must be given {' and '.join(names)}: "
-                "train one with --generator.drop 0.2"
-            )
-        row = OPEN_SETS.index(names)
-        return Gaussian(self.prior_open_mean[row], self.prior_open_scale[row])
-
-    def some_open(self, controls: Condition, seed: int, step: int, first: int = 0) -> Condition:
-        """The controls of a training step, some left open: see `GeneratorConfig.drop`.
-
-        ``first`` is the place of their first row in the batch of the step, of which the same rows are left open however
-        it is shared.
-        """
-        if not self.config.drop:
-            return controls
-        count = len(controls.duration)
-        share = rng.uniform(seed, _DROP + (step << 8), (first + count) * len(OPENABLE)).reshape(-1, len(OPENABLE))
-        for name, row in zip(OPENABLE, share[first:].T, strict=True):
-            controls = controls.opened([name], torch.from_numpy(row < self.config.drop).to(controls.duration.device))
-        return controls
 
     @torch.no_grad()
     def fit_priors(self, log_mel: Tensor, controls: Condition, rows: Tensor | None = None) -> None:
-        """Fit every prior to the residuals of training sounds.
+        """Fit the prior to the residuals of training sounds.
 
         Args:
             log_mel: (B, M, T), of any float type.
@@ -181,11 +123,8 @@ class Generator(nn.Module):
         which = torch.arange(len(log_mel), device=log_mel.device)
         which = which if rows is None else which[rows]
         own = controls.take(which)
-        for names in ((), *(OPEN_SETS if self.config.drop else ())):
-            told, found = own.opened(names), []
-            for part in torch.arange(len(which), device=log_mel.device).split(128):
-                found.append(self.encode(log_mel[which[part]].float(), told.take(part))[0])
-            z = torch.cat(found)
-            self.prior_of(names).fit(z, own)
-            if not names and self.prior_fitted:
-                Gaussian(self.prior_mean, self.prior_scale).fit(z, own)
+        parts = torch.arange(len(which), device=log_mel.device).split(128)
+        z = torch.cat([self.encode(log_mel[which[part]].float(), own.take(part))[0] for part in parts])
+        for prior in (Gaussian(self.prior_mean, self.prior_scale), self.prior_fitted):
+            if prior is not None:
+                prior.fit(z, own)

@@ -243,7 +243,7 @@ def _upgraded(description: dict[str, Any]) -> dict[str, Any]:
         style = {"activation": "silu" if blocks else "relu", "norm": "group" if blocks else "batch", "dropout": 0.0}
         autoencoder |= plain | style | {"variational": False}
     if generator := description.get("model", {}).get("generator"):
-        description["model"]["generator"] = {"drop": 0.0, "prior": "gaussian"} | generator
+        description["model"]["generator"] = {"prior": "gaussian"} | generator
     return description
 
 
