@@ -225,7 +225,7 @@ def test_a_stretch_makes_the_duration_so_much_longer(factor):
     assert abs(after - before * factor) <= 2 and abs(start_ - start) <= 1
     one, other = log_mel[0, :, 30], longer[0, :, 30]
     loud = one > one.max() - 5
-    torch.testing.assert_close(one[loud], other[loud], atol=0.1, rtol=0)  # neither pitch nor level moves
+    torch.testing.assert_close(one[loud], other[loud], atol=0.1, rtol=0)  # neither pitch nor level moves, but for edges
 
 
 def test_after_a_shortened_sound_that_filled_the_window_stands_the_floor():

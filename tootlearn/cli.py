@@ -54,7 +54,7 @@ def _run(words: list[str]) -> None:
         "train": (_train, "Train a model on synthetic toots, a sound font or your own recordings."),
         "tune": (cli_runs.tune, "Search for better settings of training, by one process or several."),
         "runs": (cli_runs.runs, "List and compare the runs in a folder."),
-        "data": (cli_data.data, "Write recordings as shards, which training reads faster: tootlearn data shard IN."),
+        "data": (cli_data.data, "Write recordings, cut and labelled, as shards: tootlearn data shard IN."),
         "train-vocoder": (_train_vocoder, "Train the network that turns mel spectrograms to sound."),
         "reconstruct": (_reconstruct, "Encode a recording and decode it again: mono, at the model's sample rate."),
         "denoise": (_denoise, "Clean a recording, or a folder of them: noise, offset, clicks at the ends, peaks."),
