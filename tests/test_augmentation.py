@@ -223,9 +223,9 @@ def test_a_stretch_makes_the_duration_so_much_longer(factor):
 
     (start, before), (start_, after) = frames(log_mel), frames(longer)
     assert abs(after - before * factor) <= 2 and abs(start_ - start) <= 1
-    one, other = log_mel[0, :, 30], longer[0, :, 30]
+    one, other = (x[0, :, 20:36].mean(1) for x in (log_mel, longer))  # where harmonics share a band, frames differ
     loud = one > one.max() - 5
-    torch.testing.assert_close(one[loud], other[loud], atol=0.1, rtol=0)  # neither pitch nor level moves, but for edges
+    torch.testing.assert_close(one[loud], other[loud], atol=0.05, rtol=0)  # neither pitch nor level moves
 
 
 def test_after_a_shortened_sound_that_filled_the_window_stands_the_floor():

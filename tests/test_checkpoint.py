@@ -9,30 +9,14 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from small import CONFIG as RUN
+from small import clips_of
 from torch import nn
 
 from tootlearn import checkpoint, training
 from tootlearn.audio import InputError
-from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
 from tootlearn.criterion import Criterion
-from tootlearn.data.clips import synthesise
-from tootlearn.front_end import FrontEnd, FrontEndConfig
-from tootlearn.presets import TrainConfig
 from tootlearn.training import train
-
-# With all that has a state: batch statistics, noise in the latent, a prior.
-RUN = TrainConfig(
-    generator=GeneratorConfig(residual=2, width=8, blocks=1, encoder_widths=(8, 8)),
-    autoencoder=AutoencoderConfig(latent=4, encoder_widths=(8, 8), decoder_start=8, decoder_widths=(8, 8)),
-    front_end=FrontEndConfig(hop=512, mels=16),
-    kinds=("trumpet", "car_horn"),
-    clips=40,
-    steps=12,
-    batch=8,
-    warmup=3,
-    check_every=5,
-)
-
 
 CONFIG = {"steps": 10, "widths": (8, 16), "generator": {"width": 8}, "seed": 0}
 
@@ -163,7 +147,7 @@ def test_a_failing_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch, failing
 
 @pytest.fixture(scope="module")
 def clips():
-    return synthesise(RUN.kinds, RUN.clips, RUN.seed, FrontEnd(RUN.front_end), progress=False)
+    return clips_of(RUN)
 
 
 def run(config, clips, out, **options):

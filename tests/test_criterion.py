@@ -7,37 +7,24 @@ from dataclasses import replace
 
 import pytest
 import torch
+from small import CONFIG, clips_of
 
 from tootlearn import classifier, criterion, perceptual, presets, steps, training
 from tootlearn.audio import InputError
-from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
 from tootlearn.batches import Batch
 from tootlearn.classifier import ClassifierConfig
 from tootlearn.criterion import Criterion
-from tootlearn.data.clips import synthesise
-from tootlearn.front_end import FrontEnd, FrontEndConfig
 from tootlearn.losses import OF_DRAWINGS
 from tootlearn.presets import WEIGHTS, TrainConfig
 from tootlearn.training import train
 
-CONFIG = TrainConfig(
-    generator=GeneratorConfig(residual=2, width=8, blocks=1, encoder_widths=(8, 8)),
-    autoencoder=AutoencoderConfig(latent=4, encoder_widths=(8, 8), decoder_start=8, decoder_widths=(8, 8)),
-    front_end=FrontEndConfig(hop=512, mels=16),
-    kinds=("trumpet", "car_horn"),
-    clips=40,
-    steps=12,
-    batch=8,
-    warmup=3,
-    check_every=5,
-)
 EVERYTHING = dict.fromkeys(WEIGHTS, 0.5)
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
 def clips():
-    return synthesise(CONFIG.kinds, CONFIG.clips, CONFIG.seed, FrontEnd(CONFIG.front_end), progress=False)
+    return clips_of(CONFIG)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from tootlearn import audio, cli, doctor, generation, model_file
 from tootlearn.audio import InputError
-from tootlearn.doctor import Finding
+from tootlearn.doctor import Finding, Trouble
 
 
 @pytest.fixture
@@ -101,3 +101,22 @@ def test_an_old_python_is_too_old(monkeypatch):
     monkeypatch.setattr(doctor.sys, "version_info", (3, 10, 0))
     finding = next(iter(doctor.examine()))
     assert not finding.fine and "install 3.11 or newer" in finding.what
+
+
+def test_without_devices_torch_is_to_be_mended(packages, capsys, monkeypatch):
+    def broken() -> None:
+        raise RuntimeError("no driver\nmore")
+
+    monkeypatch.setattr(doctor, "_devices", broken)
+    assert examined(capsys).endswith("cannot be looked at: mend torch first (no driver)")
+
+
+def test_a_trouble_is_told_in_its_words(packages, monkeypatch):
+    """All troubles at once, but for a model that makes nonsense: the words are those that the book looks up."""
+    packages.update(dict.fromkeys(doctor.PACKAGES, ImportError("gone")))
+    monkeypatch.setattr(doctor.sys, "version_info", (3, 10, 0))
+    for name in ("_devices", "_first_toot", "_disk"):
+        monkeypatch.setattr(doctor, name, lambda: 1 / 0)
+    found = trouble()
+    assert {finding.trouble for finding in found} == set(Trouble) - {Trouble.NONSENSE}
+    assert all(finding.trouble.value in finding.what for finding in found)

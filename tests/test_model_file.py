@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -384,6 +385,19 @@ def test_a_truncated_vocoder_is_named(speaker):
 
 
 # Files of every past schema
+
+
+@pytest.mark.parametrize("schema", range(1, model_file.SCHEMA))
+def test_a_file_of_each_past_schema_loads(schema):
+    model, description = model_file.load(Path(__file__).parent / f"files/schema{schema}.safetensors")
+    assert description["schema"] == schema and model.kinds
+
+
+@pytest.mark.parametrize("path", [model_file.shipped(), model_file.shipped_vocoder()], ids=lambda path: path.stem)
+def test_what_ships_says_which_version_made_it(path):
+    description = model_file.describe(path)
+    assert description["schema"] in range(1, model_file.SCHEMA + 1)
+    assert re.match(r"\d+\.\d+", description["provenance"]["versions"]["tootlearn"])
 
 
 def test_a_file_of_schema_1_draws_what_it_drew():

@@ -4,32 +4,20 @@ import json
 from dataclasses import asdict, replace
 
 import pytest
+from small import CONFIG as SMALL
+from small import clips_of
 
 from tootlearn import checkpoint, cli, runs, training
 from tootlearn.audio import InputError
-from tootlearn.autoencoder import AutoencoderConfig
-from tootlearn.data.clips import synthesise
-from tootlearn.front_end import FrontEnd, FrontEndConfig
-from tootlearn.presets import TrainConfig
 
-CONFIG = TrainConfig(
-    generator=None,
-    autoencoder=AutoencoderConfig(latent=4, encoder_widths=(8, 8), decoder_start=8, decoder_widths=(8, 8)),
-    front_end=FrontEndConfig(hop=512, mels=16),
-    kinds=("trumpet", "car_horn"),
-    clips=40,
-    steps=4,
-    batch=8,
-    warmup=1,
-    check_every=2,
-)
+CONFIG = replace(SMALL, generator=None, steps=4, warmup=1, check_every=2)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A finished run, one with other settings that was stopped, and some that are broken."""
     folder = tmp_path_factory.mktemp("runs")
-    clips = synthesise(CONFIG.kinds, CONFIG.clips, CONFIG.seed, FrontEnd(CONFIG.front_end), progress=False)
+    clips = clips_of(CONFIG)
     training.train(CONFIG, clips, folder / "whole", progress=False)
     other = replace(CONFIG, learning_rate=0.002, autoencoder=replace(CONFIG.autoencoder, latent=5))
     (folder / "deep/stopped").mkdir(parents=True)

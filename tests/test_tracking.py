@@ -9,31 +9,19 @@ import numpy as np
 import pytest
 import soundfile
 from matplotlib import image
+from small import CONFIG as SMALL
+from small import clips_of
 
 from tootlearn import cli, steps, training
 from tootlearn.audio import InputError
-from tootlearn.autoencoder import AutoencoderConfig
-from tootlearn.data.clips import synthesise
-from tootlearn.front_end import FrontEnd, FrontEndConfig
-from tootlearn.presets import TrainConfig
 from tootlearn.tracking import as_yaml, examples, tracked
 
-CONFIG = TrainConfig(
-    generator=None,
-    autoencoder=AutoencoderConfig(latent=4, encoder_widths=(8, 8), decoder_start=8, decoder_widths=(8, 8)),
-    front_end=FrontEndConfig(hop=512, mels=32),
-    kinds=("trumpet", "car_horn"),
-    clips=40,
-    steps=4,
-    batch=8,
-    warmup=1,
-    check_every=2,
-)
+CONFIG = replace(SMALL, generator=None, front_end=replace(SMALL.front_end, mels=32), steps=4, warmup=1, check_every=2)
 
 
 @pytest.fixture(scope="module")
 def clips():
-    return synthesise(CONFIG.kinds, CONFIG.clips, CONFIG.seed, FrontEnd(CONFIG.front_end), progress=False)
+    return clips_of(CONFIG)
 
 
 def run(clips, out, *names, config=CONFIG, **options):

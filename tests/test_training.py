@@ -10,34 +10,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from small import CONFIG, clips_of
 
 from tootlearn import losses, model_file, presets, training
 from tootlearn.audio import InputError
-from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
+from tootlearn.autoencoder import AutoencoderConfig
 from tootlearn.criterion import Criterion
-from tootlearn.data.clips import synthesise
-from tootlearn.front_end import FrontEnd, FrontEndConfig
-from tootlearn.presets import TrainConfig
+from tootlearn.front_end import FrontEndConfig
 from tootlearn.reconstruction import pca
 from tootlearn.training import train
-
-# With all that has a state: batch statistics, noise in the latent, a prior.
-CONFIG = TrainConfig(
-    generator=GeneratorConfig(residual=2, width=8, blocks=1, encoder_widths=(8, 8)),
-    autoencoder=AutoencoderConfig(latent=4, encoder_widths=(8, 8), decoder_start=8, decoder_widths=(8, 8)),
-    front_end=FrontEndConfig(hop=512, mels=16),
-    kinds=("trumpet", "car_horn"),
-    clips=40,
-    steps=12,
-    batch=8,
-    warmup=3,
-    check_every=5,
-)
 
 
 @pytest.fixture(scope="module")
 def clips():
-    return synthesise(CONFIG.kinds, CONFIG.clips, CONFIG.seed, FrontEnd(CONFIG.front_end), progress=False)
+    return clips_of(CONFIG)
 
 
 def run(config, clips, out, **options):

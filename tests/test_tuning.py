@@ -8,25 +8,13 @@ from dataclasses import replace
 import pytest
 import yaml
 from optuna.trial import TrialState
+from small import CONFIG as SMALL
+from small import clips_of
 
 from tootlearn import cli, steps, training, tuning
 from tootlearn.audio import InputError
-from tootlearn.autoencoder import AutoencoderConfig
-from tootlearn.data.clips import synthesise
-from tootlearn.front_end import FrontEnd, FrontEndConfig
-from tootlearn.presets import TrainConfig
 
-CONFIG = TrainConfig(
-    generator=None,
-    autoencoder=AutoencoderConfig(latent=4, encoder_widths=(8, 8), decoder_start=8, decoder_widths=(8, 8)),
-    front_end=FrontEndConfig(hop=512, mels=16),
-    kinds=("trumpet", "car_horn"),
-    clips=40,
-    steps=6,
-    batch=8,
-    warmup=1,
-    check_every=2,
-)
+CONFIG = replace(SMALL, generator=None, steps=6, warmup=1, check_every=2)
 SPACE = """
 learning_rate: {low: 1e-6, high: 0.01, log: true}
 autoencoder.norm: {choices: [batch, group]}
@@ -35,7 +23,7 @@ autoencoder.norm: {choices: [batch, group]}
 
 @pytest.fixture(scope="module")
 def clips():
-    return synthesise(CONFIG.kinds, CONFIG.clips, CONFIG.seed, FrontEnd(CONFIG.front_end), progress=False)
+    return clips_of(CONFIG)
 
 
 @pytest.fixture

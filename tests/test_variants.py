@@ -10,6 +10,7 @@ from tootlearn import audio, measures, training
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import AutoencoderConfig
 from tootlearn.controls import ONSET_SAMPLES
+from tootlearn.criterion import Criterion
 from tootlearn.data import synthesis
 from tootlearn.data.augmentation import Augmentation
 from tootlearn.data.clips import Clips, from_waves, synthesise
@@ -193,14 +194,14 @@ def test_training_with_augmentation_resumes_to_the_bit_and_holds_out_the_origina
     class Unplugged(Exception):
         pass
 
-    def stop(fabric, objective, optimizer, batch, own, step, take_step=training.take_step):
+    def stop(self, model, batch, step, forward=Criterion.forward):
         if step == 3:
             raise Unplugged
         assert batch.heard is not batch.log_mel and not torch.equal(batch.heard, batch.log_mel)
-        return take_step(fabric, objective, optimizer, batch, own, step)
+        return forward(self, model, batch, step)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "take_step", stop)
+        patch.setattr(Criterion, "forward", stop)
         with pytest.raises(Unplugged):
             training.train(config, clips, tmp_path / "again", progress=False)
     again = training.train(config, clips, tmp_path / "again", resume=True, progress=False)
@@ -209,6 +210,31 @@ def test_training_with_augmentation_resumes_to_the_bit_and_holds_out_the_origina
     plain = training.train(replace(config, augmentation=Augmentation()), clips, tmp_path / "plain", progress=False)
     differ = [not torch.equal(v, plain.state_dict()[k]) for k, v in whole.state_dict().items()]
     assert any(differ)
+
+
+def test_principal_components_are_found_from_variants_too(clips, monkeypatch):
+    """A held-out pitch is nearer to the components of toots of many pitches than to those of few."""
+    made = variants(clips, pitch=300.0, stretch=0.3)
+    seen = made.with_originals()
+    assert seen.shape == (9 * 24, 24, 176) and torch.equal(seen[:24], clips.log_mel)
+    assert len({x.sum().item() for x in seen[24:].float()}) == 8 * 24
+    monkeypatch.setattr("tootlearn.data.variants.MOST", 30)
+    assert torch.equal(made.with_originals(), seen[:30])
+    other, controls = synthesis.toots(NAMES, 8, 1, 0)
+    held_out = FRONT_END(other)
+    config = TrainConfig(
+        generator=None, autoencoder=AutoencoderConfig(latent=16, linear=True), front_end=FRONT_END.config, clips=0,
+        data=("recordings",),
+    )  # fmt: skip
+    monkeypatch.undo()
+
+    def error(augmentation):
+        model = training.build(replace(config, augmentation=augmentation), clips)
+        x = model.normalizer(held_out)
+        path = model.autoencoder.linear
+        return float((path.decode(path.encode(x)) - x).square().mean())
+
+    assert error(Augmentation(pitch=300.0, stretch=0.3)) < 0.95 * error(Augmentation())
 
 
 def test_augmentation_without_data_is_refused():

@@ -5,6 +5,7 @@ Nothing is imported up here that may be broken: a doctor must not be ill.
 
 from __future__ import annotations
 
+import enum
 import importlib
 import os
 import platform
@@ -21,43 +22,61 @@ PACKAGES = ("torch", "numpy", "scipy", "soundfile", "safetensors", "matplotlib",
 OPTIONAL_PACKAGES = ("torchaudio", "librosa")  # imported where they are used: generation works without
 
 
+class Trouble(enum.Enum):
+    """What can be wrong, in the words by which it is told; the book's page on troubleshooting has an entry for each."""
+
+    OLD_PYTHON = "is too old"
+    BROKEN_PACKAGE = "does not import"
+    NO_DEVICES = "threads and devices cannot be looked at"
+    NO_TOOT = "the shipped model makes no toot"
+    NONSENSE = "the shipped model makes a toot that peaks at"
+    NO_FILES = "sound files cannot be written and read back"
+
+
 class Finding(NamedTuple):
     """One thing that was looked at."""
 
-    fine: bool
     what: str  # for people; with its cure, if it is not fine
+    trouble: Trouble | None = None
     optional: bool = False  # generation works all the same
+
+    @property
+    def fine(self) -> bool:
+        """Whether nothing is wrong with it."""
+        return self.trouble is None
 
 
 def examine() -> Iterator[Finding]:
     """Look at Python, packages, devices, the shipped model and the disk; what is broken comes with its cure."""
     python = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
-    modern = sys.version_info >= (3, 11)
-    yield Finding(modern, python if modern else f"{python} is too old: install 3.11 or newer")
-    yield Finding(True, f"tootlearn {__version__} in {Path(__file__).parent}")
+    old = sys.version_info < (3, 11)
+    advice = f"{python} {Trouble.OLD_PYTHON.value}: install 3.11 or newer"
+    yield Finding(advice, Trouble.OLD_PYTHON) if old else Finding(python)
+    yield Finding(f"tootlearn {__version__} in {Path(__file__).parent}")
     for name in PACKAGES + OPTIONAL_PACKAGES:
         try:
             version = getattr(importlib.import_module(name), "__version__", "")
-            yield Finding(True, f"{name} {version}".strip())
+            yield Finding(f"{name} {version}".strip())
         except Exception as error:  # a broken binary raises anything
-            cure = f"pip install --force-reinstall {name}"
-            yield Finding(False, f"{name} does not import ({_line(error)}): {cure}", name in OPTIONAL_PACKAGES)
-    for look, trouble in (
-        (_devices, "threads and devices cannot be looked at: mend torch first"),
-        (_first_toot, "the shipped model makes no toot: reinstall tootlearn, once the packages above are fine"),
-        (_disk, "sound files cannot be written and read back: look at the disk, and reinstall soundfile"),
+            trouble = Trouble.BROKEN_PACKAGE
+            what = f"{name} {trouble.value} ({_line(error)}): pip install --force-reinstall {name}"
+            yield Finding(what, trouble, optional=name in OPTIONAL_PACKAGES)
+    for look, trouble, cure in (
+        (_devices, Trouble.NO_DEVICES, "mend torch first"),
+        (_first_toot, Trouble.NO_TOOT, "reinstall tootlearn, once the packages above are fine"),
+        (_disk, Trouble.NO_FILES, "look at the disk, and reinstall soundfile"),
     ):
         try:
             yield look()
         except Exception as error:
-            yield Finding(False, f"{trouble} ({_line(error)})")
+            yield Finding(f"{trouble.value}: {cure} ({_line(error)})", trouble)
 
 
 def _devices() -> Finding:
     import torch
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none; everything works on the CPU"
-    return Finding(True, f"{torch.get_num_threads()} threads of {os.cpu_count()} cores; GPU: {gpu}")
+    return Finding(f"{torch.get_num_threads()} threads of {os.cpu_count()} cores; GPU: {gpu}")
 
 
 def _first_toot() -> Finding:
@@ -66,11 +85,10 @@ def _first_toot() -> Finding:
     started = time.perf_counter()
     wave = generation.load().generate(seed=1)
     took = time.perf_counter() - started
-    if not 0.001 < abs(wave).max() <= 1:  # NaN fails it too
-        return Finding(
-            False, f"the shipped model makes a toot that peaks at {abs(wave).max():.3g}: reinstall tootlearn"
-        )
-    return Finding(True, f"the shipped model makes a toot of {len(wave)} samples in {took:.2f} s")
+    peak = abs(wave).max()
+    if not 0.001 < peak <= 1:  # NaN fails it too
+        return Finding(f"{Trouble.NONSENSE.value} {peak:.3g}: reinstall tootlearn", Trouble.NONSENSE)
+    return Finding(f"the shipped model makes a toot of {len(wave)} samples in {took:.2f} s")
 
 
 def _disk() -> Finding:
@@ -83,7 +101,7 @@ def _disk() -> Finding:
         for suffix in (".wav", ".flac", ".ogg", ".mp3"):
             save(Path(folder) / f"a{suffix}", wave, 22050)
             load(Path(folder) / f"a{suffix}")
-    return Finding(True, "WAV, FLAC, Ogg and MP3 files are written and read back")
+    return Finding("WAV, FLAC, Ogg and MP3 files are written and read back")
 
 
 def _line(error: Exception) -> str:

@@ -27,7 +27,7 @@ from tootlearn.batches import Batch, batch_rows, frame_weights, shares
 from tootlearn.criterion import Criterion
 from tootlearn.data.clips import SYNTHETIC, Clips
 from tootlearn.data.variants import Variants
-from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd
+from tootlearn.front_end import WINDOW_SAMPLES
 from tootlearn.journal import BEST, LAST, Journal
 from tootlearn.normalization import Normalizer
 from tootlearn.presets import TrainConfig
@@ -93,9 +93,7 @@ def train(
     step = checkpoint.restore(path, asdict(config), model, optimizer, others) if resume else 0
     journal = Journal(out, asdict(config), how, fabric, resume)
     objective, stepper = set_up(fabric, Objective(model, criterion, config), optimizer, how)
-    variants = config.augmentation.on and Variants(
-        learn, config.augmentation, FrontEnd(config.front_end).to(fabric.device), config.seed
-    )
+    variants = Variants.of(learn, config.augmentation, config.front_end, config.seed, fabric.device)
     started, hidden = time.perf_counter(), None if progress and fabric.is_global_zero else True
     bar = tqdm(total=config.steps, initial=step, desc="train", disable=hidden)
     with bar, torch.random.fork_rng(devices=[]), checkpoint.interruptible() as signals:
@@ -192,7 +190,8 @@ def build(config: TrainConfig, learn: Clips) -> TootModel:
         torch.manual_seed(config.seed)
         model = TootModel(config.front_end, normalizer, learn.kinds, config.generator, config.autoencoder)
     if model.autoencoder and model.autoencoder.linear:
-        model.autoencoder.linear.fit(learn.log_mel, normalizer)
+        variants = Variants.of(learn, config.augmentation, config.front_end, config.seed)
+        model.autoencoder.linear.fit(variants.with_originals() if variants else learn.log_mel, normalizer)
     return model
 
 

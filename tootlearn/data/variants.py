@@ -17,8 +17,11 @@ from tootlearn.data import augmentation
 from tootlearn.data.augmentation import Augmentation
 from tootlearn.data.clips import BEND_FRAMES, Clips
 from tootlearn.data.synthesis import PEAK
-from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd
+from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd, FrontEndConfig
 
+AT_START, MOST = 8, 8192  # variants of a clip, and clips with variants, that principal components are found from
+_BEFORE_TRAINING = 2**40  # places that training does not reach
+_AT_ONCE = 64  # clips
 _SEED, _DRAWN, _WHITE = 43, 44, 45  # streams of random numbers
 _DRAWS = (
     *("gain", "polarity", "shift", "pitch", "tilt", "room", "room_time", "room_which", "stretch", "mix", "partner"),
@@ -59,6 +62,30 @@ class Variants:
         self.rate = front_end.config.sample_rate
         self.fill = clips.log_mel.float().mean((0, 2))[:, None].to(self.device)
         self.rooms = augmentation.read_rooms(config.rooms, self.rate) if config.rooms else None
+
+    @classmethod
+    def of(
+        cls,
+        clips: Clips,
+        config: Augmentation,
+        front_end: FrontEndConfig,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ) -> Variants | None:
+        """Variants on the device, or None where nothing is varied."""
+        return cls(clips, config, FrontEnd(front_end).to(device), seed) if config.on else None
+
+    def with_originals(self) -> Tensor:
+        """Log-mels (B, M, T), float16, of all clips and of `AT_START` variants of each, but no more than `MOST` in all.
+
+        They are what an autoencoder's principal components are found from.
+        """
+        count = min(AT_START * len(self.clips), max(MOST - len(self.clips), 0))
+        rows = torch.arange(count) % len(self.clips)
+        parts = [self.clips.log_mel]
+        for places in np.array_split(np.arange(count), -(-count // _AT_ONCE)) if count else ():
+            parts.append(self(rows[places], _BEFORE_TRAINING + places)[0].log_mel.half().cpu())
+        return torch.cat(parts)
 
     def __call__(self, rows: Tensor, places: NDArray[np.int64]) -> tuple[Clips, Tensor]:
         """Clips as they are to be learned, and their log-mels as the encoder hears them.

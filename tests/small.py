@@ -1,0 +1,24 @@
+"""A training run that takes a moment: what the tests of training share."""
+
+from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
+from tootlearn.data.clips import Clips, synthesise
+from tootlearn.front_end import FrontEnd, FrontEndConfig
+from tootlearn.presets import TrainConfig
+
+# With all that has a state: batch statistics, noise in the latent, a prior.
+CONFIG = TrainConfig(
+    generator=GeneratorConfig(residual=2, width=8, blocks=1, encoder_widths=(8, 8)),
+    autoencoder=AutoencoderConfig(latent=4, encoder_widths=(8, 8), decoder_start=8, decoder_widths=(8, 8)),
+    front_end=FrontEndConfig(hop=512, mels=16),
+    kinds=("trumpet", "car_horn"),
+    clips=40,
+    steps=12,
+    batch=8,
+    warmup=3,
+    check_every=5,
+)
+
+
+def clips_of(config: TrainConfig) -> Clips:
+    """The synthetic clips that a config asks for."""
+    return synthesise(config.kinds, config.clips, config.seed, FrontEnd(config.front_end), progress=False)
