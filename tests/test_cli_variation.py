@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 import tootlearn
+from tootlearn import description
 from tootlearn.audio import save
 from tootlearn.cli import main
 
@@ -49,6 +50,19 @@ def test_a_morph_of_two_recordings_at_another_rate(recordings, capsys):
     pitches = [float(row["pitch_hz"]) for row in found]
     assert pitches[1] == pytest.approx(np.sqrt(pitches[0] * pitches[2]), rel=1e-3)
     assert soundfile.info("morph/000_car_horn-french_horn.wav").samplerate == 44100
+
+
+def test_kinds_that_are_not_given_are_looked_for(recordings, monkeypatch):
+    describe, asked = description.describe, []
+
+    def quick(generator, wave, kind):
+        asked.append(kind)
+        return describe(generator, wave, "car_horn")
+
+    monkeypatch.setattr(description, "describe", quick)
+    main(["morph", "car.wav", "horn.wav", "--steps", "2"])
+    main(["vary", "car.wav", "--count", "1"])
+    assert asked == [None] * 3 and len(rows("morph/toots.csv")) == 2
 
 
 @pytest.mark.parametrize(

@@ -42,14 +42,16 @@ def morph(parser: ArgumentParser, words: list[str]) -> None:
     parser.add_argument("first", type=str, help="WAV, FLAC, Ogg or MP3: a toot")
     parser.add_argument("last", type=str, help="another")
     parser.add_argument("--steps", type=int, default=8, help="how many toots, the ends included")
-    parser.add_argument("--kinds", type=str, nargs=2, default=[None, None], help="which kinds they are; else found")
+    parser.add_argument("--kinds", type=str, nargs=2, help="which kinds they are; found without it")
     _shared(parser, "morph")
     a = parser.parse_args(words)
 
     from tootlearn import variation
 
     generator = _generator(a)
-    sounds = [_described(generator, path, kind) for path, kind in zip((a.first, a.last), a.kinds, strict=True)]
+    sounds = [
+        _described(generator, path, kind) for path, kind in zip((a.first, a.last), a.kinds or (None, None), strict=True)
+    ]
     toots = variation.morph(generator, sounds[0], sounds[1], a.steps, a.seed, a.sample_rate)
     _write(generator, a.out, toots, a.steps, a.sample_rate)
 
