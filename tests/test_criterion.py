@@ -9,7 +9,7 @@ import pytest
 import torch
 from small import CONFIG, clips_of
 
-from tootlearn import classifier, criterion, perceptual, presets, steps, training
+from tootlearn import classifier, criterion, losses, perceptual, presets, steps, training
 from tootlearn.audio import InputError
 from tootlearn.batches import Batch
 from tootlearn.classifier import ClassifierConfig
@@ -145,6 +145,23 @@ def test_the_noise_of_a_step_is_a_function_of_the_step(clips):
 
 
 # Gradients
+
+
+def test_encoders_get_what_is_heard_and_drawings_are_judged_by_what_is_meant(clips):
+    """As augmentation has it: noise and masks are heard and shall not be drawn."""
+    model, batch, judge = started(CONFIG, clips)
+    model.eval()
+    heard = batch.log_mel - 2 * (torch.arange(batch.log_mel.shape[2]) > 20)
+    with torch.no_grad():
+        _, terms = judge(model, replace(batch, heard=heard), 0)
+        z, _ = model.autoencoder.posterior(model.normalizer(heard))
+        x, y = model.normalizer(batch.log_mel), model.autoencoder.decode(z)
+        mean, log_scale = model.generator.encode(heard, batch.controls)
+    torch.testing.assert_close(terms["reconstruction"], losses.squared_error(y, x, batch.weight))
+    torch.testing.assert_close(terms["generation_divergence"], losses.divergence(mean, log_scale))
+    _, plain = judge(model, batch, 0)
+    assert not torch.isclose(plain["reconstruction"], terms["reconstruction"])
+    assert not torch.isclose(plain["generation_divergence"], terms["generation_divergence"])
 
 
 def test_the_gradient_of_each_network_is_cut_to_the_norm_that_is_asked_for(clips, tmp_path, monkeypatch):
