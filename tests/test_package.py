@@ -29,7 +29,7 @@ ORDER = [
     *("audio", "stft", "mel", "normalization", "front_end", "rng", "controls", "measures"),
     *("loudness", "jitter"),
     *("data.recipes", "data.acoustics", "data.synthesis", "data.clips", "data.sound_font", "data.sampled"),
-    *("data.augmentation", "data.folder", "data.public", "data.shards", "data.sharding", "data.streaming"),
+    *("data.augmentation", "data.folder", "data.public", "data.shards", "data.sharding"),
     *("data.sounds", "data.pieces", "data.variants", "data"),
     *("layers", "principal", "encoder", "decoder", "priors", "generator", "autoencoder", "losses"),
     *("perceptual", "phase", "vocoder"),

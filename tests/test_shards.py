@@ -14,7 +14,7 @@ from tootlearn.audio import InputError
 from tootlearn.cli import main
 from tootlearn.data import folder, sharding, shards, synthesis
 from tootlearn.data.recipes import KINDS
-from tootlearn.data.streaming import Position, Stream
+from tootlearn.data.shards import Position, Stream
 from tootlearn.front_end import FrontEnd, FrontEndConfig
 from tootlearn.presets import TrainConfig
 

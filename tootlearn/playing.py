@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tootlearn import export, rng
+from tootlearn import export
 from tootlearn.audio import InputError
 from tootlearn.decoder import Condition
 from tootlearn.generation import TootGenerator, checked_seed
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 PACKAGE = Path(__file__).parent
 LARGEST = 10_000  # bytes of a request
 HOSTS = ["127.0.0.1", "localhost"]
-_RESIDUAL = 12  # the stream of random numbers that `TootGenerator.residual` draws from
 
 
 def page() -> Path:
@@ -66,12 +65,8 @@ def toot(generator: TootGenerator, plane: torch.Tensor, asked: Any) -> NDArray[n
     controls = generator.controls(generator.kinds[index], pitch, duration, brightness, loudness, checked_seed(seed))
     residual = generator.residual(controls, seed)
     if moved:
-        size = plane.shape[-1]
-        noise = torch.as_tensor(rng.normal(seed, _RESIDUAL, size), dtype=torch.float32)
-        network = generator.model.generator
-        assert network is not None
-        bent = export.bent(noise, plane[index], moved).to(generator.device)
-        residual = network.prior.sample(Condition.of(controls, generator.device), bent[None])
+        bent = export.bent(generator.noise(seed)[0].cpu(), plane[index], moved).to(generator.device)
+        residual = generator.network.prior.sample(Condition.of(controls, generator.device), bent[None])
     return generator.render(controls, residual, seed)
 
 
