@@ -18,6 +18,7 @@ of the path into a file, beside the other path's.
 """
 
 import argparse
+import hashlib
 import json
 import math
 import tempfile
@@ -74,6 +75,7 @@ def main() -> None:
 
     recordings = grouped(folder.read_manifest(options.manifest, []), options.most)
     clips, _ = folder.read_recordings(recordings, FrontEnd(), list(KINDS.values()), [], progress=True, keep=True)
+    which = hashlib.sha256("\n".join(f"{r.label} {r.path.name}" for r in recordings).encode()).hexdigest()[:12]
     learn, held_out = clips.split()
     halves = halved(held_out)
     counts = {"learned": len(learn), "first half": len(halves[0]), "second half": len(halves[1])}
@@ -83,7 +85,7 @@ def main() -> None:
     done = {json.dumps(row["run"], sort_keys=True): row["figures"] for row in map(json.loads, lines)}
 
     def figures(strengths: dict[str, float], seed: int) -> list[float]:
-        of = {"path": options.path, "seed": seed, "strengths": strengths, "most": options.most} | budget
+        of = {"set": which, "path": options.path, "seed": seed, "strengths": strengths, "most": options.most} | budget
         key = json.dumps(of, sort_keys=True)
         if key not in done:
             run = replace(config, seed=seed, augmentation=Augmentation(**strengths))

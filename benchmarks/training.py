@@ -63,7 +63,7 @@ def librosa_loop(config: TrainConfig, clips: Clips) -> Callable[[], None]:
 
     waves, _ = synthesis.toots(config.kinds, config.batch, seed=0)
     whole = Batch.of(clips, config, torch.device("cpu"))[torch.arange(config.batch)]
-    model = training.build(config, clips).train()
+    model, criterion = training.build(config, clips).train(), Criterion(config)
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     settings = {"sr": 22050, "n_fft": 1024, "hop_length": 256, "n_mels": 128, "power": 1.0}
 
@@ -76,7 +76,7 @@ def librosa_loop(config: TrainConfig, clips: Clips) -> Callable[[], None]:
 
     def turn() -> None:
         for _ in range(STEPS):
-            loss, _ = Criterion(config)(model, replace(whole, log_mel=log_mels()), 0)
+            loss, _ = criterion(model, replace(whole, log_mel=log_mels()), 0)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)

@@ -72,11 +72,17 @@ def search(config: TrainConfig, out: Path, words: list[str], trials: int) -> str
     ends = (TrialState.COMPLETE, TrialState.PRUNED)
     command = [sys.executable, "-m", "tootlearn", "tune", *words]
     workers = [subprocess.Popen(command) for _ in range(2)]
-    while not (out / "summary.json").exists() and len(list((out / "trials").glob("*"))) < trials // 2:
+
+    def wait() -> None:
         time.sleep(0.2)
+        if any(worker.poll() for worker in workers):
+            raise SystemExit("a worker failed")
+
+    while not (out / "summary.json").exists() and len(list((out / "trials").glob("*"))) < trials // 2:
+        wait()
     opened, _ = tuning.Search(config, out).open()
     while study.finished(opened) < trials // 2:
-        time.sleep(0.2)
+        wait()
     time.sleep(3)  # s: into the next trial, whoever finished the last
     workers[0].send_signal(signal.SIGKILL)
     workers[0].wait()

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 from test_checkpoint import RUN, assert_same_run, clips, interrupt, run, whole_run  # noqa: F401 (fixtures)
 
@@ -45,6 +46,23 @@ def test_the_best_checkpoint_is_of_the_lowest_held_out_loss_and_makes_the_model(
     assert any((best[name] != last[name]).any() for name in best)
     for name, weight in model.named_parameters():
         assert (weight == best[f"model.{name}"].half().float()).all()
+
+
+def test_a_checkpoint_from_before_the_first_check_begins_the_log_anew(clips, tmp_path):  # noqa: F811
+    config, out = replace(RUN, steps=4, check_every=2), tmp_path / "run"
+    run(config, clips, out, how=RunConfig(keep_every=1))
+    log = (out / "log.jsonl").read_text()
+    (out / "model.safetensors").unlink()
+    shutil.copy(out / "checkpoint-000001.safetensors", out / "checkpoint.safetensors")
+    run(config, clips, out, resume=True)
+    assert (out / "log.jsonl").read_text() == log and log.count("\n") == 2
+
+
+def test_the_best_asked_for_at_the_end_of_a_run_is_its_last(clips, tmp_path):  # noqa: F811
+    config, out = replace(RUN, steps=2, check_every=2), tmp_path / "run"
+    whole = run(config, clips, out)
+    again = run(config, clips, out, resume=True, how=RunConfig(best=True))
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
 
 
 @pytest.mark.parametrize("left", ["", '{"step": 5, "gen', "whole", "more"])

@@ -47,7 +47,15 @@ def test_what_ships_fits_every_preset_and_leaves_out_parts_that_are_not_there():
     for name, config in presets.PRESETS.items():
         space = search_space.read(None, config)
         assert "learning_rate" in space
-        assert any(field.startswith("generator.") for field in space) == (config.generator is not None), name
+        searched = config.generator is not None and not config.start_from
+        assert any(field.startswith("generator.") for field in space) == searched, name
+
+
+def test_what_a_model_that_is_started_from_has_cannot_be_searched(tmp_path):
+    """Its sizes are its own: all trials would be the same, and importances of nothing."""
+    (tmp_path / "space.yaml").write_text("generator.blocks: {low: 2, high: 6}", encoding="utf8")
+    with pytest.raises(InputError, match="as the model that training starts from has it"):
+        search_space.read(tmp_path / "space.yaml", presets.PRESETS["fine_tune"])
 
 
 @pytest.mark.parametrize(

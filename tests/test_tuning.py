@@ -5,6 +5,7 @@ import math
 import signal
 from dataclasses import replace
 
+import optuna
 import pytest
 import yaml
 from optuna.trial import TrialState
@@ -58,6 +59,32 @@ def test_trials_train_and_what_is_best_is_written_and_trains(search, clips, tmp_
     cli.main(["train", "--config", str(best), "--out", str(tmp_path / "run"), "--device", "cpu"])
     last = json.loads((tmp_path / "run/log.jsonl").read_text("utf8").splitlines()[-1])
     assert last["step"] == 6 and last["held_out"]["reconstruction"] == found["best"]["value"]
+
+
+def test_a_search_of_augmentation_keeps_the_waves(tmp_path, monkeypatch):
+    """The config that the search starts from has none, so nothing else would ask for them."""
+    asked = []
+    monkeypatch.setattr("tootlearn.dataset.gather", lambda *_, **how: asked.append(how["keep"]))
+    config = replace(CONFIG, clips=0, data=("recordings",))
+    for space, keep in (("augmentation.gain: {low: 0.0, high: 6.0}", True), (SPACE, False)):
+        (tmp_path / "space.yaml").write_text(space, encoding="utf8")
+        tuning.Search(config, tmp_path / "search", tmp_path / "space.yaml").gather()
+        assert asked.pop() is keep
+
+
+def test_importances_need_trials_that_differ():
+    space = {"learning_rate": optuna.distributions.FloatDistribution(0.1, 1.0)}
+
+    def study(*values):
+        made = optuna.create_study()
+        for i, value in enumerate(values):
+            made.add_trial(
+                optuna.create_trial(value=value, params={"learning_rate": 0.1 + i / 10}, distributions=space)
+            )
+        return made
+
+    assert tuning._importances(study(1.0, 2.0)) == {} == tuning._importances(study(*[1.0] * 6))
+    assert tuning._importances(study(1.0, 2.0, 3.0, 4.0)) == {"learning_rate": 1.0}
 
 
 def test_a_run_that_falls_behind_is_pruned_and_so_is_one_without_a_number(search, clips, monkeypatch):

@@ -11,7 +11,7 @@ from tootlearn.audio import InputError
 from tootlearn.autoencoder import AutoencoderConfig
 from tootlearn.controls import ONSET_SAMPLES
 from tootlearn.criterion import Criterion
-from tootlearn.data import synthesis
+from tootlearn.data import augmentation, synthesis
 from tootlearn.data.augmentation import Augmentation
 from tootlearn.data.clips import Clips, from_waves, synthesise
 from tootlearn.data.recipes import KINDS
@@ -147,17 +147,41 @@ def test_noise_and_masks_are_heard_and_not_learned(clips):
 
 
 def test_a_mix_has_a_partner_of_its_kind_and_pitch(clips):
-    """Of two trumpets of one pitch each takes some of the other's log-mel; a toot without a partner stays alone."""
-    pair = clips[np.array([0, 2, 1])]  # two trumpets, a tuba
-    pitches = np.array([pair.controls.pitch[0], pair.controls.pitch[0] * 1.05, pair.controls.pitch[2]])
-    pair = replace(pair, controls=replace(pair.controls, pitch=pitches, duration=np.array([0.5, 0.6, 0.5])))
-    lone = pair[np.array([0, 2])]
-    mixed, _ = draw(variants(pair, mix=0.5), range(3))
-    made, _ = draw(variants(lone, mix=0.5), range(2))
-    assert mixed.controls.pitch[0] == pytest.approx(pitches[0])
-    assert float((made.log_mel - lone.log_mel.float()).abs().max()) < 0.005  # mixed with itself
-    low, high = sorted((pair.controls.loudness[0], pair.controls.loudness[1]))
-    assert low - 0.1 <= mixed.controls.loudness[0] <= high + 0.1
+    """Of two trumpets of one pitch each takes some of the other's log-mel; a toot without a partner stays as it is."""
+    asked = (("trumpet", 400.0, 0.5, -18), ("trumpet", 410.0, 0.6, -24), ("tuba", 100.0, 0.5, -18))
+    waves = [torch.from_numpy(synthesis.render(kind, f0, long, 0.5, level, 1)) for kind, f0, long, level in asked]
+    names, pitches = [name for name, *_ in asked], np.array([hertz for _, hertz, *_ in asked])
+    three = from_waves(waves, names, pitches, ["a", "b", "c"], FRONT_END, tuple(KINDS.values()), keep=True)
+    mixed, _ = draw(variants(three, mix=0.5), range(3))
+    np.testing.assert_allclose(mixed.controls.pitch, pitches)
+    moved = (mixed.log_mel - three.log_mel.float()).abs().mean((1, 2))
+    assert float(moved[:2].min()) > 0.02 and float(moved[2]) < 0.005
+    quieter = (three.controls.loudness - mixed.controls.loudness)[:2]
+    assert 0 < quieter[0] < 3 and -3 < quieter[1] < 0  # dB: half of the way at most
+    repeated, _ = draw(variants(three, mix=0.5), [2, 2, 2])  # of few clips a step sees some twice
+    assert float((repeated.log_mel - three.log_mel[2].float()).abs().max()) < 0.005
+
+
+def test_strengths_are_how_far_it_goes(clips):
+    """Most of each range is used, and no more: dB of the gain, and what a tilt does to the brightness."""
+    louder = draw(variants(clips, gain=6.0))[0].controls.loudness - clips.controls.loudness
+    assert -6.01 <= louder.min() < -3 and louder.max() <= 6.01 and louder.std() > 1.5  # up it may be held by the peak
+    tilted = draw(variants(clips, tilt=6.0))[0].controls.brightness - clips.controls.brightness
+    less = draw(variants(clips, tilt=1.0))[0].controls.brightness - clips.controls.brightness
+    assert np.abs(tilted).mean() > 3 * np.abs(less).mean() > 0.01 and tilted.min() < 0 < tilted.max()
+
+
+def test_noise_has_the_snr_that_was_asked_for_all_over_the_window(clips, monkeypatch):
+    """.1 of the toot's RMS is 20 dB below its loudness, and at most 30 dB more; also behind a shortened toot."""
+    given, add_noise = [], augmentation.add_noise
+    monkeypatch.setattr(augmentation, "add_noise", lambda *them: (given.append(add_noise(*them)), given[-1])[1])
+    made, heard = draw(variants(clips, noise=0.1, stretch=0.3))
+    (noise,) = given
+    snr = made.controls.loudness - 20 * noise.square().mean(1).sqrt().log10().numpy()
+    assert 19.9 < snr.min() < 25 and 45 < snr.max() < 50.1
+    short = made.controls.duration < 1.2
+    torch.testing.assert_close(heard[short, :, -4:], FRONT_END(noise)[short, :, -4:], atol=0.02, rtol=0)
+    assert float((heard - made.log_mel).min()) >= -1e-5
 
 
 def test_synthetic_clips_pass_as_they_are_and_alone_are_refused(clips):

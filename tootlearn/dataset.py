@@ -21,7 +21,11 @@ from tootlearn.presets import TrainConfig
 
 
 def gather(
-    config: TrainConfig, base: TootModel | None = None, problems: list[str] | None = None, progress: bool = True
+    config: TrainConfig,
+    base: TootModel | None = None,
+    problems: list[str] | None = None,
+    progress: bool = True,
+    keep: bool = False,
 ) -> Clips:
     """All clips to train with, held-out ones included: `Clips.split` knows which they are.
 
@@ -30,6 +34,7 @@ def gather(
         base: the model that training starts from, if any: its kinds keep their scales, and it is rehearsed.
         problems: where a line goes for each file or sound that is left out; None makes warnings of some of them.
         progress: show bars on stderr.
+        keep: keep the waves of recordings, as augmentation needs them, even if ``config`` has none.
 
     Raises:
         InputError: if some of it is not to be had, or there is nothing in it.
@@ -47,7 +52,7 @@ def gather(
         parts.append(played)
     for path in config.data:
         read = shards.read if shards.detect(path) else public.read if public.detect(path) else folder.read
-        clips, report = read(path, front_end, known, progress=progress, keep=config.augmentation.on)
+        clips, report = read(path, front_end, known, progress=progress, keep=keep or config.augmentation.on)
         known = _known(base, clips.kinds)
         if problems is not None:
             problems += report.problems

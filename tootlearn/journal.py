@@ -31,38 +31,40 @@ class Journal:
         config: of the run, as `checkpoint.save` takes it.
         how: which checkpoints are kept.
         fabric: what the run computes on; the scale of its losses is kept too.
-        resume: whether the run goes on from the last checkpoint. The log then gets the rows that it had there, whenever
-            the run was killed.
+        done: the step after which the last checkpoint was written, if the run goes on from it. The log then gets the
+            rows that it had there, whenever the run was killed.
     """
 
-    def __init__(self, out: Path, config: dict[str, Any], how: RunConfig, fabric: Fabric, resume: bool) -> None:
+    def __init__(
+        self, out: Path, config: dict[str, Any], how: RunConfig, fabric: Fabric, done: int | None = None
+    ) -> None:
         self.out, self.config, self.how, self.fabric = out, config, how, fabric
         self.log = out / "log.jsonl"
         self.row: dict[str, Any] | None = None  # the last
         for part in out.glob(".*.safetensors.*.part") if fabric.is_global_zero else ():
             part.unlink()  # a checkpoint that was being written when the run was killed
-        if resume:
+        if done is not None:
             notes = checkpoint.notes(out / LAST)
             self.row = notes.get("row")
             if notes.get("scaler") and getattr(self._precision, "scaler", None):
                 self._precision.load_state_dict(notes["scaler"])
             if fabric.is_global_zero:
-                self._mend()
+                self._mend(done)
 
     @property
     def _precision(self) -> Any:
         return self.fabric.strategy.precision
 
-    def _mend(self) -> None:
+    def _mend(self, done: int) -> None:
         rows = []
         for line in self.log.read_text("utf8").splitlines() if self.log.exists() else ():
             try:
                 rows.append(json.loads(line))
             except ValueError:  # cut short
                 break
-        if self.row:
-            done = self.row["step"]
-            rows = [row for row in rows if row["step"] < done] + [self.row]
+        last = self.row["step"] if self.row else done + 1
+        rows = [row for row in rows if row["step"] < last] + ([self.row] if self.row else [])
+        if rows or self.log.exists():
             write_whole(self.log, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
     def enter(self, row: dict[str, Any], tensors: dict[str, Tensor]) -> None:

@@ -30,8 +30,8 @@ class RunConfig:
     """How a run computes, and which checkpoints it keeps.
 
     With precision 32, parts of a batch (by ``accumulate``, or by several processes) give the gradient of the whole, to
-    rounding. Three things see a part and not the batch, by their nature: batch norm, the free bits of a variational
-    latent, and dropout.
+    rounding. Four things see a part and not the batch: batch norm, the free bits of a variational latent, dropout, and
+    the loss "stft", for which the first clips of each part are made to sound.
 
     Args:
         precision: "32"; "bf16" or "16": convolutions and matrix products in 16 bits, weights and losses in 32
@@ -43,8 +43,8 @@ class RunConfig:
         accumulate: parts that a process's share of the batch is computed in, one after another, for want of memory.
         compile: compile the networks with `torch.compile`, which needs a C++ compiler.
         keep_every: steps between checkpoints that are kept; 0 keeps none but the last.
-        best: make the model of the weights that did best on the held-out clips, not of the last ones. What it scores
-            there has then been chosen by that score.
+        best: make the model of the weights that did best on the held-out clips since it was asked for, not of the last
+            ones. What it scores there has then been chosen by that score.
 
     Raises:
         InputError: values that are not allowed; the message says what is.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 BUDGET = ("steps", "check_every", "seed")  # the same for all trials, or they could not be compared
 HELD_OUT = ("front_end", "kinds", "clips", "sampled", "font", "data", "start_from", "replay")  # change what is held out
+SHAPES = ("generator", "autoencoder")  # a model that training starts from has its own
 _KEYS = ("type", "low", "high", "log", "step", "choices")
 
 
@@ -27,7 +28,7 @@ def read(path: str | Path | None, config: TrainConfig) -> dict[str, BaseDistribu
 
     Args:
         path: of the YAML file, whose form `tootlearn/search_space.yaml` explains; None for that one, less what belongs
-            to a part that ``config`` lacks.
+            to a part that ``config`` lacks or takes from the model it starts from.
         config: where the search starts.
 
     Raises:
@@ -45,7 +46,11 @@ def read(path: str | Path | None, config: TrainConfig) -> dict[str, BaseDistribu
     if not isinstance(given, dict) or not given:
         raise InputError(f"{file} names no field: write FIELD: {{low: 1, high: 8}} in each line")
     if path is None:
-        given = {name: found for name, found in given.items() if getattr(config, name.split(".")[0]) is not None}
+        given = {
+            name: found
+            for name, found in given.items()
+            if getattr(config, (part := name.split(".")[0])) is not None and not (config.start_from and part in SHAPES)
+        }
     return {str(name): _distribution(str(name), found, config, file) for name, found in given.items()}
 
 
@@ -115,6 +120,8 @@ def _distribution(name: str, given: Any, config: TrainConfig, path: Path) -> Bas
         raise InputError(f"{where} is the same for all trials: take it out, and give --{name} instead")
     if first in HELD_OUT:
         raise InputError(f"{where} changes what is held out, so trials could not be compared: take it out")
+    if first in SHAPES and config.start_from:
+        raise InputError(f"{where} is as the model that training starts from has it: take it out")
     now = value_of(config, name)
     form = f"write {name}: {{low: 1, high: 8}} or {name}: {{choices: [1, 8]}}"
     if not isinstance(given, dict):

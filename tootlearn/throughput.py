@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from tootlearn import training
+from tootlearn import model_file, training
 from tootlearn.batches import Batch, batch_rows, shares
 from tootlearn.criterion import Criterion
 from tootlearn.data.clips import Clips
@@ -53,7 +53,8 @@ def measure(
         device: see `model_file.to_device`.
         how: precision, parts and whether to compile; one process.
         seconds: of measuring each, after a first step that does not count.
-        memory: MB that may be held; where it is passed, the row of the width ends.
+        memory: MB that may be held at most; where it is passed, the row of the width ends. But for CUDA it is the
+            process's memory, whose peak never falls: there all ends.
 
     Yields:
         What was measured, as it comes.
@@ -61,7 +62,7 @@ def measure(
     Raises:
         InputError: as for `training.train`.
     """
-    how = how or RunConfig()
+    how, where = how or RunConfig(), model_file.to_device(device).type
     learn, _ = clips.split()
     usual = config.generator.width if config.generator else None
     for width in sorted(widths) if config.generator and widths else [usual]:
@@ -73,9 +74,11 @@ def measure(
                 examples = _examples(sized, learn, device, how, seconds)
             except torch.OutOfMemoryError:
                 break
-            held = _held(device)
+            held = _held(where)
             if held > memory:
-                break
+                if where == "cuda":
+                    break
+                return
             yield Rate(batch, width, examples, held)
 
 
@@ -98,9 +101,12 @@ def _examples(config: TrainConfig, learn: Clips, device: str, how: RunConfig, se
         return config.batch * (step - 1) / (time.perf_counter() - started)
 
 
-def _held(device: str) -> float:
-    if torch.device(device).type == "cuda":
-        return torch.cuda.max_memory_allocated() / 1e6
+def _held(where: str) -> float:
+    """The most MB since it was asked last, on CUDA; elsewhere since the process began."""
+    if where == "cuda":
+        most = torch.cuda.max_memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        return most / 1e6
     try:
         import resource
     except ImportError:  # on Windows

@@ -91,7 +91,8 @@ def train(
     everything, criterion = Batch.of(learn, config, fabric.device), Criterion.of(config, fabric.device, progress)
     others = {"criterion": criterion}
     step = checkpoint.restore(path, asdict(config), model, optimizer, others) if resume else 0
-    journal = Journal(out, asdict(config), how, fabric, resume)
+    journal = Journal(out, asdict(config), how, fabric, step if resume else None)
+    as_the_first(fabric, model)
     objective, stepper = set_up(fabric, Objective(model, criterion, config), optimizer, how)
     variants = Variants.of(learn, config.augmentation, config.front_end, config.seed, fabric.device)
     started, hidden = time.perf_counter(), None if progress and fabric.is_global_zero else True
@@ -124,8 +125,8 @@ def train(
         journal.keep(step, checkpoint.collect(model, optimizer, others))
         raise Stopped(f"stopped after step {step} of {config.steps}: go on with --resume --out {out}")
 
-    if how.best:
-        fabric.barrier()
+    fabric.barrier()
+    if how.best and (out / BEST).exists():
         checkpoint.restore(out / BEST, asdict(config), model, optimizer, others)
     if model.generator:
         fit_prior(model, learn, config)

@@ -7,6 +7,7 @@ import math
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 METRICS = ("sum", "generation", "reconstruction")
+_LEAST = 4  # whole trials before importances mean anything
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ class Search:
     def gather(self, problems: list[str] | None = None) -> Clips:
         """The clips that all trials learn from and are measured on."""
         base = model_file.load(self.config.start_from)[0] if self.config.start_from else None
-        return dataset.gather(self.config, base, problems, progress=False)
+        varied = any(name.startswith("augmentation.") for name in search_space.read(self.space, self.config))
+        return dataset.gather(self.config, base, problems, progress=False, keep=varied)
 
     def objective(self, clips: Clips) -> Callable[[Trial], float]:
         """Train with the settings of a trial; the held-out error of its last check is its value.
@@ -133,7 +136,7 @@ def run(search: Search, trials: int, workers: int = 1) -> dict[str, Any]:
 
     Raises:
         InputError: bad numbers, or what a worker meets. If workers ended early, the message says how far they came.
-        training.Stopped: on Ctrl-C.
+        training.Stopped: on Ctrl-C or SIGTERM, once the steps that run are finished.
     """
     if trials < 1 or workers < 1:
         raise InputError(f"trials and workers are 1 or more, not {trials} and {workers}")
@@ -161,10 +164,21 @@ def _together(search: Search, trials: int, workers: int, study: Study) -> None:
     context = multiprocessing.get_context("spawn")  # a fork of a process that has used torch may hang
     share = max(1, (os.cpu_count() or 1) // workers)
     processes = [context.Process(target=_worker, args=(search, trials, share)) for _ in range(workers)]
+
+    def stop(*_: object) -> None:  # SIGTERM reaches this process alone, Ctrl-C the workers as well
+        for process in processes:
+            if process.pid:
+                process.terminate()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
     try:
         for process in processes:
             process.start()
+        for process in processes:
+            process.join()
     finally:
+        signal.signal(signal.SIGTERM, before)
         for process in processes:
             if process.pid:
                 process.join()
@@ -195,7 +209,7 @@ def report(study: Study, search: Search) -> dict[str, Any]:
     Returns:
         counts of trials by their end; the "best" trial's number, value and params; the value of the config that the
         search "started" from, if it was a trial; "importances" of the fields, which add up to 1 (PED-ANOVA, Watanabe
-        et al. 2023), empty if trials are too few; seconds of all trials together.
+        et al. 2023), empty for less than 4 whole trials or if all are equal; seconds of all trials together.
     """
     from optuna.trial import TrialState
 
@@ -230,10 +244,10 @@ def _importances(study: Study) -> dict[str, float]:
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     with studies.optuna_quietly():
-        try:
-            found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
-        except (ValueError, RuntimeError):  # one trial, or all with the same value
+        values = [trial.value for trial in study.get_trials() if trial.value is not None]
+        if len(values) < _LEAST or len(set(values)) == 1:
             return {}
+        found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
     return {name: round(float(share), 4) for name, share in found.items() if math.isfinite(share)}
 
 

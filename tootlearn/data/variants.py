@@ -143,18 +143,20 @@ class Variants:
         factor = asked.minimum((self._longest() / found.duration).clamp_min(1))
         duration = found.duration * factor
         drawn = self.front_end(wave)
+        if config.stretch:
+            drawn = self._stretched(drawn, factor)
+        if config.mix:
+            other, found_, octaves_, share = self._partners(clips, pitch, duration, draw)
+            drawn = augmentation.mix(drawn, other, share)
+            loudness = loudness + share * (found_ - loudness)
+            octaves = octaves + share * (octaves_ - octaves)
         heard = drawn
         if config.noise:
             noise = augmentation.coloured(self._white(seeds, 0, wave.shape[1]), draw["noise_slope"][:, None] / 2)
             snr = _SNR_SPAN * draw["noise"] - 20 * math.log10(config.noise)
-            heard = self.front_end(augmentation.add_noise(wave, noise, loudness, snr))
-        if config.stretch:
-            drawn, heard = (self._stretched(x, factor) for x in (drawn, heard))
-        if config.mix:
-            other, found_, octaves_, share = self._partners(clips, pitch, duration, draw)
-            drawn, heard = (augmentation.mix(x, other, share) for x in (drawn, heard))
-            loudness = loudness + share * (found_ - loudness)
-            octaves = octaves + share * (octaves_ - octaves)
+            alone = self.front_end(augmentation.add_noise(torch.zeros_like(wave), noise, loudness, snr))
+            power = (2 * drawn).exp() + (2 * alone).exp() - self.front_end.config.floor**2  # both have the floor
+            heard = power.log() / 2
         for name, dim in (("time", 2), ("band", 1)):
             if most := getattr(config, f"{name}_mask"):
                 heard = augmentation.mask(heard, most * draw[f"{name}_mask"], draw[f"{name}_place"], dim, self.fill)
@@ -205,6 +207,7 @@ class Variants:
         ):
             near = (every.kind == kind) & (np.abs(np.log2(every.pitch / hertz)) <= _NEAR["octaves"])
             near &= np.abs(np.log(every.duration / seconds)) <= np.log(_NEAR["duration"])
+            near &= [self.clips.waves[k] is not clips.waves[i] for k in among]
             candidates = among[near] if near.any() else among[:1]
             share[i] *= bool(near.any())
             chosen.append(candidates[int(draw["partner"][i] * len(candidates))])
