@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-EXTRAS = {"toots": "", "test": "[train,book,test]"}
+EXTRAS = {"toots": "", "test": "[train,mlflow,export,play,book,test]"}
 
 
 def command(name: str, options: list[str]) -> list[str]:

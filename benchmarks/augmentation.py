@@ -149,7 +149,7 @@ def halved(held_out: Clips) -> tuple[Clips, Clips]:
     """Two halves with about as many clips, whose groups are apart."""
     sources = np.array(held_out.source, dtype=object)
     first: set[str] = set()
-    for source in sorted(set(sources), key=lambda s: -np.sum(sources == s)):
+    for source in sorted(set(sources), key=lambda s: (-np.sum(sources == s), s)):
         if np.isin(sources, [*first, source]).sum() <= len(sources) / 2:
             first.add(source)
     chosen = np.array([source in first for source in sources])

@@ -139,6 +139,24 @@ def test_without_torch_one_line_leads_to_the_doctor_who_names_it(tmp_path):
     assert not (tmp_path / "toots").exists()
 
 
+@pytest.mark.parametrize("broken", ["jsonargparse", "yaml"])
+def test_the_doctor_does_not_need_what_reads_the_command_line(tmp_path, broken):
+    done = elsewhere(tmp_path, "doctor", broken=(broken,))
+    assert done.returncode == 1 and done.stderr == ""
+    assert f"BAD   {broken} does not import" in done.stdout and done.stdout.count("ok  ") > 5
+    shutil.rmtree(tmp_path / "site")
+    done = elsewhere(tmp_path, "generate", broken=(broken,))
+    assert done.returncode != 0 and done.stderr.startswith("tootlearn: error: ") and "tootlearn doctor" in done.stderr
+
+
+def test_an_envelope_may_begin_with_a_minus(run, monkeypatch):
+    seen = []
+    monkeypatch.setattr("tootlearn.contour.parse", lambda words: seen.append(words) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run("generate", "--envelope", "-20,0", "--count", 1)
+    assert seen == ["-20,0"]
+
+
 def test_help_does_not_wait_for_torch():
     code = "import sys; from tootlearn.cli import main; main(sys.argv[1:]); sys.exit('torch' in sys.modules)"
     for word in ("--help", "--version"):

@@ -55,7 +55,7 @@ def test_a_morph_of_two_recordings_at_another_rate(recordings, capsys):
 def test_kinds_that_are_not_given_are_looked_for(recordings, monkeypatch):
     describe, asked = description.describe, []
 
-    def quick(generator, wave, kind):
+    def quick(generator, wave, kind, pitch):
         asked.append(kind)
         return describe(generator, wave, "car_horn")
 

@@ -78,6 +78,14 @@ def test_a_pitch_beyond_the_kind_is_taken_as_it_is(g):
     assert low <= values(found.controls)[2] <= high
 
 
+@pytest.mark.parametrize("hertz", [440.0, 1319.0])
+def test_without_a_hint_a_steady_tone_has_the_pitch_that_is_heard(g, hertz):
+    """Each kind has a pitch for all that it hears; that which was tracked counts. 1,319 Hz is above all brass here."""
+    time = torch.arange(16000) / RATE
+    tone = sum(torch.sin(2 * np.pi * hertz * k * time) / k for k in range(1, 7) if k * hertz < RATE / 2) * 0.1
+    assert abs(1200 * np.log2(values(describe(g, tone).controls)[0] / hertz)) < 30
+
+
 def test_a_slide_is_described_by_where_it_starts(g):
     wave = torch.from_numpy(synthesis.render("slide_whistle", 700.0, 0.9, 0.5, -18.0, 5))
     found = describe(g, wave, "slide_whistle")

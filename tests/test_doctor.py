@@ -3,6 +3,9 @@
 import errno
 import importlib
 import os
+import re
+import tomllib
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -38,6 +41,13 @@ def test_nothing_is_wrong_here():
     for name in (*doctor.PACKAGES, *doctor.OPTIONAL_PACKAGES):
         assert f"{name} {getattr(importlib.import_module(name), '__version__', '')}" in text
     assert "Python 3." in text and "MP3" in text and "makes a toot" in text
+
+
+def test_all_that_is_installed_with_it_is_looked_at():
+    project = tomllib.loads((Path(doctor.__file__).parents[1] / "pyproject.toml").read_text("utf8"))["project"]
+    wanted = {re.split(r"[<>=\[]", requirement)[0] for requirement in project["dependencies"]}
+    names = {"yaml": "PyYAML", "sklearn": "scikit-learn", "lightning_fabric": "lightning-fabric"}
+    assert {names.get(name, name) for name in doctor.PACKAGES + doctor.OPTIONAL_PACKAGES} == wanted
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,10 @@ def test_a_file_that_is_not_the_model_is_not_written(onnx_file, tmp_path, monkey
     assert export._difference(session, draws, export.examples(model, 2, 0)) <= 1e-5
     with pytest.raises(InputError, match="the ONNX file is not the model: log_mel differs"):
         export._difference(Wrong(), draws, export.examples(model, 2, 0))
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: Wrong())
+    with pytest.raises(InputError, match="the ONNX file is not the model"):
+        export.to_onnx(tmp_path / "wrong.onnx", model)
+    assert not list(tmp_path.iterdir())
 
 
 # The bundle

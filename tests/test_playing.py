@@ -1,5 +1,7 @@
 """The playground's server: the toots of the model that it serves, for pages of this machine alone."""
 
+import asyncio
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,6 @@ import tootlearn
 from tootlearn import export, playing, rng
 from tootlearn.audio import InputError
 from tootlearn.generation import TootGenerator
-
-starlette = pytest.importorskip("starlette")  # of the extra `play`
 
 ASKED = {"kind": 8, "pitch": 440.0, "duration": 0.4, "brightness": 0.5, "loudness": -18.0, "seed": 5, "place": None}
 
@@ -86,6 +86,32 @@ def test_a_bad_request_is_answered_in_words(generator, changed, message):
 @pytest.mark.parametrize(("body", "status"), [(b"no json", 400), (b"[]", 400), (b"{}", 400), (b" " * 20_000, 413)])
 def test_a_body_that_is_none_or_too_long_is_refused(client, body, status):
     assert client.post("/toot", content=body).status_code == status
+
+
+def test_a_request_that_does_not_end_is_given_up(client, monkeypatch):
+    monkeypatch.setattr(playing, "PATIENCE", 0.05)
+    headers = [(b"host", b"127.0.0.1"), (b"content-length", b"100")]
+    scope = {"type": "http", "method": "POST", "path": "/toot", "raw_path": b"/toot", "headers": headers}
+    scope |= {
+        "query_string": b"",
+        "scheme": "http",
+        "server": ("127.0.0.1", 80),
+        "http_version": "1.1",
+        "root_path": "",
+    }
+    parts, sent = [{"type": "http.request", "body": b"{", "more_body": True}], []
+
+    async def receive():
+        if not parts:
+            await asyncio.sleep(60)
+        return parts.pop()
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(client.app(scope, receive, send))
+    assert sent[0]["status"] == 408
+    assert client.post("/toot", content=b"[" * 9_999).status_code == 400
 
 
 def test_a_port_that_is_taken_is_said(generator):

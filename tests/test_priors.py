@@ -76,6 +76,16 @@ def test_noise_comes_back_and_the_same_noise_gives_the_same_residual(fitted, nam
         torch.testing.assert_close(one[0], z[-1], atol=1e-5, rtol=1e-5)  # whatever the batch
 
 
+def test_residuals_that_nobody_draws_come_back_too(fitted):
+    """Far below the lowest hump and far above the highest, where a share of nearly 1 would have lost what is above."""
+    prior, controls = fitted["mixture"], condition(2)
+    for part, away in ((0, -6.0), (int((prior.weight[0] > 0).sum()) - 1, 6.0)):
+        inside = torch.zeros(2, SIZE)
+        inside[:, 0] = away
+        z = prior.mean[controls.kind, part] + torch.einsum("bij,bj->bi", prior.scale[controls.kind, part], inside)
+        torch.testing.assert_close(prior.sample(controls, prior.noise(controls, z)), z, atol=2e-3, rtol=1e-3)
+
+
 @pytest.mark.parametrize("name", ["gaussian", "flow"])
 def test_a_density_is_that_of_the_noise_over_how_far_the_draw_spreads_it(fitted, name):
     """The change of variables, whose Jacobian is taken by automatic differentiation."""
@@ -154,6 +164,10 @@ def test_too_few_or_equal_residuals_break_nothing():
     few = Mixture(2, SIZE)
     few.fit(noise(3, SIZE), condition(3, kinds=1))
     assert torch.equal(few.mean, torch.zeros(2, PARTS, SIZE)) and few.weight[0].tolist() == [1, 0, 0, 0]
+    for count in (1, SIZE):
+        flow = Flow(1, SIZE)
+        flow.fit(noise(count, SIZE), condition(count, kinds=1), steps=2)
+        assert flow.sample(condition(4, kinds=1), noise(4, SIZE)).isfinite().all()
     same = Mixture(1, SIZE)
     same.fit(torch.ones(50, SIZE), condition(50, kinds=1))
     drawn = same.sample(condition(4, kinds=1), noise(4, SIZE))

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -79,9 +80,15 @@ def test_test_measures_coverage_unless_given_options(run, calls):
 def test_installs_the_tested_versions_once_for_each_command(run, calls):
     for name in ("toots", "toots", "test", "toots", "test"):
         assert run.main([name]) == 0
-    assert [call[-1] for call in calls.installs] == [".", ".[train,book,test]"]
+    assert [call[-1] for call in calls.installs] == [".", ".[train,mlflow,export,play,book,test]"]
     assert all("constraints.txt" in call for call in calls.installs)
     assert sum("venv" in call for call in calls) == 1
+
+
+def test_all_that_tests_import_is_installed(run):
+    """Every extra but those whose tests look for other packages, or whose wheels are for some machines alone."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]["optional-dependencies"]
+    assert set(run.EXTRAS["test"].strip("[]").split(",")) == set(extras) - {"eval", "sampled", "all"}
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt", "tootlearn/__init__.py"])
@@ -106,7 +113,7 @@ def test_a_failed_installation_is_an_error_and_is_tried_again(run, calls):
     assert "pytest" not in calls[-1]
     del calls.fails
     assert run.main(["test"]) == 0
-    assert calls.installs[-1][-1] == ".[train,book,test]"
+    assert calls.installs[-1][-1] == ".[train,mlflow,export,play,book,test]"
 
 
 def test_the_status_is_that_of_the_command(run, calls):

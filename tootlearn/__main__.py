@@ -1,5 +1,27 @@
-"""`python -m tootlearn` is the command `tootlearn`."""
+"""The command `tootlearn`, and `python -m tootlearn`: what comes before the first import that may fail."""
 
-from tootlearn.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command line, or the doctor, who needs no package that may be broken.
+
+    Raises:
+        SystemExit: as of `cli.main` and `doctor.main`.
+    """
+    if sys.argv[1:] == ["doctor"]:
+        from tootlearn import doctor
+
+        doctor.main()
+        return
+    try:
+        from tootlearn import cli
+    except ImportError as error:
+        raise SystemExit(
+            f"tootlearn: error: a package is missing or broken ({error}): `tootlearn doctor` says which"
+        ) from None
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

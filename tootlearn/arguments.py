@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -19,6 +19,16 @@ class Parser(ArgumentParser):
     """A parser whose errors are one line that says what to do: jsonargparse's own speak of keys and classes."""
 
     TAKES = {"int": "a whole number", "float": "a number", "tuple": "a list such as [a,b]"}
+
+    def parse_args(self, args: Any = None, *rest: Any, **how: Any) -> Namespace:  # type: ignore[override]
+        """As of the class; a value that begins with a minus, such as -6,0, is no flag."""
+        words: list[str] = []
+        for word in args or []:
+            if re.match(r"-[\d.]+,", word) and words and words[-1].startswith("--"):
+                words[-1] += f"={word}"
+            else:
+                words.append(word)
+        return super().parse_args(words, *rest, **how)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         strange = re.search(r"unrecognized arguments: (\S+)", message)

@@ -108,6 +108,7 @@ def read_spec(
         raise InputError(
             f"{path} has {what}: its first line names some of {','.join(COLUMNS)}; each other asks for toots"
         )
+    checked_seed(seed)
     toots: list[Toot] = []
     wrong: list[str] = []
     taken: set[str] = set()
@@ -116,7 +117,7 @@ def read_spec(
             if len(row) != len(columns):
                 raise InputError(f"it has {len(row)} fields, not {len(columns)}")
             values = {name: field.strip() for name, field in zip(columns, row, strict=True)}
-            for toot in _asked(values, rng.child(checked_seed(seed), i), len(toots), generator, file_format):
+            for toot in _asked(values, rng.child(seed, i), len(toots), generator, file_format):
                 if toot.path.casefold() in taken:
                     raise InputError(f"{toot.path} is the file of another row too: give another name")
                 taken.add(toot.path.casefold())
@@ -140,8 +141,8 @@ def _asked(
     duration, brightness, loudness = (_number(values, key) for key in ("duration", "brightness", "loudness"))
     seed = checked_seed(_whole(values, "seed", drawn_seed))
     count = int(check_range("count", _whole(values, "count", 1), 1, MOST, ""))
-    if name and not re.fullmatch(r"\w[\w .-]*(?<![ .])", name):
-        raise InputError(f"{name!r} is no name of a file: use letters, digits, blanks, dots, - and _")
+    if name and not re.fullmatch(r"\w[\w .-]{0,99}(?<![ .])", name):
+        raise InputError(f"{name!r} is no name of a file: use up to 100 letters, digits, blanks, dots, - and _")
     for i in range(count):
         own = rng.child(seed, i) if values.get("count") else seed
         c = generator.controls(values.get("kind") or None, pitch, duration, brightness, loudness, own)

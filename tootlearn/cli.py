@@ -307,11 +307,6 @@ def _book(parser: ArgumentParser, words: list[str]) -> None:
 def _doctor(parser: ArgumentParser, words: list[str]) -> None:
     parser.parse_args(words)
 
-    from tootlearn.doctor import examine
+    from tootlearn import doctor
 
-    healthy = True
-    for finding in examine():
-        healthy &= finding.fine or finding.optional
-        print(f"{'ok  ' if finding.fine else 'note' if finding.optional else 'BAD '}  {finding.what}")
-    if not healthy:
-        raise SystemExit(1)
+    doctor.main()

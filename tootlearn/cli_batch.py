@@ -17,7 +17,7 @@ def command(parser: ArgumentParser, words: list[str]) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the rows that have none")
     parser.add_argument("--workers", type=int, default=min(os.cpu_count() or 1, 60), help="processes")
     parser.add_argument("--model", type=str | None, help="a model file; the shipped one without it")
-    parser.add_argument("--device", type=str, default="cpu", help="cpu, cuda or mps")
+    parser.add_argument("--device", type=str, default="cpu", help="cpu, cuda, mps or auto")
     parser.add_argument("--vocoder", type=str | None, help='a vocoder or "none"; else the shipped one')
     a = parser.parse_args(words)
 

@@ -20,6 +20,7 @@ def vary(parser: ArgumentParser, words: list[str]) -> None:
     parser.add_argument("--count", type=int, default=8, help="how many")
     parser.add_argument("--amount", type=float, default=0.5, help="how far from it: 0 (as it is) to 1 (all else anew)")
     parser.add_argument("--is", type=str | None, dest="own_kind", help="which kind it is; found without it")
+    parser.add_argument("--at", type=str | None, help="its pitch, as for --pitch; found without it")
     parser.add_argument("--kind", type=str | None, help="another kind; pitch and duration go into its range")
     parser.add_argument("--pitch", type=str | None, help="another pitch: Hz (440), note (A4, Bb3) or MIDI (midi:69)")
     parser.add_argument("--duration", type=float | None, help="another duration, s")
@@ -31,7 +32,7 @@ def vary(parser: ArgumentParser, words: list[str]) -> None:
     from tootlearn import variation
 
     generator = _generator(a)
-    sound = _described(generator, a.input, a.own_kind)
+    sound = _described(generator, a.input, a.own_kind, a.at)
     changes = (a.kind, a.pitch, a.duration, a.brightness, a.loudness)
     toots = variation.vary(generator, sound, a.count, a.seed, a.amount, *changes, sample_rate=a.sample_rate)
     _write(generator, a.out, toots, a.count, a.sample_rate)
@@ -81,11 +82,11 @@ def _generator(a: Namespace) -> TootGenerator:
     return generation.load(a.model, a.device, a.vocoder)
 
 
-def _described(generator: TootGenerator, path: str, kind: str | None) -> Description:
+def _described(generator: TootGenerator, path: str, kind: str | None, pitch: str | None = None) -> Description:
     from tootlearn.audio import load
     from tootlearn.description import describe
 
-    sound = describe(generator, load(path, generator.sample_rate)[0], kind)
+    sound = describe(generator, load(path, generator.sample_rate)[0], kind, pitch)
     c = sound.controls
     values = f"{c.pitch[0]:.1f} Hz, {c.duration[0]:.2f} s, brightness {c.brightness[0]:.2f}, {c.loudness[0]:.1f} dBFS"
     print(f"{path}: {generator.kinds[int(c.kind[0])]}, {values}; drawn within {sound.error:.1f} dB")

@@ -26,6 +26,7 @@ from tootlearn.generation import TootGenerator
 BRIGHTNESS = (-0.25, 1.25)  # where training sounds lie; what is beyond is held there
 _SEMITONE = 2 ** (1 / 12)
 _ODD = 0.005  # how much each squared standard deviation of the residual counts against a kind, in nats of the error
+_DOUBT = 0.3  # nats: what counts against a pitch that is not the one which was tracked
 _SILENCE = 4096  # samples
 _START = 0.2  # of a slide: where it has its pitch
 
@@ -72,7 +73,7 @@ def describe(
     if not toots:
         raise InputError("there is no toot in the recording: it is silent, or only clicks")
     toot = max(toots, key=lambda part: float(part.square().sum()))
-    names, pitches = _candidates(generator, toot, kind, pitch)
+    names, pitches, doubtful = _candidates(generator, toot, kind, pitch)
     front_end_here = front_end if generator.device.type == "cpu" else type(front_end)(front_end.config)
     clips = from_waves([toot] * len(names), names, pitches, names, front_end_here, generator.model.kinds, problems=[])
     controls = _held(generator, clips)
@@ -84,7 +85,8 @@ def describe(
         weight = losses.frame_weights(condition.duration, log_mel.shape[2], config.hop, config.sample_rate)
         error = (strayed.square().mean(1) * weight).sum(1) / weight.sum(1)  # (B,)
         odd = network.prior.noise(condition, residual).square().sum(1)
-        best = int((error.log() + _ODD * odd).argmin())
+        cost = error.log() + _ODD * odd
+        best = int((cost + _DOUBT * torch.tensor(doubtful, device=cost.device)).argmin())
     decibel = 20 / math.log(10) * math.sqrt(float(error[best]))
     return Description(controls[best : best + 1], residual[best : best + 1].clone(), decibel)
 
@@ -98,8 +100,11 @@ def _framed(wave: Tensor, sample_rate: int) -> Tensor:
 
 def _candidates(
     generator: TootGenerator, toot: Tensor, kind: str | None, pitch: float | str | None
-) -> tuple[list[str], list[float]]:
-    """What the toot (N,) may be: names of kinds, and the pitch of each in Hz."""
+) -> tuple[list[str], list[float], list[bool]]:
+    """What the toot (N,) may be: names of kinds, the pitch of each in Hz, and whether that is another than was tracked.
+
+    A chord has no pitch that could be tracked, and a slide only at its start.
+    """
     kinds = generator.model.kinds
     low, high = min(k.pitch[0] for k in kinds), max(k.pitch[1] for k in kinds)
     tried = kinds if kind is None else (kinds[find_kind(kind, kinds)],)
@@ -108,22 +113,27 @@ def _candidates(
         able = [k.name for k in tried if kind or k.pitch[0] <= hertz <= k.pitch[1]]
         if not able:
             raise InputError(f"no kind has a pitch of {hertz:g} Hz: give a kind too")
-        return able, [hertz] * len(able)
+        return able, [hertz] * len(able), [False] * len(able)
     rate = generator.sample_rate
-    steady = [k.name for k in tried if len(k.intervals) == 1 and not k.slide]
-    tracked = estimate_pitch(toot, rate) if steady else math.nan
-    names, pitches = [], []
+    start = toot[: int(_START * len(toot))]
+    names, pitches, doubtful = list[str](), list[float](), list[bool]()
+    slides = {k.slide for k in tried if len(k.intervals) == 1}
+    heard = {slide: estimate_pitch(start if slide else toot, rate) for slide in slides}
     for about in tried:
-        part = toot[: int(_START * len(toot))] if about.slide else toot
+        part, tracked = start if about.slide else toot, math.nan
+        if len(about.intervals) == 1:
+            tracked = heard[about.slide]
         middle = math.sqrt(about.pitch[0] * about.pitch[1])
         span = 600 * math.log2(about.pitch[1] / about.pitch[0])
         found = {float(measures.chord_f0(part, rate, about.intervals, middle, span))}
-        inside = (low, high) if kind else (about.pitch[0] / _SEMITONE, about.pitch[1] * _SEMITONE)
-        if about.name in steady and inside[0] <= tracked <= inside[1]:
+        inside = (low, high) if kind else (about.pitch[0] / 2, about.pitch[1] * 2)  # recordings go beyond a kind
+        if not about.slide and inside[0] <= tracked <= inside[1]:
             found.add(tracked)
-        names += [about.name] * len(found)
-        pitches += sorted(found)
-    return names, pitches
+        for hertz in sorted(found):
+            names.append(about.name)
+            pitches.append(hertz)
+            doubtful.append(math.isfinite(tracked) and abs(math.log2(hertz / tracked)) > 1 / 12)
+    return names, pitches, doubtful
 
 
 def _held(generator: TootGenerator, clips: Clips) -> Controls:

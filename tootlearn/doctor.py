@@ -18,8 +18,10 @@ from typing import NamedTuple
 
 from tootlearn import __version__
 
-PACKAGES = ("torch", "numpy", "scipy", "soundfile", "safetensors", "matplotlib", "jsonargparse", "tqdm")
-OPTIONAL_PACKAGES = ("torchaudio", "librosa")  # imported where they are used: generation works without
+PACKAGES = ("torch", "numpy", "scipy", "soundfile", "safetensors", "matplotlib", "jsonargparse", "yaml", "tqdm")
+# imported where they are used: generation works without
+OPTIONAL_PACKAGES = ("torchaudio", "librosa", "lightning_fabric", "sklearn")
+_TO_INSTALL = {"yaml": "PyYAML", "sklearn": "scikit-learn", "lightning_fabric": "lightning-fabric"}  # other names
 
 
 class Trouble(enum.Enum):
@@ -59,7 +61,8 @@ def examine() -> Iterator[Finding]:
             yield Finding(f"{name} {version}".strip())
         except Exception as error:  # a broken binary raises anything
             trouble = Trouble.BROKEN_PACKAGE
-            what = f"{name} {trouble.value} ({_line(error)}): pip install --force-reinstall {name}"
+            cure = f"pip install --force-reinstall {_TO_INSTALL.get(name, name)}"
+            what = f"{name} {trouble.value} ({_line(error)}): {cure}"
             yield Finding(what, trouble, optional=name in OPTIONAL_PACKAGES)
     for look, trouble, cure in (
         (_devices, Trouble.NO_DEVICES, "mend torch first"),
@@ -70,6 +73,20 @@ def examine() -> Iterator[Finding]:
             yield look()
         except Exception as error:
             yield Finding(f"{trouble.value}: {cure} ({_line(error)})", trouble)
+
+
+def main() -> None:
+    """Print what is found.
+
+    Raises:
+        SystemExit: with status 1 if generation does not work.
+    """
+    healthy = True
+    for finding in examine():
+        healthy &= finding.fine or finding.optional
+        print(f"{'ok  ' if finding.fine else 'note' if finding.optional else 'BAD '}  {finding.what}")
+    if not healthy:
+        raise SystemExit(1)
 
 
 def _devices() -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parent
 LARGEST = 10_000  # bytes of a request
+PATIENCE = 5.0  # s, for a request to arrive
 HOSTS = ["127.0.0.1", "localhost"]
 
 
@@ -81,6 +83,7 @@ def application(generator: TootGenerator) -> Starlette:
         from starlette.concurrency import run_in_threadpool
         from starlette.middleware import Middleware
         from starlette.middleware.trustedhost import TrustedHostMiddleware
+        from starlette.requests import ClientDisconnect
         from starlette.responses import HTMLResponse, PlainTextResponse
         from starlette.responses import Response as Plain
         from starlette.routing import Mount, Route
@@ -107,13 +110,16 @@ def application(generator: TootGenerator) -> Starlette:
         if origin and origin not in HOSTS:
             return PlainTextResponse("only this machine's own page may ask for toots", 403)
         body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > LARGEST:
-                return PlainTextResponse(f"a request has {LARGEST} bytes at most", 413)
         try:
+            async with asyncio.timeout(PATIENCE):
+                async for part in request.stream():
+                    body += part
+                    if len(body) > LARGEST:
+                        return PlainTextResponse(f"a request has {LARGEST} bytes at most", 413)
             asked = json.loads(body)
-        except ValueError:
+        except (TimeoutError, ClientDisconnect):
+            return PlainTextResponse(f"a request is sent within {PATIENCE:g} s", 408)
+        except (ValueError, RecursionError):
             return PlainTextResponse("a request for a toot is JSON", 400)
         try:
             wave = await run_in_threadpool(toot, generator, plane, asked)

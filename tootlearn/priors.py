@@ -125,8 +125,8 @@ class Mixture(nn.Module):
         quantile = _quantile(noise[:, 0])
         part = (quantile[:, None] >= upper).sum(1).clamp_max(PARTS - 1)
         part = torch.minimum(part, (self.weight[controls.kind] > 0).sum(1) - 1)  # rounding, at the upper end
-        share, below = self._place(controls, part)
-        first = _normal((quantile - below) / share)
+        share, below, above = self._place(controls, part)
+        first = _normal((quantile - below) / share, (_quantile(-noise[:, 0]) - above) / share)
         inside = torch.cat([first[:, None].to(noise), noise[:, 1:]], 1)
         scale = self.scale[controls.kind, part]
         return self.mean[controls.kind, part] + torch.einsum("bij,bj->bi", scale, inside)
@@ -136,19 +136,21 @@ class Mixture(nn.Module):
         part = self._each(z, controls).argmax(1)
         away = (z - self.mean[controls.kind, part])[..., None]
         inside = torch.linalg.solve_triangular(self.scale[controls.kind, part], away, upper=False)[..., 0]
-        share, below = self._place(controls, part)
-        first = _normal(below + share * _quantile(inside[:, 0]))
+        share, below, above = self._place(controls, part)
+        first = _normal(below + share * _quantile(inside[:, 0]), above + share * _quantile(-inside[:, 0]))
         return torch.cat([first[:, None].to(z), inside[:, 1:]], 1)
 
     def log_prob(self, z: Tensor, controls: Condition) -> Tensor:
         """See `Prior`."""
         return self._each(z, controls).logsumexp(1)
 
-    def _place(self, controls: Condition, part: Tensor) -> tuple[Tensor, Tensor]:
-        """Of the part of each (B,): its share, and the sum of those before it."""
-        weight = self.weight[controls.kind].double()
-        share = weight.gather(1, part[:, None])[:, 0]
-        return share, weight.cumsum(1).gather(1, part[:, None])[:, 0] - share
+    def _place(self, controls: Condition, part: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of the part of each (B,): its share, and the sums of those before and behind it."""
+        weight, part = self.weight[controls.kind].double(), part[:, None]
+        none = weight.new_zeros(len(weight), 1)
+        before = torch.cat([none, weight[:, :-1].cumsum(1)], 1)
+        behind = torch.cat([weight[:, 1:].flip(1).cumsum(1).flip(1), none], 1)
+        return weight.gather(1, part)[:, 0], before.gather(1, part)[:, 0], behind.gather(1, part)[:, 0]
 
     def _each(self, z: Tensor, controls: Condition) -> Tensor:
         """Log of weight times density of each part, (B, P)."""
@@ -161,8 +163,10 @@ def _quantile(normal: Tensor) -> Tensor:
     return torch.as_tensor(torch.special.ndtr(normal.double())).clamp(_TAIL, 1 - _TAIL)
 
 
-def _normal(quantile: Tensor) -> Tensor:
-    return torch.as_tensor(torch.special.ndtri(quantile.clamp(_TAIL, 1 - _TAIL)))
+def _normal(below: Tensor, above: Tensor) -> Tensor:
+    """Standard normal numbers, by the share that lies below and that above: the smaller one is exact."""
+    low, high = (torch.special.ndtri(share.clamp(_TAIL, 1 - _TAIL)) for share in (below, above))
+    return torch.where(below < above, low, -high)
 
 
 class Coupling(nn.Module):
@@ -217,10 +221,16 @@ class Flow(nn.Module):
         self.register_buffer("spread", torch.ones(size))
 
     def fit(self, z: Tensor, controls: Condition, steps: int = 3000, seed: int = 0) -> None:
-        """See `Prior`. Some seconds for a thousand steps; torch's global random state stays as it was."""
+        """See `Prior`. Some seconds for a thousand steps; torch's global random state stays as it was.
+
+        With Z sounds or fewer it stays.
+        """
+        if len(z) <= z.shape[1]:
+            return
         chance = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(z), generator=chance).to(z.device)
-        check, learn = order[: len(z) // 5], order[len(z) // 5 :]
+        checked = max(1, len(z) // 5)
+        check, learn = order[:checked], order[checked:]
         self.middle.copy_(z.mean(0))
         self.spread.copy_(z.std(0).clamp_min(_JITTER**0.5))
         with torch.enable_grad(), torch.inference_mode(False):

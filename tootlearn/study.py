@@ -8,6 +8,7 @@ ends. So a trial that runs, but whose worker's lock is free, was left behind: it
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import time
@@ -107,7 +108,7 @@ def work(
     objective: Callable[[Trial], float],
     out: Path,
     seed: int = 0,
-    tell: Callable[[str], None] = print,
+    tell: Callable[[str], None] | None = None,
 ) -> None:
     """Take one trial after another until so many of the study are finished: completed or pruned.
 
@@ -119,13 +120,14 @@ def work(
             memory that is too small, fails the trial; all else also ends the worker, and the settings come once more.
         out: the study's folder.
         seed: of proposals. One worker alone proposes the same again, also if it was interrupted between two trials.
-        tell: gets a line for each trial.
+        tell: gets a line for each trial; None prints it at once, also into a pipe.
 
     Raises:
         InputError: if as many trials failed as were asked for.
     """
     from filelock import FileLock
 
+    tell = tell or functools.partial(print, flush=True)
     me = uuid.uuid4().hex
     alive = out / "workers" / f"{me}.lock"
     with optuna_quietly() as optuna, FileLock(alive):

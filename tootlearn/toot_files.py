@@ -41,7 +41,7 @@ def write(out: Path, toots: Iterable[Toot], sample_rate: int) -> int:
     """Write toots as they are made, with `toots.csv` and `contact_sheet.png`: all appear in the folder, or none.
 
     Args:
-        out: the folder, made if need be.
+        out: the folder, made if need be. A set that is there, as its `toots.csv` names it, is replaced.
         toots: one after another; file names count them.
         sample_rate: Hz.
 
@@ -68,6 +68,18 @@ def write(out: Path, toots: Iterable[Toot], sample_rate: int) -> int:
         csv.writer(table, lineterminator="\n").writerows([COLUMNS, *rows])
         write_whole(folder / "toots.csv", table.getvalue().encode())
         contact_sheet(folder / "contact_sheet.png", waves, titles, sample_rate)
+        for name in _earlier(out) - {path.name for path in folder.iterdir()}:
+            (out / name).unlink(missing_ok=True)
         for path in folder.iterdir():
             os.replace(path, out / path.name)
     return len(rows)
+
+
+def _earlier(out: Path) -> set[str]:
+    """The files of the set in a folder, none of them elsewhere."""
+    try:
+        with open(out / "toots.csv", encoding="utf8", newline="") as file:
+            names = {str(row.get(COLUMNS[0])) for row in csv.DictReader(file)}
+    except (OSError, ValueError, csv.Error):
+        return set()
+    return {name for name in names if name == Path(name).name and name.endswith(".wav")}

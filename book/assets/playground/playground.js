@@ -52,7 +52,7 @@ class Playground {
   constructor(root) {
     this.root = root;
     this.engine = new Engine();
-    this.rendered = null; // {wave, request}
+    this.rendered = null; // {wave, request, and the request as a key}
     this.wanted = null; // what is asked for while the engine works
     this.busy = false;
     this.point = 0; // of the curve
@@ -118,6 +118,10 @@ class Playground {
     });
     this.part("curve").addEventListener("keydown", (event) => this.curveKey(event));
     this.root.addEventListener("keydown", (event) => this.letter(event));
+    this.root.tabIndex = -1; // letters are heard where the focus is: a click anywhere in here brings it
+    this.root.addEventListener("click", () => {
+      if (!this.root.contains(document.activeElement)) this.root.focus({ preventScroll: true });
+    });
     new ResizeObserver(() => this.paint()).observe(this.root);
     new MutationObserver(() => this.paint()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   }
@@ -258,7 +262,7 @@ class Playground {
     const key = JSON.stringify(request), fresh = this.rendered?.key !== key;
     if (fresh) {
       const { wave, drawn } = await this.engine.ask("toot", request);
-      this.rendered = { key, wave };
+      this.rendered = { key, wave, request };
       this.drawn = drawn;
     }
     if (aloud) this.play();
@@ -302,10 +306,12 @@ class Playground {
     if (address !== location.search) history.replaceState(null, "", address + location.hash);
   }
 
+  /* What was rendered last, which is what is seen; the state may be ahead of it. */
   download() {
-    const link = document.createElement("a"), { kind, note, seed } = this.state;
-    link.href = URL.createObjectURL(toWav(this.rendered.wave, this.about.rate));
-    link.download = `${this.about.kinds[kind].name}_${noteName(note).replace("♯", "s")}_${seed}.wav`;
+    if (!this.rendered) return;
+    const link = document.createElement("a"), { wave, request } = this.rendered, { kind, pitch, seed } = request;
+    link.href = URL.createObjectURL(toWav(wave, this.about.rate));
+    link.download = `${this.about.kinds[kind].name}_${noteName(toNote(pitch)).replace("♯", "s")}_${seed}.wav`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   }

@@ -74,7 +74,7 @@ export class Tooter {
     const wave = this.drawnToWave(logMel, drawing);
     const gain = 10 ** ((request.loudness - loudness(wave, rate)) / 20);
     const toot = cut(Number.isFinite(gain) ? wave.map((value) => value * gain) : wave, rate);
-    return request.envelope ? shaped(toot, request.envelope) : toot;
+    return request.envelope ? shaped(toot, request.envelope, rate) : toot;
   }
 
   drawnToWave(logMel, drawing) {
@@ -231,11 +231,15 @@ function cut(wave, rate) {
   return toot;
 }
 
-/* A wave with a gain over it: dB at equally distant points, straight in between. */
-export function shaped(wave, envelope) {
-  return wave.map((value, i) => {
+/* A wave with a gain over it: dB at equally distant points, straight in between. They count against each other: the
+   loudness stays, unless it would clip. */
+export function shaped(wave, envelope, rate) {
+  const bent = wave.map((value, i) => {
     const place = (i / Math.max(1, wave.length - 1)) * (envelope.length - 1);
     const left = Math.min(Math.floor(place), envelope.length - 2);
     return value * 10 ** ((envelope[left] + (place - left) * (envelope[left + 1] - envelope[left])) / 20);
   });
+  const peak = bent.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const gain = Math.min(10 ** ((loudness(wave, rate) - loudness(bent, rate)) / 20), PEAK / peak);
+  return Number.isFinite(gain) ? bent.map((value) => value * gain) : bent;
 }

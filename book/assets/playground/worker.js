@@ -15,7 +15,7 @@ async function open({ model, play }) {
   tooter = new Tooter(await answers[0].json(), await answers[1].arrayBuffer());
   tooter.render({ kind: 0, pitch: tooter.description.kinds[0].pitch[0], duration: 0.3, brightness: 0.5, loudness: -16, seed: 0 }); // the first is slow
   const { kinds, loudness, usual_loudness: usual, front_end: frontEnd } = tooter.description;
-  return { kinds, loudness, usual, rate: frontEnd.sample_rate, full: Boolean(server) };
+  return { kinds, loudness, usual, rate: frontEnd.sample_rate };
 }
 
 /* A request -> wave, and where the seed lies on the pad; by the server where there is one. */
@@ -26,7 +26,7 @@ async function toot(request) {
     const answer = await fetch(`${server}toot`, { method: "POST", body: JSON.stringify(asked) });
     if (!answer.ok) throw new Error(await answer.text());
     wave = new Float32Array(await answer.arrayBuffer());
-    if (envelope) wave = shaped(wave, envelope);
+    if (envelope) wave = shaped(wave, envelope, tooter.description.front_end.sample_rate);
   } else {
     wave = tooter.render(request);
   }
