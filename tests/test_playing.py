@@ -1,6 +1,7 @@
 """The playground's server: the toots of the model that it serves, for pages of this machine alone."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -109,7 +110,8 @@ def test_a_request_that_does_not_end_is_given_up(client, monkeypatch):
     async def send(message):
         sent.append(message)
 
-    asyncio.run(client.app(scope, receive, send))
+    with ThreadPoolExecutor(1) as own:  # in this thread the browser of an earlier test may have a loop running
+        own.submit(asyncio.run, client.app(scope, receive, send)).result()
     assert sent[0]["status"] == 408
     assert client.post("/toot", content=b"[" * 9_999).status_code == 400
 
