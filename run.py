@@ -1,7 +1,7 @@
 """Set tootlearn up from a bare clone and use it, with nothing but Python 3.11 or newer.
 
     python run.py toots [options]   writes toots/*.wav and toots/contact_sheet.png (options: tootlearn generate's)
-    python run.py test [options]    runs the test suite with coverage; with options, just pytest with these
+    python run.py test [options]    runs the test suite with coverage, in two processes; with options, just pytest
 
 The first call makes the virtual environment .venv and installs the package and what it needs there, in the tested
 versions of constraints.txt. Later calls find that done, and start at once until a requirement changes.
@@ -25,7 +25,7 @@ def command(name: str, options: list[str]) -> list[str]:
     """The command line, to be run in ROOT, that `run.py NAME OPTIONS` stands for."""
     if name == "toots":
         return [str(PYTHON.with_name("tootlearn" + PYTHON.suffix)), "generate", "--out", "toots", *options]
-    return [str(PYTHON), "-m", "pytest", *(options or ["--cov"])]
+    return [str(PYTHON), "-m", "pytest", *(options or ["--cov", "--numprocesses=2", "--dist=loadgroup"])]
 
 
 def state() -> str:

@@ -44,6 +44,16 @@ hypothesis.settings.load_profile("suite")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs tests in the background has it ignored
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What several processes share out: files, since their tests share fixtures; all that looks at the built book; and
+    each run of a notebook on its own."""
+    for item in items:
+        if "built" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("built"))
+        elif item.path.stem != "test_notebooks":
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture
 def recipe(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """A function that changes ranges of the recipe of a kind; ``still`` first takes all change and noise out of it."""
