@@ -1,9 +1,9 @@
-"""Shards: what is read from them is what is read from the folder, from any place, by any number of readers."""
+"""Shards: what is read from them is what is read from the folder, and what is wrong with any is told."""
 
+import dataclasses
 import io
 import json
 import tarfile
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -13,8 +13,9 @@ from tootlearn import audio, dataset
 from tootlearn.audio import InputError
 from tootlearn.cli import main
 from tootlearn.data import folder, sharding, shards, synthesis
+from tootlearn.data.clips import Clips
 from tootlearn.data.recipes import KINDS
-from tootlearn.data.shards import Position, Stream
+from tootlearn.data.streamed import Stream
 from tootlearn.front_end import FrontEnd, FrontEndConfig
 from tootlearn.presets import TrainConfig
 
@@ -62,9 +63,9 @@ def test_a_shard_is_a_tar_of_sounds_and_labels_that_anyone_can_read(sharded):
 
     with tarfile.open(shards.index(sharded).paths[0]) as tar:
         names = tar.getnames()
-        assert names[:2] == ["000000000.flac", "000000000.json"]
-        wave, rate = soundfile.read(io.BytesIO(tar.extractfile(names[0]).read()))
-        labels = json.loads(tar.extractfile(names[1]).read())
+        assert sorted(names[:2]) == ["000000000.json", "000000000.wav"]
+        wave, rate = soundfile.read(io.BytesIO(tar.extractfile("000000000.wav").read()))
+        labels = json.loads(tar.extractfile("000000000.json").read())
     assert rate == RATE and np.abs(wave).max() == pytest.approx(1, abs=1e-3)
     assert set(labels) == {"kind", "pitch", "duration", "octaves", "loudness", "peak", "source"}
 
@@ -105,39 +106,72 @@ def test_training_gathers_from_shards(sharded):
     assert set(learn.source).isdisjoint(held_out.source) and len(held_out)
 
 
-def names(toots):
-    return [toot.name for toot in toots]
+@pytest.fixture(scope="module")
+def compact(recordings, tmp_path_factory):
+    """The same shards as FLAC."""
+    out = tmp_path_factory.mktemp("compact") / "shards"
+    sharding.write([recordings], out, megabytes=0.1, form="flac")
+    return out
 
 
-def test_an_epoch_has_every_toot_once_in_an_order_of_its_own(sharded):
-    stream = Stream(sharded, seed=1)
-    first, second = names(stream.epoch()), names(stream.epoch())
-    assert stream.position == Position(2)
-    assert len(set(first)) == COUNT and sorted(first) == sorted(second) and first != second
-    assert names(Stream(sharded, seed=1).epoch()) == first and names(Stream(sharded, seed=2).epoch()) != first
+def test_the_compact_format_holds_the_same_to_the_bit_in_less(sharded, compact):
+    (ours, _), (theirs, _) = (shards.read(path, FRONT_END, keep=True) for path in (compact, sharded))
+    assert all(torch.equal(a, b) for a, b in zip(ours.waves, theirs.waves, strict=True))
+    assert ours.source == theirs.source and (ours.held_out == theirs.held_out).all()
+    sizes = [sum(path.stat().st_size for path in shards.index(folder).paths) for folder in (compact, sharded)]
+    assert sizes[0] < 0.7 * sizes[1]
 
 
-@pytest.mark.parametrize("taken", [1, 7, 20, COUNT - 1])
-def test_what_was_interrupted_goes_on_where_it_was(sharded, taken):
-    """From any place of the second epoch, by its position alone: none is repeated, none lost."""
-    whole = Stream(sharded, seed=3)
-    expected = names(toot for _, toot in zip(range(2 * COUNT + 5), whole, strict=False))
-    stream = Stream(sharded, seed=3)
-    begun = names(toot for _, toot in zip(range(COUNT + taken), stream, strict=False))
-    assert stream.position == Position(1, taken)
-    again = Stream(sharded, seed=3, position=stream.position)
-    assert begun + names(toot for _, toot in zip(range(COUNT - taken + 5), again, strict=False)) == expected
+def test_the_silence_behind_a_toot_is_not_stored(sharded):
+    stream = Stream(sharded)
+    shortest = min(stream.held_out(), key=lambda toot: toot.duration)
+    place = int(shortest.name.split()[-1])
+    for path in stream.index.paths:
+        with tarfile.open(path) as tar:
+            sizes = {member.name: member.size for member in tar.getmembers()}
+        if f"{place:09d}.wav" in sizes:
+            samples = (sizes[f"{place:09d}.wav"] - 44) // 2
+            assert samples < 45056 and samples == int(shortest.wave.nonzero()[-1]) + 1
+            assert len(shortest.wave) == 45056
+            return
+    raise AssertionError("it is in no shard")
 
 
-def test_readers_share_out_the_epoch(sharded):
-    parts = [names(Stream(sharded, share=(i, 3)).epoch()) for i in range(3)]
-    assert all(parts) and sum(map(len, parts)) == COUNT == len(set().union(*parts))
-    with pytest.raises(InputError, match="shards for 99 readers: write smaller"):
-        Stream(sharded, share=(0, 99))
+def test_what_is_held_out_is_what_the_split_of_all_holds_out(recordings, sharded):
+    """By its source, as of clips in memory; and a part of the clips keeps the split of the whole."""
+    clips, _ = shards.read(sharded, FRONT_END)
+    direct, _ = folder.read(recordings, FRONT_END, list(KINDS.values()))
+    wanted = {(c.source[i], c.controls.pitch[i]) for c in [direct.split()[1]] for i in range(len(c))}
+    held_out = clips.split()[1]
+    assert {(held_out.source[i], held_out.controls.pitch[i]) for i in range(len(held_out))} == wanted
+    learn, rest = clips[: COUNT // 3].split()
+    assert set(learn.controls.pitch) <= set(clips.split()[0].controls.pitch)
+    assert len(learn) + len(rest) == COUNT // 3
+    other = shards.read(sharded, FRONT_END)[0]
+    unmarked = dataclasses.replace(other, held_out=None)
+    assert Clips.concatenate([clips, unmarked]).held_out is None  # all together are split anew
+
+
+def test_a_kind_of_one_source_is_split_by_semitones_in_shards_too(recordings, tmp_path):
+    rows = (recordings / "manifest.csv").read_text().splitlines()
+    (recordings / "one.csv").write_text(
+        "\n".join([rows[0], *(",".join([*r.split(",")[:3], "one"]) for r in rows[1:-1])])
+    )
+    sharding.write([recordings / "one.csv"], tmp_path / "shards")
+    clips, _ = shards.read(tmp_path / "shards", FRONT_END)
+    learn, held_out = clips.split()
+    notes = [
+        {(c.controls.kind[i], round(12 * np.log2(c.controls.pitch[i] / 440))) for i in range(len(c))}
+        for c in (learn, held_out)
+    ]
+    assert all(notes) and notes[0].isdisjoint(notes[1])
 
 
 def test_a_streamed_toot_has_its_wave_and_labels(recordings, sharded):
-    toots = {toot.pitch: toot for toot in Stream(sharded).epoch()}
+    stream = Stream(sharded)
+    learned = [stream.toot(place) for place in range(stream.count)]
+    toots = {toot.pitch: toot for toot in [*learned, *stream.held_out()]}
+    assert {toot.name for toot in toots.values() if toot.held_out}.isdisjoint(toot.name for toot in learned)
     clips = folder.read(recordings, FRONT_END, list(KINDS.values()), keep=True)[0]
     for i in (0, 17):
         toot, wave = toots[clips.controls.pitch[i]], clips.waves[i]
@@ -145,19 +179,6 @@ def test_a_streamed_toot_has_its_wave_and_labels(recordings, sharded):
         assert toot.kind == clips.kinds[clips.controls.kind[i]].name and toot.source == clips.source[i]
     controls = shards.controls([toots[clips.controls.pitch[i]] for i in range(COUNT)], clips.kinds)
     np.testing.assert_allclose(controls.brightness, clips.controls.brightness, atol=1e-9)
-
-
-def test_memory_stays_flat_over_three_epochs(sharded):
-    stream, peaks = Stream(sharded), []
-    tracemalloc.start()
-    for _ in range(3):
-        tracemalloc.reset_peak()
-        for _ in stream.epoch():
-            pass
-        peaks.append(tracemalloc.get_traced_memory()[1])
-    tracemalloc.stop()
-    assert peaks[2] < 1.1 * peaks[0] + 1e5
-    assert peaks[2] < 2 * max(path.stat().st_size for path in stream.index.paths) + 1e6  # one shard, not all
 
 
 @pytest.fixture
@@ -175,7 +196,7 @@ def test_a_shard_that_was_cut_off_is_told(broken, where):
     with tarfile.open(shard) as tar:
         last = tar.getmembers()[-1].offset_data
     shard.write_bytes(content[: last + 10 if where == "in the last file" else len(content) // 1024 * 512 + 100])
-    for act in (lambda: shards.read(broken, FRONT_END), lambda: list(Stream(broken).epoch())):
+    for act in (lambda: shards.read(broken, FRONT_END), lambda: all_of(Stream(broken))):
         with pytest.raises(InputError, match=rf"{shard.name}.*copy it again"):
             act()
 
@@ -189,6 +210,11 @@ def test_a_shard_that_ends_between_two_samples_is_told(broken):
         shards.read(broken, FRONT_END)
 
 
+def all_of(stream):
+    """An epoch, and what is held out."""
+    return [*filter(None, map(stream.toot, range(stream.count))), *stream.held_out()]
+
+
 def rewrite(shard, members):
     with tarfile.open(shard, "w") as tar:
         for member, content in members:
@@ -196,14 +222,28 @@ def rewrite(shard, members):
             tar.addfile(member, io.BytesIO(content))
 
 
+def sound(samples, **options):
+    import soundfile
+
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, RATE, format="WAV", **options)
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize(
     ("suffix", "content", "why"),
     [
-        ("flac", b"no sound", "cannot be understood"),
+        ("wav", b"no sound", "cannot be understood"),
+        ("wav", b"", "cannot be understood"),
+        ("wav", sound(np.zeros(9000, dtype=np.int16))[:-2], "was cut off"),
+        ("wav", sound(np.zeros(9000, dtype=np.int16), subtype="PCM_24"), "not of 16 bits"),
+        ("wav", sound(np.zeros((9000, 2), dtype=np.int16)), "2 channel"),
+        ("wav", sound(np.zeros(90000, dtype=np.int16)), "90000 samples"),
+        ("wav", sound(np.zeros(0, dtype=np.int16)), "0 samples"),
         ("json", b"{", "cannot be understood"),
         ("json", b"{}", "cannot be understood"),
         ("json", b"[1]", "cannot be understood"),
-        ("flac", None, "has no flac"),
+        ("wav", None, "has no wav"),
         ("json", None, "has no json"),
     ],
 )
@@ -216,19 +256,21 @@ def test_a_sample_that_cannot_be_understood_is_told_and_left_out(broken, suffix,
     clips, report = shards.read(broken, FRONT_END)
     assert len(clips) == COUNT - 1 and len(report.problems) == 1
     assert "000000001" in report.problems[0] and why in report.problems[0] and shard.name in report.problems[0]
-    problems = []
-    stream = Stream(broken, problems=problems)
-    assert len(list(stream.epoch())) == COUNT - 1 and len(problems) == 1
+    stream = Stream(broken)
+    assert len(all_of(stream)) == COUNT - 1
+    assert len(stream.problems) == 1 and "000000001" in stream.problems[0]
 
 
 @pytest.mark.parametrize(
     ("change", "why"),
     [
         (lambda told: told | {"schema": 9}, "schema 9"),
-        (lambda told: {"schema": 1}, "no index of shards"),
+        (lambda told: {"schema": 1}, "is of schema 1, and 2 is known here: write the shards again"),
+        (lambda told: {"schema": 2}, "no index of shards"),
+        (lambda told: told | {"shards": [told["shards"][0] | {"held_out": [99]}]}, "samples that are not there"),
         (lambda told: [], "no index of shards"),
-        (lambda told: told | {"shards": [{"name": "../x.tar", "samples": 1}]}, "not beside it"),
-        (lambda told: told | {"shards": [{"name": "none.tar", "samples": 1}]}, "not beside it"),
+        (lambda told: told | {"shards": [{"name": "../x.tar", "samples": 1, "held_out": []}]}, "not beside it"),
+        (lambda told: told | {"shards": [{"name": "none.tar", "samples": 1, "held_out": []}]}, "not beside it"),
     ],
 )
 def test_an_index_that_makes_no_sense_is_told(broken, change, why):
@@ -248,6 +290,8 @@ def test_what_cannot_be_written_leaves_nothing(recordings, tmp_path):
     (tmp_path / "full" / "mine.txt").write_text("mine")
     with pytest.raises(InputError, match="is there already"):
         sharding.write([recordings], tmp_path / "full")
+    with pytest.raises(InputError, match="wav or flac, not as 'mp3'"):
+        sharding.write([recordings], tmp_path / "new", form="mp3")
     with pytest.raises(InputError, match="positive size"):
         sharding.write([recordings], tmp_path / "new", megabytes=0)
     silent = tmp_path / "silent" / "trumpet"
@@ -259,8 +303,9 @@ def test_what_cannot_be_written_leaves_nothing(recordings, tmp_path):
 
 
 def test_the_command_writes_and_says_what(recordings, tmp_path, capsys):
-    main(["data", "shard", str(recordings), "--out", str(tmp_path / "out"), "--size", "0.2"])
+    main(["data", "shard", str(recordings), "--out", str(tmp_path / "out"), "--size", "0.2", "--format", "flac"])
     out, err = capsys.readouterr()
+    assert "--stream true" in out
     assert f"{COUNT} toots from {COUNT} files are in" in out and "text.wav" in err
     assert sum(shards.index(tmp_path / "out").counts) == COUNT
     for words, why in (

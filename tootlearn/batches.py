@@ -30,6 +30,7 @@ class Batch:
     bend_weight: Tensor  # 1 while the toot lasts, `UNKNOWN_BEND` where it is not known, 0 after the toot
     heard: Tensor  # what the encoder gets, (B, M, T): the log-mels, but for noise and masks of augmentation
     first: int = 0  # place of its first clip in the batch of the whole step
+    places: Tensor | None = None  # of its B clips in the batch of the whole step; None: they are all of it
 
     @classmethod
     def of(cls, clips: Clips, config: TrainConfig, device: torch.device, heard: Tensor | None = None) -> Batch:
@@ -59,9 +60,15 @@ class Batch:
         Each part counts by its number of clips, since losses are means over them. The error of the bend is a mean over
         the places where there is a bend, of which a part may have more than its share: its weights make up for that.
         """
-        part = self[torch.arange(start, stop)]
+        if self.places is None:
+            rows = torch.arange(start, stop)
+        else:
+            rows = torch.nonzero((self.places >= start) & (self.places < stop))[:, 0]
+        if not len(rows):
+            raise InputError("no sample of a part of the batch can be understood: write the shards again")
+        part = self[rows]
         here, all_ = (((x.bend_weight > 0).sum().clamp_min(1)).to(x.bend_weight.dtype) for x in (part, self))
-        bend_weight = part.bend_weight * (here * len(self.weight) / (all_ * (stop - start)))
+        bend_weight = part.bend_weight * (here * len(self.weight) / (all_ * len(rows)))
         return replace(part, bend_weight=bend_weight, first=start)
 
 

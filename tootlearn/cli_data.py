@@ -17,15 +17,17 @@ def data(parser: ArgumentParser, words: list[str]) -> None:
     parser.add_argument("action", type=str, help="shard: write the toots in recordings as shards")
     parser.add_argument("input", type=str, nargs="+", help="folders of recordings, manifests or public data sets")
     parser.add_argument("--out", type=str, default="shards", help="a new folder (default shards)")
-    parser.add_argument("--size", type=float, default=100.0, help="MB of a shard (default 100)")
+    parser.add_argument("--size", type=float, default=32.0, help="MB of a shard (default 32)")
+    parser.add_argument("--format", type=str, default="wav", help="wav, or flac: half the space, slower to read")
     parser.add_argument("--seed", type=int, default=0, help="of the order")
     a = parser.parse_args(words)
 
     from tootlearn.data import sharding, shards
 
     problems: list[str] = []
-    report = sharding.write(a.input, Path(a.out), a.size, a.seed, problems, progress=True)
+    report = sharding.write(a.input, Path(a.out), a.size, a.seed, problems, progress=True, form=a.format)
     for problem in problems:
         print(problem, file=sys.stderr)
     count = len(shards.index(a.out).paths)
     print(f"{report.clips} toots from {report.files} files are in {count} shard(s): tootlearn train --data {a.out}")
+    print("with --stream true they are read while training, and need not fit into memory")

@@ -19,10 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tootlearn.audio import InputError
+from tootlearn.front_end import WINDOW_SAMPLES
 
 LOUDNESS_RANGE = (-36.0, -6.0)  # dBFS
 USUAL_LOUDNESS = (-20.0, -12.0)  # dBFS, when none is asked for
 ONSET_SAMPLES = 512  # silence before a toot in the window of the models, so that a whole frame sees its attack
+_NARROWEST = {"pitch": 2 / 12, "octaves": 0.25}  # octaves: the least width of a new kind's ranges
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
 
@@ -147,6 +149,27 @@ def find_kind(name: str, kinds: Sequence[Kind]) -> int:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     hint = f"did you mean {near[0]}? " if near else ""
     raise InputError(f"unknown kind {name!r}: {hint}This model knows {', '.join(names)}")
+
+
+def new_kind(
+    name: str, pitch: NDArray[np.float64], duration: NDArray[np.float64], octaves: NDArray[np.float64], sample_rate: int
+) -> Kind:
+    """A kind with the ranges of its clips: a semitone, or a tenth of the duration, beyond the ends."""
+
+    def widened(low: float, high: float, least: float) -> tuple[float, float]:
+        short = max(least - (high - low), 0) / 2
+        return low - short, high + short
+
+    log_pitch = np.log2(pitch)
+    low, high = widened(log_pitch.min() - 1 / 12, log_pitch.max() + 1 / 12, _NARROWEST["pitch"])
+    longest = (WINDOW_SAMPLES - ONSET_SAMPLES) / sample_rate
+    dark, bright = np.percentile(octaves, (5, 95))
+    return Kind(
+        name,
+        pitch=(float(2**low), float(2**high)),
+        duration=(float(0.9 * duration.min()), float(min(1.1 * duration.max(), longest))),
+        octaves=widened(float(dark), float(bright), _NARROWEST["octaves"]),
+    )
 
 
 def check_range(name: str, value: float, low: float, high: float, unit: str) -> float:

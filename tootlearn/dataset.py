@@ -12,7 +12,7 @@ from tootlearn import fine_tuning
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import TootModel
 from tootlearn.controls import Kind
-from tootlearn.data import folder, public, sampled, shards
+from tootlearn.data import folder, public, sampled, shards, streamed
 from tootlearn.data.clips import RECORDED, SAMPLED, SYNTHETIC, Clips, synthesise
 from tootlearn.data.recipes import KINDS
 from tootlearn.data.sound_font import PROGRAMS, find_font
@@ -27,7 +27,8 @@ def gather(
     progress: bool = True,
     keep: bool = False,
 ) -> Clips:
-    """All clips to train with, held-out ones included: `Clips.split` knows which they are.
+    """All clips to train with, held-out ones included: `Clips.split` knows which they are. If the config streams them,
+    a pool of them: `streamed.pool`.
 
     Args:
         config: what is asked for.
@@ -40,6 +41,10 @@ def gather(
         InputError: if some of it is not to be had, or there is nothing in it.
     """
     front_end = FrontEnd(config.front_end)
+    if config.stream:
+        return streamed.pool(
+            _shards(config), front_end, config.seed, problems, progress, keep or config.augmentation.on
+        )
     known = _known(base)
     parts = []
     if config.clips:
@@ -61,6 +66,22 @@ def gather(
     if base is None:
         return own
     return fine_tuning.rehearsed(own, fine_tuning.replay(base, max(config.replay, len(base.kinds)), config.seed))
+
+
+def _shards(config: TrainConfig) -> Path:
+    """The folder that is streamed."""
+    if not shards.detect(config.data[0]):
+        raise InputError(
+            f"{config.data[0]} is no folder of shards, and nothing else can be streamed: "
+            f"write one with tootlearn data shard {config.data[0]} --out shards, or leave stream out"
+        )
+    return Path(config.data[0])
+
+
+def digests(config: TrainConfig) -> dict[str, str]:
+    """What tells the data of a run that streams them from other data, by the name of the file; else nothing: a run
+    that goes on reads the files anew, and the toots that it has had must be in the places that they had."""
+    return {shards.INDEX: shards.index(_shards(config)).digest} if config.stream else {}
 
 
 def _found() -> Path:
@@ -92,6 +113,7 @@ def again(
         raise InputError(f"this model was trained on notes of {trained['font']}: say with --font where it is")
     try:
         kept = {name: trained[name] for name in ("clips", "seed")} | {"sampled": trained.get("sampled", 0)}
+        kept["stream"] = trained.get("stream", False)
         kinds = tuple(trained["kinds"])
     except (KeyError, TypeError) as error:
         raise InputError(f"this model file does not say what it was trained on (no {error})") from error
@@ -119,7 +141,9 @@ def describe(config: TrainConfig, clips: Clips) -> str:
         told.append(f"{counts[SYNTHETIC]} synthetic toots of {', '.join(config.kinds)}")
     if counts[SAMPLED]:
         told.append(f"{counts[SAMPLED]} notes of {', '.join(sampled_kinds(config))} from {_font(config)}")
-    if counts[RECORDED]:
+    if config.stream:
+        told.append(f"{sum(shards.index(config.data[0]).counts)} toots streamed from {Path(config.data[0]).name}")
+    elif counts[RECORDED]:
         names = ", ".join(Path(path).name for path in config.data)
         told.append(f"{len(set(np.array(clips.source)[clips.origin == RECORDED]))} recordings of {names}")
     return "; ".join(told) + "; every sixth semitone, or of recordings one in six, held out"

@@ -40,6 +40,7 @@ class TrainConfig:
         sampled: how many notes from a sound font, of those kinds that it has instruments for; 0 for none.
         font: the sound font (.sf2 or .sf3); null: see `sound_font.find_font`.
         data: folders of recordings (`data.folder`) or public data sets (`data.public`), or manifests.
+        stream: read the data, one folder of shards (`data.shards`), while training, a few toots in memory at a time.
         start_from: a model file to start from, or "default" for the shipped one; null: from scratch.
         replay: how many toots that model plays, so that it does not forget them.
         augmentation: how recordings are varied from step to step.
@@ -81,6 +82,7 @@ class TrainConfig:
     sampled: int = 0
     font: str | None = None
     data: tuple[str, ...] = ()
+    stream: bool = False
     start_from: str | None = None
     replay: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -104,6 +106,11 @@ class TrainConfig:
                 raise InputError(f"{name} is 0 or more, not {getattr(self, name)}")
         if not self.clips and not self.sampled and not self.data:
             raise InputError("nothing to train on: give synthetic clips, sampled ones, or data")
+        if self.stream and (len(self.data) != 1 or self.clips or self.sampled or self.start_from):
+            raise InputError(
+                "what is streamed is one folder of shards and nothing beside it: give --data SHARDS, with clips 0 and "
+                "sampled 0, and nothing to start from; or leave stream out, and all is read into memory"
+            )
         if self.augmentation.on and not self.data:
             raise InputError("augmentation is for recordings: give data, or leave augmentation out")
         if not self.kinds and (self.clips or self.sampled):

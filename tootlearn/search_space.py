@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 BUDGET = ("steps", "check_every", "seed")  # the same for all trials, or they could not be compared
-HELD_OUT = ("front_end", "kinds", "clips", "sampled", "font", "data", "start_from", "replay")  # change what is held out
+HELD_OUT = (
+    "front_end",
+    "kinds",
+    "clips",
+    "sampled",
+    "font",
+    "data",
+    "stream",
+    "start_from",
+    "replay",
+)  # change what is held out
 SHAPES = ("generator", "autoencoder")  # a model that training starts from has its own
 _KEYS = ("type", "low", "high", "log", "step", "choices")
 

@@ -16,17 +16,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
 from tootlearn import __version__, checkpoint, dataset, fine_tuning, losses, model_file
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import TootModel
-from tootlearn.batches import Batch, batch_rows, frame_weights, shares
+from tootlearn.batches import Batch, frame_weights, shares
+from tootlearn.batches import batch_rows as batch_rows  # the chapters find it here
 from tootlearn.criterion import Criterion
 from tootlearn.data.clips import SYNTHETIC, Clips
 from tootlearn.data.variants import Variants
+from tootlearn.feed import feed_of
 from tootlearn.front_end import WINDOW_SAMPLES
 from tootlearn.journal import BEST, LAST, Journal
 from tootlearn.normalization import Normalizer
@@ -59,7 +60,8 @@ def train(
 
     Args:
         config: what and how.
-        clips: all clips, as `dataset.gather` makes them of ``config``; those held out are split off here.
+        clips: all clips, as `dataset.gather` makes them of ``config``, or a pool of them if they are streamed; those
+            held out are split off here.
         out: the folder of the run, made if need be; of several machines, one that all of them see.
         resume: go on from the checkpoint in ``out``; without it, a folder that holds a run is left alone.
         device: see `model_file.to_device`.
@@ -88,23 +90,17 @@ def train(
 
     model = start(config, learn).to(fabric.device).train()
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-    everything, criterion = Batch.of(learn, config, fabric.device), Criterion.of(config, fabric.device, progress)
-    others = {"criterion": criterion}
-    step = checkpoint.restore(path, asdict(config), model, optimizer, others) if resume else 0
-    journal = Journal(out, asdict(config), how, fabric, step if resume else None)
+    feed, criterion = feed_of(config, learn, own, fabric.device), Criterion.of(config, fabric.device, progress)
+    others, identity = {"criterion": criterion}, asdict(config) | dataset.digests(config)
+    step = checkpoint.restore(path, identity, model, optimizer, others) if resume else 0
+    journal = Journal(out, identity, how, fabric, step if resume else None)
     as_the_first(fabric, model)
     objective, stepper = set_up(fabric, Objective(model, criterion, config), optimizer, how)
-    variants = Variants.of(learn, config.augmentation, config.front_end, config.seed, fabric.device)
     started, hidden = time.perf_counter(), None if progress and fabric.is_global_zero else True
     bar = tqdm(total=config.steps, initial=step, desc="train", disable=hidden)
     with bar, torch.random.fork_rng(devices=[]), checkpoint.interruptible() as signals:
         while step < config.steps and not anywhere(fabric, bool(signals)):
-            rows = batch_rows(config, step, len(learn))
-            if variants:
-                varied, disturbed = variants(rows, np.arange(step * config.batch, (step + 1) * config.batch))
-                batch = Batch.of(varied, config, fabric.device, disturbed)
-            else:
-                batch = everything[rows]
+            batch = feed(step)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step)
             terms = take_step(fabric, objective, stepper, batch, own, step)
@@ -127,7 +123,7 @@ def train(
 
     fabric.barrier()
     if how.best and (out / BEST).exists():
-        checkpoint.restore(out / BEST, asdict(config), model, optimizer, others)
+        checkpoint.restore(out / BEST, identity, model, optimizer, others)
     if model.generator:
         fit_prior(model, learn, config)
     told = asdict(config)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from tootlearn import measures
 from tootlearn.audio import InputError
-from tootlearn.controls import LOUDNESS_RANGE, ONSET_SAMPLES, Controls, Kind, hz_to_midi
+from tootlearn.controls import LOUDNESS_RANGE, ONSET_SAMPLES, Controls, Kind, hz_to_midi, new_kind
 from tootlearn.data import synthesis
 from tootlearn.data.recipes import KINDS
 from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd
@@ -26,7 +26,6 @@ HOLD_OUT_EVERY = 6  # of the semitones or sources of a kind, one in so many is h
 PITCH_SEARCH = (30.0, 4200.0)  # Hz: where the pitch of an unknown kind is looked for
 _TRACKED = 0.8  # s: the pitch is tracked over the middle of a clip, no longer than this
 _FADE = 0.01  # s: the end of a sound that does not fit the window
-_NARROWEST = {"pitch": 2 / 12, "octaves": 0.25}  # octaves: the least width of a new kind's ranges
 _SEMITONE = 2 ** (1 / 12)
 _AT_ONCE = 64  # waves
 SYNTHETIC, SAMPLED, RECORDED = range(3)  # what `Clips.origin` holds
@@ -46,6 +45,7 @@ class Clips:
         origin: how they came about: `SYNTHETIC`, `SAMPLED` (notes rendered from recorded ones, with exact pitch) or
             `RECORDED`, (B,); or one number for all, ().
         waves: B waves in the window of the models, each (N,), or None where it was not kept; (): none was.
+        held_out: whether each is held out, (B,), where that was decided by more clips than these; None: `split` decides.
     """
 
     log_mel: Tensor
@@ -55,6 +55,7 @@ class Clips:
     bend: Tensor | None = None
     origin: NDArray[np.int8] = field(default_factory=lambda: np.array(SYNTHETIC, dtype=np.int8))
     waves: tuple[Tensor | None, ...] = ()
+    held_out: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.log_mel)
@@ -73,7 +74,9 @@ class Clips:
         source = tuple(np.array(self.source, dtype=object)[rows])
         bend = None if self.bend is None else self.bend[index]
         waves = tuple(self.waves[i] for i in np.arange(len(self))[rows])
-        return Clips(self.log_mel[index], self.controls[rows], self.kinds, source, bend, self.origin[rows], waves)
+        held_out = None if self.held_out is None else self.held_out[rows]
+        log_mel, origin = self.log_mel[index], self.origin[rows]
+        return Clips(log_mel, self.controls[rows], self.kinds, source, bend, origin, waves, held_out)
 
     def split(self, by: Literal["pitch", "source", "origin"] = "origin") -> tuple[Clips, Clips]:
         """Training clips and held-out clips; the same clips give the same split, in any order.
@@ -82,23 +85,26 @@ class Clips:
             by: "pitch" holds out whole (kind, semitone) groups, so that no note has a twin; "source" holds out about
                 one in six whole sources by a hash of their names, at least one of every kind that has two or more and
                 never all of them; "origin" splits what was recorded by source, or, where a kind has but one, by whole
-                semitones in the same way, and all else by pitch.
+                semitones in the same way, and all else by pitch; but where ``held_out`` says it, by that.
         """
+        held_out = self.held_out if by == "origin" and self.held_out is not None else self.chosen(by)
+        return self[~held_out], self[held_out]
+
+    def chosen(self, by: Literal["pitch", "source", "origin"] = "origin") -> NDArray[np.bool_]:
+        """Which of the clips `split` holds out where nothing else has said it, (B,)."""
         semitone = np.round(hz_to_midi(self.controls.pitch)).astype(int)
         source = np.array(self.source, dtype=object)
         if by == "pitch":
-            held_out = self._every_sixth(semitone)
-        elif by == "source":
-            held_out = self._some_of(source, self.origin >= SYNTHETIC)
-        elif by == "origin":
+            return self._every_sixth(semitone)
+        if by == "source":
+            return self._some_of(source, self.origin >= SYNTHETIC)
+        if by == "origin":
             recorded = self.origin == RECORDED
             of_kind = [set(source[recorded & (self.controls.kind == k)]) for k in range(len(self.kinds))]
             several = np.array([len(sources) > 1 for sources in of_kind])
             group = np.where(several[self.controls.kind], source, semitone.astype(str))
-            held_out = np.where(recorded, self._some_of(group, recorded), self._every_sixth(semitone))
-        else:
-            raise ValueError(f'clips are split by "pitch", "source" or "origin", not by {by!r}')
-        return self[~held_out], self[held_out]
+            return np.where(recorded, self._some_of(group, recorded), self._every_sixth(semitone))
+        raise ValueError(f'clips are split by "pitch", "source" or "origin", not by {by!r}')
 
     def _every_sixth(self, semitone: NDArray[np.int_]) -> NDArray[np.bool_]:
         """Whether these semitones (B,) are held out; other ones of each kind."""
@@ -141,7 +147,10 @@ class Clips:
         bend = torch.cat([part.known_bend() for part in parts])
         origin = np.concatenate([part.origin for part in parts])
         waves = tuple(wave for part in parts for wave in part.waves)
-        return Clips(log_mel, Controls.concatenate(controls), tuple(kinds.values()), source, bend, origin, waves)
+        marks = [part.held_out for part in parts if part.held_out is not None]
+        held_out = np.concatenate(marks) if len(marks) == len(parts) else None  # else `split` decides, on all together
+        joined = Controls.concatenate(controls)
+        return Clips(log_mel, joined, tuple(kinds.values()), source, bend, origin, waves, held_out)
 
     def known_bend(self) -> Tensor:
         """``bend``, (B, T / 4), with nan for None."""
@@ -326,24 +335,3 @@ def _gain(windows: Tensor, sample_rate: int) -> Tensor:
     loudness = measures.loudness(windows, sample_rate)
     gain = 10 ** ((loudness.clamp(*LOUDNESS_RANGE) - loudness) / 20)
     return gain.where(loudness.isfinite(), 1.0).minimum(synthesis.PEAK / windows.abs().amax(-1).clamp_min(1e-9))
-
-
-def new_kind(
-    name: str, pitch: NDArray[np.float64], duration: NDArray[np.float64], octaves: NDArray[np.float64], sample_rate: int
-) -> Kind:
-    """A kind with the ranges of its clips: a semitone, or a tenth of the duration, beyond the ends."""
-
-    def widened(low: float, high: float, least: float) -> tuple[float, float]:
-        short = max(least - (high - low), 0) / 2
-        return low - short, high + short
-
-    log_pitch = np.log2(pitch)
-    low, high = widened(log_pitch.min() - 1 / 12, log_pitch.max() + 1 / 12, _NARROWEST["pitch"])
-    longest = (WINDOW_SAMPLES - ONSET_SAMPLES) / sample_rate
-    dark, bright = np.percentile(octaves, (5, 95))
-    return Kind(
-        name,
-        pitch=(float(2**low), float(2**high)),
-        duration=(float(0.9 * duration.min()), float(min(1.1 * duration.max(), longest))),
-        octaves=widened(float(dark), float(bright), _NARROWEST["octaves"]),
-    )

@@ -14,16 +14,19 @@ from typing import IO, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
 from tootlearn import rng
 from tootlearn.audio import InputError, write_whole
+from tootlearn.controls import Kind, new_kind
 from tootlearn.data import folder, public
-from tootlearn.data.clips import Clips, new_kind
+from tootlearn.data.clips import RECORDED, Clips
 from tootlearn.data.folder import Recording, Report
 from tootlearn.data.recipes import KINDS
-from tootlearn.data.shards import INDEX, NUMBERS, SCHEMA
+from tootlearn.data.shards import FORMATS, INDEX, NUMBERS, SCHEMA, Toot, controls
+from tootlearn.data.synthesis import SAMPLE_RATE
 from tootlearn.front_end import FrontEnd
 
 _AT_ONCE = 32  # recordings that are in memory at a time
@@ -33,10 +36,11 @@ _ORDER = 51  # stream of random numbers
 def write(
     paths: Sequence[str | os.PathLike[str]],
     out: Path,
-    megabytes: float = 100.0,
+    megabytes: float = 32.0,
     seed: int = 0,
     problems: list[str] | None = None,
     progress: bool = False,
+    form: str = "wav",
 ) -> Report:
     """Write the toots in recordings as shards.
 
@@ -50,12 +54,15 @@ def write(
         seed: of the order.
         problems: where a line goes for what is left out.
         progress: show a bar on stderr.
+        form: of the sounds: one of `shards.FORMATS`.
 
     Raises:
         InputError: nothing to write, a folder that is not empty, or a disk that does not take it.
     """
     if not 0 < megabytes < math.inf:
         raise InputError(f"a shard has a positive size in MB, not {megabytes}")
+    if form not in FORMATS:
+        raise InputError(f"sounds are stored as {' or '.join(FORMATS)}, not as {form!r}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is there already: give a new folder")
     problems = [] if problems is None else problems
@@ -68,11 +75,16 @@ def write(
         writer = _Writer(whole, megabytes)
         try:
             with writer.open:
-                kinds, files = _write([found[i] for i in order], writer, problems, progress)
+                labels, files = _write([found[i] for i in order], writer, problems, progress, form)
         except OSError as error:
             raise InputError(f"{out} could not be written ({error.strerror or error}): check the disk") from error
-        listed = [{"name": name, "samples": count} for name, count in writer.counts.items()]
-        told = {"schema": SCHEMA, "sample_rate": FrontEnd().config.sample_rate, "shards": listed, "kinds": kinds}
+        kinds = _kinds(labels)
+        held_out = np.array_split(_held_out(labels, kinds), np.cumsum(list(writer.counts.values()))[:-1])
+        listed = [
+            {"name": name, "samples": count, "held_out": np.flatnonzero(held).tolist()}
+            for (name, count), held in zip(writer.counts.items(), held_out, strict=True)
+        ]
+        told = {"schema": SCHEMA, "sample_rate": SAMPLE_RATE, "shards": listed, "kinds": [k.as_json() for k in kinds]}
         write_whole(whole / INDEX, (json.dumps(told, indent=1) + "\n").encode())
         os.replace(whole, out)
     return Report(files, sum(writer.counts.values()), tuple(problems))
@@ -108,11 +120,10 @@ class _Writer:
 
 
 def _write(
-    recordings: list[Recording], writer: _Writer, problems: list[str], progress: bool
+    recordings: list[Recording], writer: _Writer, problems: list[str], progress: bool, form: str
 ) -> tuple[list[dict[str, Any]], int]:
-    """The kinds for the index, and how many files were read."""
-    front_end, files, measured = FrontEnd(), 0, dict[str, list[list[float]]]()
-    rate = front_end.config.sample_rate
+    """The labels of what was written, and how many files were read."""
+    front_end, files, written = FrontEnd(), 0, list[dict[str, Any]]()
     with tqdm(total=len(recordings), desc="files", unit="", disable=None if progress else True, leave=False) as bar:
         for start in range(0, len(recordings), _AT_ONCE):
             part = recordings[start : start + _AT_ONCE]
@@ -126,16 +137,31 @@ def _write(
                 continue
             files += report.files
             for wave, labels in _labelled(clips):
-                measured.setdefault(labels["kind"], []).append([labels[name] for name in NUMBERS[:3]])
-                writer.add({"flac": _encoded(wave, labels["peak"], rate), "json": json.dumps(labels).encode()})
-    if not measured:
+                written.append(labels)
+                writer.add({form: _encoded(wave, labels["peak"], form), "json": json.dumps(labels).encode()})
+    if not written:
         first = f"; the first of {len(problems)} problems: {problems[0]}" if problems else ""
         raise InputError(f"there is no toot in any of {len(recordings)} recordings{first}")
+    return written, files
+
+
+def _kinds(labels: list[dict[str, Any]]) -> list[Kind]:
+    """The kinds of toots with these labels, by name."""
+    measured: dict[str, list[list[float]]] = {}
+    for row in labels:
+        measured.setdefault(row["kind"], []).append([row[name] for name in NUMBERS[:3]])
     kinds = []
     for name, rows in sorted(measured.items()):
         pitch, duration, octaves = np.array(rows).T
-        kinds.append((KINDS.get(name) or new_kind(name, pitch, duration, octaves, rate)).as_json())
-    return kinds, files
+        kinds.append(KINDS.get(name) or new_kind(name, pitch, duration, octaves, SAMPLE_RATE))
+    return kinds
+
+
+def _held_out(labels: list[dict[str, Any]], kinds: list[Kind]) -> NDArray[np.bool_]:
+    """Whether each toot is held out, when clips of all of them are split."""
+    told = [Toot("", torch.empty(0), held_out=False, **{k: v for k, v in row.items() if k != "peak"}) for row in labels]
+    source, recorded = tuple(toot.source for toot in told), np.array(RECORDED, dtype=np.int8)
+    return Clips(torch.empty(len(told), 0, 0), controls(told, kinds), tuple(kinds), source, origin=recorded).chosen()
 
 
 def _labelled(clips: Clips) -> Iterator[tuple[Tensor, dict[str, Any]]]:
@@ -156,10 +182,12 @@ def _labelled(clips: Clips) -> Iterator[tuple[Tensor, dict[str, Any]]]:
         )
 
 
-def _encoded(wave: Tensor, peak: float, sample_rate: int) -> bytes:
+def _encoded(wave: Tensor, peak: float, form: str) -> bytes:
+    """A wave (N,) in 16 bits, with its peak at full scale and without the zeros behind it."""
     import soundfile
 
     buffer = io.BytesIO()
     samples = (wave * (32767 / peak)).round().to(torch.int16).numpy()
-    soundfile.write(buffer, samples, sample_rate, format="FLAC", subtype="PCM_16")
+    samples = samples[: np.flatnonzero(samples)[-1] + 1]
+    soundfile.write(buffer, samples, SAMPLE_RATE, format=form.upper(), subtype="PCM_16")
     return buffer.getvalue()

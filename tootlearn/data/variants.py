@@ -98,9 +98,12 @@ class Variants:
             B clips, whose log-mels are float32 and on the device, and what is heard, (B, M, T): the same log-mels, but
             for noise and masks.
         """
-        clips = self.clips[rows.numpy()]
+        return self.of_others(self.clips[rows.numpy()], places)
+
+    def of_others(self, clips: Clips, places: NDArray[np.int64]) -> tuple[Clips, Tensor]:
+        """The same of B clips that need not be among those given; the partners in a mix are."""
         log_mel = clips.log_mel.float().to(self.device)
-        mine = self.recorded[rows.numpy()]
+        mine = np.array([wave is not None for wave in clips.waves])
         if not mine.any():
             return replace(clips, log_mel=log_mel), log_mel
         varied, heard_ = self._varied(clips[mine], (self.seed + places[mine]) % rng.MAX_SEED)
