@@ -1,60 +1,182 @@
-"""Shards against a folder of the same WAVs: toots a second, read from front to end, and memory over three epochs.
+"""Shards against a folder of the same WAVs, and training that streams them against training from memory.
 
-    python benchmarks/shards.py [--toots 600] [--megabytes 5] [--seconds 60]
+    python benchmarks/shards.py [--toots 600] [--megabytes 3] [--seconds 60]
 
-The folder holds toots as `tootlearn batch` writes them, and the shards are written from it. "clips" is what training
-reads, log-mels and controls; "stream" gives the waves of an epoch, one shard in memory at a time; "waves" reads the
-WAVs alone, which is all that a loop over a folder can do less. Memory is the largest that Python's own objects had in
-each epoch of the stream, by tracemalloc.
+Three tables. What is read a second, front to end: "clips" are log-mels and controls, all that training needs; "waves"
+alone are all that a loop over a folder can do less. The folder holds WAVs as `tootlearn batch` writes them, with their
+pitches in a manifest, and the shards are written from it. Then examples a second in training, with the preset's model:
+from memory; streamed, where a thread reads the next batch while one is learned from; and streamed without that thread.
+All of these take turns. Last the memory of a process of its own that trains a small model for three epochs, streamed,
+on these shards and on copies of them, of which the pool for statistics holds a part: the most that it has held until each epoch's end.
 """
 
 import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
 import tempfile
-import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import torch
 from timing import interleaved, one_machine
 
-from tootlearn import audio
+from tootlearn import audio, dataset, presets, training
+from tootlearn.autoencoder import AutoencoderConfig
+from tootlearn.batches import shares
+from tootlearn.criterion import Criterion
 from tootlearn.data import folder, sharding, shards, synthesis
 from tootlearn.data.recipes import KINDS
+from tootlearn.data.streamed import Stream
+from tootlearn.feed import Feed, Streamed, feed_of
 from tootlearn.front_end import FrontEnd
+from tootlearn.presets import TrainConfig
+from tootlearn.run_config import RunConfig
+from tootlearn.steps import Objective, set_up, take_step
 
 NAMES = ("trumpet", "car_horn", "tuba")
+STEPS = 3  # of a turn
+SOURCES = 40  # that the toots are said to come from
+
+
+def write_wavs(out: Path, count: int) -> None:
+    out.mkdir()
+    waves, controls = synthesis.toots(NAMES, count, 0, 0)
+    rows = ["path,label,pitch,source"]
+    for i, wave in enumerate(waves):
+        audio.save(out / f"{i}.wav", audio.trim(wave, 22050), 22050)
+        rows.append(f"{i}.wav,{NAMES[controls.kind[i]]},{controls.pitch[i]},{i % SOURCES}")
+    (out / "manifest.csv").write_text("\n".join(rows))
+
+
+def reading(wavs: Path, packed: Path, compact: Path, seconds: float) -> None:
+    front_end, known = FrontEnd(), [KINDS[name] for name in NAMES]
+
+    def waves_of(path: Path) -> int:
+        found = shards.index(path)
+        pairs = zip(found.paths, found.counts, strict=True)
+        return sum(len(shards.decoded(*s, found).wave) > 0 for shard in pairs for s in shards.samples(*shard))
+
+    def streamed() -> int:
+        stream = Stream(packed)
+        return sum(stream.toot(place) is not None for place in range(stream.count))
+
+    calls: dict[str, Callable[[], int]] = {
+        "clips, from the folder": lambda: len(folder.read(wavs, front_end, known)[0]),
+        "clips, from shards": lambda: len(shards.read(packed, front_end)[0]),
+        "waves, from the folder": lambda: sum(len(audio.load(path, 22050)[0]) > 0 for path in wavs.glob("*.wav")),
+        "waves, from shards": lambda: waves_of(packed),
+        "waves, from shards of FLAC": lambda: waves_of(compact),
+        "waves, streamed": streamed,
+    }
+    counts = {name: call() for name, call in calls.items()}
+    print(f"\n{'':28}{'toots/s':>11}")
+    for name, median in interleaved(calls, seconds, rounds=3).items():
+        print(f"{name:28}{counts[name] / median:11.0f}")
+
+
+def learning(packed: Path, batch: int, seconds: float) -> None:
+    config = presets.preset("own", data=(str(packed),), batch=batch)
+    streamed = replace(config, stream=True, steps=10**6)
+    learn, _ = dataset.gather(config, progress=False).split()
+    own, cpu = shares(batch, 1, 1)[0], torch.device("cpu")
+    ahead, alone = feed_of(streamed, learn, own, cpu), feed_of(streamed, learn, own, cpu)
+    assert isinstance(ahead, Streamed) and isinstance(alone, Streamed)
+
+    def turn_of(feed: Feed) -> Callable[[], None]:
+        model = training.build(config, learn).train()
+        prepared = set_up(
+            fabric := RunConfig().launch("cpu"),
+            Objective(model, Criterion(config), config),
+            torch.optim.AdamW(model.parameters(), config.learning_rate),
+            RunConfig(),
+        )
+        step = 0
+
+        def turn() -> None:
+            nonlocal step
+            for _ in range(STEPS):
+                take_step(fabric, *prepared, feed(step), own, step)
+                step += 1
+            for future in ahead.ahead.values():  # what is begun in a turn is finished in it
+                future.result()
+
+        return turn
+
+    calls = {
+        "from memory": turn_of(feed_of(config, learn, own, cpu)),
+        "streamed": turn_of(ahead),
+        "streamed, no thread": turn_of(alone.read),
+    }
+    medians = interleaved(calls, seconds, rounds=3)
+    print(f"\n{f'training, batch {batch}':28}{'examples/s':>11}{'speed':>8}")
+    for name, median in medians.items():
+        print(f"{name:28}{STEPS * batch / median:11.1f}{medians['from memory'] / median:8.2f}")
+
+
+def copied(packed: Path, out: Path, copies: int) -> Path:
+    """A folder with so many copies of each shard, as links."""
+    out.mkdir()
+    told = json.loads((packed / shards.INDEX).read_text())
+    every = [shard | {"name": f"{i}-{shard['name']}"} for i in range(copies) for shard in told["shards"]]
+    for shard in every:
+        os.link(packed / shard["name"].split("-", 1)[1], out / shard["name"])
+    (out / shards.INDEX).write_text(json.dumps(told | {"shards": every}))
+    return out
+
+
+def remember(packed: Path) -> None:
+    """Three epochs; what was held at most until the beginning and until the end of each is printed, in MiB."""
+    torch.set_num_threads(1)
+    small = AutoencoderConfig(latent=4, encoder_widths=(8, 8), decoder_start=8, decoder_widths=(8, 8))
+    config = TrainConfig(generator=None, autoencoder=small, kinds=(), clips=0, data=(str(packed),), stream=True)
+    count = Stream(packed).count
+    every = -(-count // config.batch)
+    pool = dataset.gather(config, progress=False)
+    most = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
+    with tempfile.TemporaryDirectory() as out:
+        training.train(
+            replace(config, steps=3 * every, check_every=every),
+            pool,
+            Path(out) / "run",
+            progress=False,
+            on_check=lambda *_: most.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        )
+    print(f"{count:8}" + "".join(f"{value:10.0f}" for value in most))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--toots", type=int, default=600)
-    parser.add_argument("--megabytes", type=float, default=5.0, help="of a shard")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of measuring")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--megabytes", type=float, default=3.0, help="of a shard (default 3)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of measuring, for each table (default 60)")
+    parser.add_argument("--threads", type=int, default=1, help="of torch and numpy (default 1)")
+    parser.add_argument("--batch", type=int, default=32, help="(default 32)")
+    parser.add_argument("--copies", type=int, default=12, help="of the shards, for the memory; and twice as many")
+    parser.add_argument("--remember", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.remember:
+        remember(options.remember)
+        return
     print(one_machine(options.threads))
-    front_end = FrontEnd()
     with tempfile.TemporaryDirectory() as temporary:
-        wavs, packed = Path(temporary) / "wavs", Path(temporary) / "shards"
-        for name in NAMES:
-            (wavs / name).mkdir(parents=True)
-            waves, _ = synthesis.toots((name,), options.toots // len(NAMES), 0, 0)
-            for i, wave in enumerate(waves):
-                audio.save(wavs / name / f"{i}.wav", wave, front_end.config.sample_rate)
+        wavs, packed, compact = (Path(temporary) / name for name in ("wavs", "shards", "compact"))
+        write_wavs(wavs, options.toots)
         report = sharding.write([wavs], packed, options.megabytes)
-        stream = shards.Stream(packed)
-        print(f"{report.clips} toots of {report.files} WAVs in {len(stream.index.paths)} shards")
-        calls = {
-            "clips, from the folder": lambda: folder.read(wavs, front_end, [KINDS[name] for name in NAMES]),
-            "clips, from shards": lambda: shards.read(packed, front_end),
-            "waves, from the folder": lambda: [audio.load(path, 22050) for path in wavs.rglob("*.wav")],
-            "waves, from shards": lambda: list(map(len, (toot.wave for toot in stream.epoch()))),
-        }
-        for name, seconds in interleaved(calls, options.seconds, rounds=3).items():
-            print(f"{name:24}{report.clips / seconds:9.0f} toots a second")
-        tracemalloc.start()
-        for epoch in range(3):
-            tracemalloc.reset_peak()
-            count = sum(1 for _ in stream.epoch())
-            print(f"epoch {epoch}: {count} toots, at most {tracemalloc.get_traced_memory()[1] / 2**20:.1f} MiB")
+        sharding.write([wavs], compact, options.megabytes, form="flac")
+        sizes = [sum(path.stat().st_size for path in out.rglob("*")) / 1e6 for out in (wavs, packed, compact)]
+        print(f"{report.clips} toots of {report.files} WAVs in {len(shards.index(packed).paths)} shards; ", end="")
+        print("{:.0f} MB as WAVs, {:.0f} as shards, {:.0f} as shards of FLAC".format(*sizes))
+        reading(wavs, packed, compact, options.seconds)
+        learning(packed, options.batch, options.seconds)
+        print(f"\nMiB at most {'before':>15}{'epoch 1':>10}{'epoch 2':>10}{'epoch 3':>10}\n   toots")
+        more = [copied(packed, Path(temporary) / f"copied-{n}", n) for n in (options.copies, 2 * options.copies)]
+        for data in (packed, *more):
+            sys.stdout.flush()
+            subprocess.run([sys.executable, __file__, "--remember", data], check=True)
 
 
 if __name__ == "__main__":

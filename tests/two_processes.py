@@ -1,6 +1,8 @@
-"""What `test_run_config` compares with one process: gradients, a loss curve and an evaluation, of as many as asked for.
+"""What tests compare with one process: gradients, a loss curve and an evaluation, of as many as asked for.
 
-python tests/two_processes.py PROCESSES FOLDER
+python tests/two_processes.py PROCESSES FOLDER [SHARDS]
+
+With shards, the toots that each process learns from in the first epoch, and a loss curve.
 """
 
 import json
@@ -11,10 +13,12 @@ from pathlib import Path
 from safetensors.torch import save_file
 from test_batches import CONFIG, in_double
 
-from tootlearn import training
+from tootlearn import dataset, training
 from tootlearn.batches import Batch, batch_rows, shares
 from tootlearn.criterion import Criterion
 from tootlearn.data.clips import synthesise
+from tootlearn.data.shards import Toot
+from tootlearn.data.streamed import Stream
 from tootlearn.front_end import FrontEnd
 from tootlearn.run_config import RunConfig
 from tootlearn.steps import Objective
@@ -47,5 +51,28 @@ def main(processes: int, out: Path) -> None:
     training.train(CURVE, clips, out / "run", progress=False, how=how)
 
 
+def stream(processes: int, out: Path, folder: Path) -> None:
+    how = RunConfig(devices=processes)
+    rank = how.launch("cpu").global_rank
+    config = replace(CURVE, kinds=(), clips=0, data=(str(folder),), stream=True, steps=12)
+    pool = dataset.gather(config, progress=False)
+    names, original = [], Stream.toot
+
+    def toot(found: Stream, place: int) -> Toot | None:
+        toot = original(found, place)
+        names.extend([toot.name] if toot and place < found.count else [])
+        return toot
+
+    Stream.toot = toot
+    try:
+        training.train(config, pool, out / "run", progress=False, how=how)
+    finally:
+        Stream.toot = original
+    (out / f"{rank}.json").write_text(json.dumps(names))
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    if len(sys.argv) > 3:
+        stream(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
+    else:
+        main(int(sys.argv[1]), Path(sys.argv[2]))

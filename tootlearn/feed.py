@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from tootlearn.audio import InputError
-from tootlearn.batches import Batch, batch_rows
+from tootlearn.batches import Batch, batch_rows, frame_weights
 from tootlearn.data import shards
 from tootlearn.data.clips import Clips
 from tootlearn.data.streamed import Stream
@@ -65,8 +65,8 @@ class Streamed:
         own: list[tuple[int, int]],
         device: torch.device,
     ) -> None:
-        self.config, self.variants, self.device = config, variants, device
-        self.first, self.end = own[0][0], own[-1][1]
+        self.config, self.variants, self.own, self.device = config, variants, own, device
+        self.sounding = frame_weights(pool, config).max()  # the weight of a frame that sounds, of any clip
         self.stream, self.front_end = Stream(config.data[0], config.seed), FrontEnd(config.front_end).to(device)
         if self.stream.index.kinds != pool.kinds:
             raise InputError(f"the clips are not those of {config.data[0]}: gather them for this config")
@@ -86,12 +86,15 @@ class Streamed:
     def read(self, step: int) -> Batch:
         """What this process computes of the batch of a step."""
         size = self.config.batch
-        places = self.stream.arranged(np.arange(step * size, (step + 1) * size))
-        found = {row: self.stream.toot(int(places[row])) for row in range(self.first, self.end)}
+        places = self.stream.arranged(range(step * size, (step + 1) * size))
+        found = {row: self.stream.toot(places[row]) for first, end in self.own for row in range(first, end)}
         toots = {row: toot for row, toot in found.items() if toot}
-        rows, keep = np.array(list(toots), dtype=np.int64), self.variants is not None
-        clips, heard = shards.clips_of(toots.values(), self.stream.index.kinds, self.front_end, keep), None
-        if self.variants and len(rows):
+        if not all(any(row in toots for row in range(first, end)) for first, end in self.own):
+            raise InputError(f"no toot can be understood in a part of the batch of step {step}: write the shards again")
+        rows, kinds = np.array(list(toots)), self.stream.index.kinds
+        clips, heard = shards.clips_of(toots.values(), kinds, self.front_end, keep=self.variants is not None), None
+        if self.variants:
             clips, heard = self.variants.of_others(clips, step * size + rows)
         batch = Batch.of(clips, self.config, self.device, heard)
-        return replace(batch, first=self.first, places=torch.from_numpy(rows))
+        weight = batch.weight * (self.sounding / batch.weight.max())  # as if the batch were a part of the pool
+        return replace(batch, weight=weight, first=self.own[0][0], places=torch.from_numpy(rows))

@@ -45,7 +45,7 @@ class Clips:
         origin: how they came about: `SYNTHETIC`, `SAMPLED` (notes rendered from recorded ones, with exact pitch) or
             `RECORDED`, (B,); or one number for all, ().
         waves: B waves in the window of the models, each (N,), or None where it was not kept; (): none was.
-        held_out: whether each is held out, (B,), where that was decided by more clips than these; None: `split` decides.
+        held_out: whether each is held out, (B,), where more clips than these have decided it; None: `split` decides.
     """
 
     log_mel: Tensor

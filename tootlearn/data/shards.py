@@ -1,10 +1,10 @@
 """Shards: recorded toots, cut and labelled, in a few large files that are read from front to end.
 
 A folder of shards holds `shards.json` and tar files as WebDataset has them (Aizman et al. 2019). A sample is two files
-in a tar: `000000012.wav` (or `.flac`), the toot in the window of the models without the silence after it, with its peak
-at full scale (16 bits), and `000000012.json`: its kind, pitch (Hz), duration (s), octaves from the pitch to the spectral
+in a tar: `000000012.wav` (or `.flac`), the toot in the window of the models without the silence behind it, its peak at
+full scale (16 bits), and `000000012.json`: its kind, pitch (Hz), duration (s), octaves from the pitch to the spectral
 centroid, loudness (dBFS), peak and source. The index names the kinds with their scales, and the shards with how many
-samples each holds and which of them are held out, by their places: `Clips.split` has chosen them among all.
+samples each holds, and the places of those that are held out, as `Clips.split` has chosen them among all.
 
 To read a folder of recordings is to cut, measure and label each anew; a shard has all that behind it, and one open file
 gives thousands of toots. `data.streamed` reads them while a model learns, and holds some at a time.

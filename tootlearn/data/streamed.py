@@ -4,16 +4,17 @@ The toots have an order without end, epoch after epoch, in which each epoch has 
 is a function of seed and index alone. So a step of training knows which toots are its own, whatever the steps before it
 did and however many processes share it, and a run that was interrupted needs no more than the number of its steps.
 
-The shards of an epoch are shuffled, laid end to end, and cut into `LANES` of equal length; the order takes a toot of
-each lane in turn, and the toots of a shard are shuffled too. So a batch has toots of as many shards as there are lanes,
-and a reader holds one shard of each lane that it reads, as it is stored.
+The shards of an epoch are shuffled and dealt out to `LANES`, whole; the order takes a toot of each lane in turn, as
+long as it has any, and the toots of a shard are shuffled too. So a batch has toots of as many shards as there are
+lanes, and a reader holds one shard of each lane that it reads, as it is stored.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from itertools import islice
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, islice, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,20 +48,16 @@ class Stream:
         self.index, self.seed = shards.index(path), seed
         self.problems = [] if problems is None else problems
         pairs = zip(self.index.counts, self.index.held_out, strict=True)
-        self.counts = np.array([count - len(held_out) for count, held_out in pairs], dtype=np.int64)
-        self.count = int(self.counts.sum())  # toots of an epoch
+        self.counts = [count - len(held_out) for count, held_out in pairs]
+        self.count = sum(self.counts)  # toots of an epoch
         if not self.count:
             raise InputError(f"{path} holds no toots to learn from: write shards of more recordings")
-        lanes = min(LANES, len(self.counts))
-        lengths = (self.count - np.arange(lanes) + lanes - 1) // lanes
-        self.starts = np.cumsum(lengths) - lengths  # of the lanes, in an epoch's shards laid end to end
         self._held: dict[int, tuple[tuple[int, int], list[tuple[str, dict[str, bytes]]]]] = {}
-        self._laid: tuple[int, NDArray[np.intp], NDArray[np.int64]] | None = None
+        self._epoch = _Epoch(0, seed, self.counts)
 
-    def arranged(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Places (B,) as a batch has them, lane by lane, so that a part of it needs few lanes."""
-        epoch, place = np.divmod(places, self.count)
-        return places[np.lexsort((place, place % len(self.starts), epoch))]
+    def arranged(self, places: Iterable[int]) -> list[int]:
+        """Places as a batch has them, lane by lane, so that a part of it needs few lanes."""
+        return sorted(places, key=self._find)
 
     def toot(self, place: int) -> Toot | None:
         """The toot of a place, 0 or more; None if its sample cannot be understood.
@@ -70,13 +67,8 @@ class Stream:
         Raises:
             InputError: a shard that cannot be read, see `shards.samples`.
         """
-        epoch, place = divmod(place, self.count)
-        turn, lane = divmod(place, len(self.starts))
-        at = self.starts[lane] + turn
-        order, ends = self._shards(epoch)
-        number = int(np.searchsorted(ends, at, side="right"))
-        shard = int(order[number])
-        name, sample = self._samples(lane, epoch, shard)[at - ends[number] + self.counts[shard]]
+        _, lane, turn = self._find(place)
+        name, sample = self._sample(lane, *self._epoch.shard(lane, turn))
         try:
             return shards.decoded(name, sample, self.index)
         except InputError as error:
@@ -84,24 +76,23 @@ class Stream:
                 self.problems.append(problem)
             return None
 
-    def _shards(self, epoch: int) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-        """The order of the shards in an epoch, and where each of them ends."""
-        if self._laid is None or self._laid[0] != epoch:
-            order = _shuffled(rng.child(self.seed, epoch), _SHARDS, len(self.counts))
-            self._laid = epoch, order, np.cumsum(self.counts[order])
-        return self._laid[1:]
+    def _find(self, place: int) -> tuple[int, int, int]:
+        """Epoch, lane, and which toot of that lane."""
+        number, place = divmod(place, self.count)
+        if self._epoch.number != number:
+            self._epoch = _Epoch(number, self.seed, self.counts)
+        return number, *self._epoch.lane(place)
 
-    def _samples(self, lane: int, epoch: int, shard: int) -> list[tuple[str, dict[str, bytes]]]:
-        """The samples of a shard that are learned from, in their order in this epoch."""
-        held = self._held.get(lane)
-        if held is None or held[0] != (epoch, shard):
-            held = None
+    def _sample(self, lane: int, shard: int, which: int) -> tuple[str, dict[str, bytes]]:
+        """One of the samples of a shard that are learned from, in their order in this epoch."""
+        this = self._epoch.number, shard
+        if lane not in self._held or self._held[lane][0] != this:
             self._held.pop(lane, None)  # before the next is read
             stored = enumerate(shards.samples(self.index.paths[shard], self.index.counts[shard]))
             learned = [sample for i, sample in stored if i not in self.index.held_out[shard]]
-            order = _shuffled(rng.child(rng.child(self.seed, epoch), shard), _SAMPLES, len(learned))
-            held = self._held[lane] = (epoch, shard), [learned[i] for i in order]
-        return held[1]
+            order = _shuffled(rng.child(self._epoch.seed, shard), _SAMPLES, len(learned))
+            self._held[lane] = this, [learned[i] for i in order]
+        return self._held[lane][1][which]
 
     def held_out(self) -> Iterator[Toot]:
         """The toots that are held out, in the order in which they are stored; what cannot be understood is told."""
@@ -113,6 +104,32 @@ class Stream:
                     yield shards.decoded(name, sample, self.index, held_out=True)
                 except InputError as error:
                     self.problems.append(f"left out: {error}")
+
+
+class _Epoch:
+    """How the toots of an epoch are laid out: its shards, of these counts, in lanes, and the lanes in turns."""
+
+    def __init__(self, number: int, seed: int, counts: Sequence[int]) -> None:
+        self.number, self.seed = number, rng.child(seed, number)
+        order, lanes = _shuffled(self.seed, _SHARDS, len(counts)).tolist(), min(LANES, len(counts))
+        self.shards: list[list[int]] = [order[lane::lanes] for lane in range(lanes)]
+        self.ends = [list(accumulate(counts[shard] for shard in lane)) for lane in self.shards]  # in the lane
+        self.lanes = sorted(range(lanes), key=lambda lane: self.ends[lane][-1])  # the first to be empty first
+        lengths = [0, *(self.ends[lane][-1] for lane in self.lanes)]
+        # The turns between the ends of two lanes make a stage, of so many turns with so many lanes.
+        self.begun, turns = lengths[:-1], [after - before for before, after in pairwise(lengths)]
+        self.stages = list(accumulate(count * (lanes - stage) for stage, count in enumerate(turns)))  # where they end
+
+    def lane(self, place: int) -> tuple[int, int]:
+        """The lane of a place, and which of the lane's toots is there."""
+        stage = bisect_right(self.stages, place)
+        turn, which = divmod(place - (self.stages[stage - 1] if stage else 0), len(self.lanes) - stage)
+        return self.lanes[stage + which], self.begun[stage] + turn
+
+    def shard(self, lane: int, turn: int) -> tuple[int, int]:
+        """The shard of a lane's toot, and which of the shard's toots it is."""
+        place = bisect_right(self.ends[lane], turn)
+        return self.shards[lane][place], turn - (self.ends[lane][place - 1] if place else 0)
 
 
 def _shuffled(seed: int, stream: int, count: int) -> NDArray[np.intp]:
@@ -142,7 +159,7 @@ def pool(
     """
     stream = Stream(path, seed, problems)
     kinds = shards.index(path, front_end).kinds
-    places = stream.arranged(np.arange(min(POOL, stream.count)))
+    places = stream.arranged(range(min(POOL, stream.count)))
     total = len(places) + min(HELD_OUT, sum(map(len, stream.index.held_out)))
     with tqdm(total=total, desc="toots", unit="", disable=None if progress else True, leave=False) as bar:
 
@@ -152,6 +169,6 @@ def pool(
                 if toot:
                     yield toot
 
-        learned = shards.clips_of(shown(stream.toot(int(place)) for place in places), kinds, front_end, keep)
+        learned = shards.clips_of(shown(stream.toot(place) for place in places), kinds, front_end, keep)
         held_out = shards.clips_of(shown(islice(stream.held_out(), HELD_OUT)), kinds, front_end)
     return Clips.concatenate([learned, held_out])
