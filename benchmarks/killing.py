@@ -1,10 +1,11 @@
 """What is left of a run that is killed: is every checkpoint whole, and does the run go on to the same weights?
 
-    python benchmarks/killing.py --points 20
+    python benchmarks/killing.py --points 20 [--stream]
 
 A small run is killed by SIGKILL, which no program can answer, at random points of its training, and every third time
 while a checkpoint is being written, half of it on the disk. What lies there is read, the run goes on, and its weights
 are compared with those of a run that was left alone. Each killed run is a process of its own, forked from this one.
+With --stream the run reads its toots from shards while it trains.
 """
 
 import argparse
@@ -15,14 +16,16 @@ import signal
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from tootlearn import audio, training
+from tootlearn import audio, dataset, training
 from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
+from tootlearn.data import sharding, synthesis
 from tootlearn.data.clips import Clips, synthesise
 from tootlearn.front_end import FrontEnd, FrontEndConfig
 from tootlearn.presets import TrainConfig
@@ -41,6 +44,20 @@ def tiny(steps: int) -> TrainConfig:
         batch=8,
         check_every=2,
     )
+
+
+def streamed(config: TrainConfig, out: Path) -> tuple[TrainConfig, Clips]:
+    """The same on toots in shards, 96 of them, and the pool of these."""
+    waves, controls = synthesis.toots(config.kinds, 96, 0, 0)
+    out.mkdir()
+    rows = ["path,label,pitch,source"]
+    for i, wave in enumerate(waves):
+        audio.save(out / f"{i}.wav", wave, synthesis.SAMPLE_RATE)
+        rows.append(f"{i}.wav,{config.kinds[controls.kind[i]]},{controls.pitch[i]},{i % 12}")
+    (out / "manifest.csv").write_text("\n".join(rows))
+    sharding.write([out], out / "shards", megabytes=0.5)
+    config = replace(config, kinds=(), clips=0, data=(str(out / "shards"),), stream=True)
+    return config, dataset.gather(config, progress=False)
 
 
 def train(config: TrainConfig, clips: Clips, out: Path, resume: bool) -> None:
@@ -78,16 +95,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=20, help="how often a run is killed (default 20)")
     parser.add_argument("--steps", type=int, default=60, help="of a run (default 60)")
+    parser.add_argument("--stream", action="store_true", help="train on shards that are read meanwhile")
     parser.add_argument("--seed", type=int, default=0, help="of the points (default 0)")
     options = parser.parse_args()
     if not hasattr(os, "fork"):
         raise SystemExit("this needs processes that fork: run it on Linux or macOS")
     torch.set_num_threads(1)  # a process that has started threads cannot fork
     config, chance = tiny(options.steps), random.Random(options.seed)
-    clips = synthesise(config.kinds, config.clips, config.seed, FrontEnd(config.front_end), progress=False)
     forked = multiprocessing.get_context("fork")
     equal = broken = 0
     with tempfile.TemporaryDirectory() as folder:
+        if options.stream:
+            config, clips = streamed(config, Path(folder) / "wavs")
+        else:
+            clips = synthesise(config.kinds, config.clips, config.seed, FrontEnd(config.front_end), progress=False)
         whole = Path(folder) / "whole"
         training.train(config, clips, whole, progress=False)
         started = time.perf_counter()

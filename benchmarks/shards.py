@@ -7,7 +7,8 @@ alone are all that a loop over a folder can do less. The folder holds WAVs as `t
 pitches in a manifest, and the shards are written from it. Then examples a second in training, with the preset's model:
 from memory; streamed, where a thread reads the next batch while one is learned from; and streamed without that thread.
 All of these take turns. Last the memory of a process of its own that trains a small model for three epochs, streamed,
-on these shards and on copies of them, of which the pool for statistics holds a part: the most that it has held until each epoch's end.
+on these shards and on copies of them, which are more than the pool for statistics holds: the most that the process has
+held until each epoch's end.
 """
 
 import argparse

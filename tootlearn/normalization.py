@@ -55,12 +55,14 @@ class Normalizer(nn.Module):
             given = tuple(x.shape) if weight is None else (tuple(x.shape), tuple(weight.shape))
             raise ValueError(f"x has shape (B, M, T) and weight (B, T), not {given}")
         share = torch.ones(x.shape[0], x.shape[2]) if weight is None else weight
-        share = share.to(x.device, torch.float64)[:, None, :]  # (B, 1, T)
+        share = share.to(x.device, torch.float64)  # (B, T)
         if not bool(share.sum() > 0):
             raise ValueError("the frames' weights must have a positive sum")
         share = share / share.sum()
-        mean = (x * share).sum((0, 2))  # (M,), in float64 by promotion
-        variance = ((x - mean[:, None]).square() * share).sum((0, 2))
+        # A band at a time, (B, T): in float64 all of them together would take four times the memory that x does.
+        mean = torch.stack([(band * share).sum() for band in x.unbind(1)])  # (M,)
+        pairs = zip(x.unbind(1), mean, strict=True)
+        variance = torch.stack([((band - m).square() * share).sum() for band, m in pairs])
         return cls(mean[:, None].to(x.dtype), variance.sqrt().clamp_min(_LEAST_STD)[:, None].to(x.dtype))
 
     def forward(self, x: Tensor) -> Tensor:
