@@ -2,13 +2,14 @@
 
     python benchmarks/shards.py [--toots 600] [--megabytes 3] [--seconds 60]
 
-Three tables. What is read a second, front to end: "clips" are log-mels and controls, all that training needs; "waves"
-alone are all that a loop over a folder can do less. The folder holds WAVs as `tootlearn batch` writes them, with their
-pitches in a manifest, and the shards are written from it. Then examples a second in training, with the preset's model:
-from memory; streamed, where a thread reads the next batch while one is learned from; and streamed without that thread.
-All of these take turns. Last the memory of a process of its own that trains a small model for three epochs, streamed,
-on these shards and on copies of them, which are more than the pool for statistics holds: the most that the process has
-held until each epoch's end.
+First what is read a second, front to end: "clips" are log-mels and controls, all that training needs; "waves" alone are
+all that a loop over a folder can do less. The folder holds WAVs as `tootlearn batch` writes them, with their pitches in
+a manifest, and the shards are written from it. Then examples a second in training, with the preset's model: from
+memory; streamed, where a thread reads the next batch while one is learned from; and streamed without that thread. On
+the processor that thread needs a core of its own, so the same follows for a step that only waits, as for a graphics
+card. All of a table take turns. Last the memory of a process of its own that trains a small model for three epochs,
+streamed, on these shards and on copies of them, which are more than the pool for statistics holds: the most that the
+process has held until each epoch's end.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +29,7 @@ from timing import interleaved, one_machine
 
 from tootlearn import audio, dataset, presets, training
 from tootlearn.autoencoder import AutoencoderConfig
-from tootlearn.batches import shares
+from tootlearn.batches import Batch, shares
 from tootlearn.criterion import Criterion
 from tootlearn.data import folder, sharding, shards, synthesis
 from tootlearn.data.recipes import KINDS
@@ -40,6 +42,7 @@ from tootlearn.steps import Objective, set_up, take_step
 
 NAMES = ("trumpet", "car_horn", "tuba")
 STEPS = 3  # of a turn
+ELSEWHERE = 0.1  # s: a step of which this processor computes nothing
 SOURCES = 40  # that the toots are said to come from
 
 
@@ -84,38 +87,46 @@ def learning(packed: Path, batch: int, seconds: float) -> None:
     streamed = replace(config, stream=True, steps=10**6)
     learn, _ = dataset.gather(config, progress=False).split()
     own, cpu = shares(batch, 1, 1)[0], torch.device("cpu")
-    ahead, alone = feed_of(streamed, learn, own, cpu), feed_of(streamed, learn, own, cpu)
-    assert isinstance(ahead, Streamed) and isinstance(alone, Streamed)
 
-    def turn_of(feed: Feed) -> Callable[[], None]:
-        model = training.build(config, learn).train()
-        prepared = set_up(
-            fabric := RunConfig().launch("cpu"),
-            Objective(model, Criterion(config), config),
-            torch.optim.AdamW(model.parameters(), config.learning_rate),
-            RunConfig(),
-        )
+    def streams() -> Streamed:
+        feed = feed_of(streamed, learn, own, cpu)
+        assert isinstance(feed, Streamed)
+        return feed
+
+    def step_of() -> Callable[[Batch, int], object]:
+        """A step on this processor."""
+        model, fabric = training.build(config, learn).train(), RunConfig().launch("cpu")
+        optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate)
+        prepared = set_up(fabric, Objective(model, Criterion(config), config), optimizer, RunConfig())
+        return lambda batch, step: take_step(fabric, *prepared, batch, own, step)
+
+    def asleep(batch: Batch, step: int) -> None:
+        """A step as this processor sees it that another device computes."""
+        time.sleep(ELSEWHERE)
+
+    def turn_of(feed: Feed, learn_from: Callable[[Batch, int], object]) -> Callable[[], None]:
         step = 0
 
         def turn() -> None:
             nonlocal step
             for _ in range(STEPS):
-                take_step(fabric, *prepared, feed(step), own, step)
+                learn_from(feed(step), step)
                 step += 1
-            for future in ahead.ahead.values():  # what is begun in a turn is finished in it
-                future.result()
+            for future in feed.ahead.values() if isinstance(feed, Streamed) else ():
+                future.result()  # what is begun in a turn is finished in it
 
         return turn
 
-    calls = {
-        "from memory": turn_of(feed_of(config, learn, own, cpu)),
-        "streamed": turn_of(ahead),
-        "streamed, no thread": turn_of(alone.read),
-    }
-    medians = interleaved(calls, seconds, rounds=3)
-    print(f"\n{f'training, batch {batch}':28}{'examples/s':>11}{'speed':>8}")
-    for name, median in medians.items():
-        print(f"{name:28}{STEPS * batch / median:11.1f}{medians['from memory'] / median:8.2f}")
+    for name, work in (("training", step_of), (f"a step elsewhere, {ELSEWHERE * 1000:.0f} ms", lambda: asleep)):
+        calls = {
+            "from memory": turn_of(feed_of(config, learn, own, cpu), work()),
+            "streamed": turn_of(streams(), work()),
+            "streamed, no thread": turn_of(streams().read, work()),
+        }
+        medians = interleaved(calls, seconds / 2, rounds=3)
+        print(f"\n{f'{name}, batch {batch}':40}{'examples/s':>11}{'speed':>8}")
+        for call, median in medians.items():
+            print(f"{call:40}{STEPS * batch / median:11.1f}{medians['from memory'] / median:8.2f}")
 
 
 def copied(packed: Path, out: Path, copies: int) -> Path:

@@ -27,6 +27,7 @@ from tootlearn.data import shards, streamed
 from tootlearn.data.augmentation import Augmentation
 from tootlearn.data.streamed import Stream
 from tootlearn.feed import Streamed, feed_of
+from tootlearn.run_config import RunConfig
 
 CPU = torch.device("cpu")
 STEPS = 14  # two epochs and a half
@@ -198,6 +199,13 @@ def test_a_run_is_that_of_all_clips_in_memory_given_the_same_batches(
     monkeypatch.setattr(training, "feed_of", lambda *_: lambda step: batches[step])
     run(config, pool, tmp_path / "run")
     assert_same_run(tmp_path / "run", whole_run)
+
+
+def test_the_best_weights_of_a_run_that_streams_can_be_made_the_model(config, pool, tmp_path):
+    run(config, pool, tmp_path / "run", how=RunConfig(best=True, accumulate=2))
+    model, best = (load_file(tmp_path / "run" / f"{name}.safetensors") for name in ("model", "best"))
+    name = next(name for name, t in model.items() if name.startswith("autoencoder") and t.ndim == 3)
+    torch.testing.assert_close(model[name].float(), best[f"model.{name}"], atol=1e-3, rtol=1e-3)  # 16 bits
 
 
 def test_a_folder_that_has_changed_is_not_gone_on_with(config, pool, tmp_path, monkeypatch, sharded):

@@ -31,7 +31,8 @@ class RunConfig:
 
     With precision 32, parts of a batch (by ``accumulate``, or by several processes) give the gradient of the whole, to
     rounding. Four things see a part and not the batch: batch norm, the free bits of a variational latent, dropout, and
-    the loss "stft", for which the first clips of each part are made to sound.
+    the loss "stft", for which the first clips of each part are made to sound. And where toots are streamed, each of
+    several processes takes the error of f0 as a mean over the toots of its own.
 
     Args:
         precision: "32"; "bf16" or "16": convolutions and matrix products in 16 bits, weights and losses in 32
