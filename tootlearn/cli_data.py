@@ -18,7 +18,7 @@ def data(parser: ArgumentParser, words: list[str]) -> None:
     parser.add_argument("input", type=str, nargs="+", help="folders of recordings, manifests or public data sets")
     parser.add_argument("--out", type=str, default="shards", help="a new folder (default shards)")
     parser.add_argument("--size", type=float, default=32.0, help="MB of a shard (default 32)")
-    parser.add_argument("--format", type=str, default="wav", help="wav, or flac: half the space, slower to read")
+    parser.add_argument("--format", type=str, default="wav", help="wav; or flac: less space, slower to read")
     parser.add_argument("--seed", type=int, default=0, help="of the order")
     a = parser.parse_args(words)
 

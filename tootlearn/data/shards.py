@@ -38,7 +38,7 @@ from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd
 
 INDEX = "shards.json"
 SCHEMA = 2
-FORMATS = ("wav", "flac")  # of the sounds: as they are, or in less than half the space at a quarter of the speed
+FORMATS = ("wav", "flac")  # of the sounds: as they are; or in two thirds of the space, read at a third of the speed
 _AT_ONCE = 64  # toots
 NUMBERS = ("pitch", "duration", "octaves", "loudness", "peak")
 
