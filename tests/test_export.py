@@ -118,8 +118,18 @@ def test_a_bundle_holds_the_tensors_that_it_describes(tiny, bundle):
     np.testing.assert_array_equal(read["prior_scale"], tiny.generator.prior_scale.numpy())
 
 
-def test_a_bundle_is_small(bundle):
+def test_a_bundle_is_small(tiny, bundle):
     assert len(bundle.weights) + len(json.dumps(bundle.description)) <= 1_000_000
+    assert len(export.ear(tiny).weights) < 200_000
+
+
+def test_the_ear_has_the_encoder_that_the_package_hears_with(tiny):
+    ear, rounded = export.ear(tiny), export.dequantised(tiny).generator.encoder.state_dict()
+    assert ear.description["tensors"].keys() == rounded.keys()
+    for name, entry in ear.description["tensors"].items():
+        dtype = {"float16": "<f2", "float32": "<f4"}[entry["type"]]
+        values = np.frombuffer(ear.weights, dtype, int(np.prod(entry["shape"])), entry["offset"])
+        np.testing.assert_array_equal(values.astype(np.float32), rounded[name].flatten().numpy(), err_msg=name)
 
 
 def test_rounded_weights_draw_the_same_toots(tiny):

@@ -43,6 +43,41 @@ def test_the_place_where_a_seed_lies_is_that_seeds_toot(generator):
     assert len(there) != len(usual) or float(np.abs(there - usual).max()) > 0.01
 
 
+def test_a_sound_that_is_heard_can_be_asked_for(client, generator):
+    wave = generator.generate("trumpet", 440.0, 0.5, 0.5, -18.0, 3)
+    answer = client.post("/hear", content=np.pad(wave, 2000).astype("<f4").tobytes())
+    found = answer.json()
+    assert generator.kinds[found["kind"]] == "trumpet" and abs(1200 * np.log2(found["pitch"] / 440)) < 10
+    assert found["duration"] == pytest.approx(0.5, abs=0.03) and found["error"] < 8
+    asked = ASKED | found
+    again = client.post("/toot", json=asked)
+    other = client.post("/toot", json=asked | {"noise": [-x for x in found["noise"]]})
+    front_end = generator.model.front_end
+
+    def apart(answer) -> float:
+        ours = torch.from_numpy(np.frombuffer(answer.content, "<f4").copy())
+        x, y = (front_end(torch.nn.functional.pad(w, (0, 22050 - len(w)))) for w in (ours, torch.from_numpy(wave)))
+        return float((x - y).square().mean())
+
+    assert again.status_code == 200 and apart(again) < 0.8 * apart(other)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "told"),
+    [
+        (b"abc", 400, "32 bits"),
+        (bytes(8000), 400, "silent"),
+        (b"", 400, "no toot"),
+        (np.full(2000, np.nan, "<f4").tobytes(), 400, "not numbers"),
+        (bytes(4 * 50_000 + 4), 413, "at most"),
+    ],
+)
+def test_what_is_no_sound_is_refused(client, body, status, told):
+    answer = client.post("/hear", content=body)
+    assert answer.status_code == status and told in answer.text
+    assert client.post("/hear", content=body, headers={"origin": "http://evil.example"}).status_code == 403
+
+
 def test_the_page_and_its_model_are_served(client):
     page = client.get("/")
     assert 'data-play="./"' in page.text and 'id="playground"' in page.text
@@ -77,6 +112,9 @@ def test_pages_from_elsewhere_are_refused(client, headers, status):
         ({"seed": 0.5}, "a seed is"),
         ({"place": [1]}, "no request for a toot"),
         ({"place": [1e9, 0]}, "a place on the pad"),
+        ({"noise": [0.0] * 7}, "noise is 8 numbers"),
+        ({"noise": [float("nan")] * 8}, "noise is 8 numbers"),
+        ({"noise": "x"}, "no request for a toot"),
     ],
 )
 def test_a_bad_request_is_answered_in_words(generator, changed, message):

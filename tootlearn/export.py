@@ -160,6 +160,22 @@ def bundle(model: TootModel) -> Bundle:
         raise InputError('the page plays generators with conditioning "film" alone: train one so, or export to ONNX')
     if generator.config.prior != "gaussian":
         raise InputError('the page plays generators with prior "gaussian" alone: train one so, or export to ONNX')
+    tensors, weights = _packed(_tensors(generator) | {"directions": directions(model)})
+    return Bundle(describe(model) | {"tensors": tensors}, weights)
+
+
+def ear(model: TootModel) -> Bundle:
+    """The generator's encoder, by which the page hears a sound of the user's: fetched when there is one. In float16.
+
+    Raises:
+        InputError: for a model without a generator.
+    """
+    tensors, weights = _packed(_generator(model).encoder.state_dict())
+    return Bundle({"format": FORMAT, "tensors": tensors}, weights)
+
+
+def _packed(named: Mapping[str, Tensor]) -> tuple[dict[str, dict[str, Any]], bytes]:
+    """What a description says of tensors, and where they lie."""
     tensors: dict[str, dict[str, Any]] = {}
     parts: list[bytes] = []
 
@@ -169,7 +185,7 @@ def bundle(model: TootModel) -> Bundle:
         parts.append(raw + bytes(-len(raw) % 4))
         return offset
 
-    for name, tensor in (*_tensors(generator).items(), ("directions", directions(model))):
+    for name, tensor in named.items():
         entry: dict[str, Any] = {"shape": list(tensor.shape), "type": stored_as(name, tensor)}
         if entry["type"] == "int8":
             integers, scale = quantised(tensor)
@@ -177,14 +193,14 @@ def bundle(model: TootModel) -> Bundle:
         else:
             entry |= {"offset": put(tensor.numpy().astype("<f2" if entry["type"] == "float16" else "<f4"))}
         tensors[name] = entry
-    return Bundle(describe(model) | {"tensors": tensors}, b"".join(parts))
+    return tensors, b"".join(parts)
 
 
 def to_web(folder: str | os.PathLike[str], model: TootModel) -> int:
-    """Write a :func:`bundle` as ``toot.json`` and ``toot.bin``.
+    """Write a :func:`bundle` as ``toot.json`` and ``toot.bin``, and its :func:`ear` as ``ear.json`` and ``ear.bin``.
 
     Returns:
-        Bytes of both.
+        Bytes of the first two, without which the page does not play.
 
     Raises:
         InputError: as `bundle`; if the folder is a file, or they cannot be written.
@@ -192,12 +208,14 @@ def to_web(folder: str | os.PathLike[str], model: TootModel) -> int:
     out = Path(folder)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file: give a folder")
-    description, weights = bundle(model)
-    text = (json.dumps(description, separators=(",", ":")) + "\n").encode()
+    parts, size = {"ear": ear(model), "toot": bundle(model)}, 0
     out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / "toot.bin", weights)
-    write_whole(out / "toot.json", text)
-    return len(text) + len(weights)
+    for name, (description, weights) in parts.items():
+        text = (json.dumps(description, separators=(",", ":")) + "\n").encode()
+        write_whole(out / f"{name}.bin", weights)
+        write_whole(out / f"{name}.json", text)
+        size = len(text) + len(weights)
+    return size
 
 
 def describe(model: TootModel) -> dict[str, Any]:
@@ -222,9 +240,10 @@ def quantised(tensor: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def dequantised(model: TootModel) -> TootModel:
-    """A copy of the model whose generator has the weights that :func:`bundle` holds: what the page plays."""
+    """A copy of the model whose generator has the weights of :func:`bundle` and :func:`ear`: what the page plays."""
     copied = copy.deepcopy(model)
-    for name, tensor in _generator(copied).decoder.state_dict().items():
+    generator = _generator(copied)
+    for name, tensor in (*generator.decoder.state_dict().items(), *generator.encoder.state_dict().items()):
         if stored_as(name, tensor) == "int8":
             integers, scale = quantised(tensor)
             tensor.copy_(integers * scale.view(-1, *[1] * (tensor.ndim - 1)))
@@ -271,7 +290,7 @@ def _draw(generator: Generator, index: int, kind: Kind, pitch: float, noise: Ten
     return generator.decode(condition, generator.prior.sample(condition, noise)).log_mel
 
 
-def _tensors(generator: Generator) -> Mapping[str, Tensor]:
+def _tensors(generator: Generator) -> dict[str, Tensor]:
     prior = {"prior_mean": generator.prior_mean, "prior_scale": generator.prior_scale}
     return generator.decoder.state_dict() | prior
 
@@ -280,7 +299,7 @@ def stored_as(name: str, tensor: Tensor) -> str:
     """The type that a :func:`bundle` keeps a tensor in: "int8", "float16" or "float32"."""
     if tensor.ndim < 2 or tensor.numel() < _LEAST or name.startswith(("prior", "directions")):
         return "float32"
-    return "float16" if name == "out.weight" else "int8"
+    return "float16" if name == "out.weight" or name.startswith(("layers.", "project.")) else "int8"
 
 
 def _generator(model: TootModel) -> Generator:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tootlearn import export
+from tootlearn import description, export
 from tootlearn.audio import InputError
 from tootlearn.decoder import Condition
 from tootlearn.generation import TootGenerator, checked_seed
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 PACKAGE = Path(__file__).parent
-LARGEST = 10_000  # bytes of a request
+LARGEST = 10_000  # bytes of a request for a toot
+LONGEST = 4 * 50_000  # bytes of a sound to be heard: 2.2 s
 PATIENCE = 5.0  # s, for a request to arrive
 HOSTS = ["127.0.0.1", "localhost"]
 
@@ -43,7 +44,8 @@ def toot(generator: TootGenerator, plane: torch.Tensor, asked: Any) -> NDArray[n
         generator: what makes it.
         plane: of the pad (`export.directions`).
         asked: what came as JSON: "kind" (an index), "pitch" (Hz), "duration" (s), "brightness", "loudness" (dBFS),
-            "seed", and "place" on the pad, two numbers or null.
+            "seed", "place" on the pad, two numbers or null, and "noise", which a sound was heard to be made of
+            (:func:`heard`), or null: then it is the seed's.
 
     Returns:
         Wave, shape (N,), float32.
@@ -58,6 +60,7 @@ def toot(generator: TootGenerator, plane: torch.Tensor, asked: Any) -> NDArray[n
         if not 0 <= index < len(generator.kinds):
             raise InputError(f"there are kinds 0 to {len(generator.kinds) - 1}, not {index}")
         moved = None if place is None else (float(place[0]), float(place[1]))
+        own = None if asked.get("noise") is None else torch.tensor([float(value) for value in asked["noise"]])
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
         if isinstance(error, InputError):
             raise
@@ -65,11 +68,33 @@ def toot(generator: TootGenerator, plane: torch.Tensor, asked: Any) -> NDArray[n
     if moved and not all(abs(value) <= 10 for value in moved):
         raise InputError(f"a place on the pad has two numbers from -10 to 10, not {moved}")
     controls = generator.controls(generator.kinds[index], pitch, duration, brightness, loudness, checked_seed(seed))
-    residual = generator.residual(controls, seed)
-    if moved:
-        bent = export.bent(generator.noise(seed)[0].cpu(), plane[index], moved).to(generator.device)
-        residual = generator.network.prior.sample(Condition.of(controls, generator.device), bent[None])
+    noise = generator.noise(seed)[0].cpu() if own is None else own
+    if len(noise) != plane.shape[-1] or not bool((noise.abs() <= 10).all()):
+        raise InputError(f"noise is {plane.shape[-1]} numbers from -10 to 10")
+    bent = export.bent(noise, plane[index], moved) if moved else noise
+    residual = generator.network.prior.sample(Condition.of(controls, generator.device), bent.to(generator.device)[None])
     return generator.render(controls, residual, seed)
+
+
+def heard(generator: TootGenerator, body: bytes) -> dict[str, Any]:
+    """What would have to be asked for to play a sound: controls within the ranges of its kind, "noise", "error" (dB).
+
+    Args:
+        generator: what shall play it.
+        body: the wave at its sample rate, little-endian float32.
+
+    Raises:
+        InputError: if these are no numbers of 32 bits, or as `description.describe`.
+    """
+    if len(body) % 4:
+        raise InputError("a sound is sent as numbers of 32 bits")
+    found = description.describe(generator, torch.from_numpy(np.frombuffer(body, "<f4").copy()))
+    controls, kind = found.controls, generator.model.kinds[int(found.controls.kind[0])]
+    told = {name: float(getattr(controls, name)[0]) for name in ("pitch", "duration", "brightness", "loudness")}
+    ranges = {"pitch": kind.pitch, "duration": kind.duration, "brightness": (0.0, 1.0)}
+    told |= {name: min(max(told[name], low), high) for name, (low, high) in ranges.items()}
+    noise = generator.network.prior.noise(Condition.of(controls, generator.device), found.residual)[0]
+    return told | {"kind": int(controls.kind[0]), "noise": noise.tolist(), "error": found.error}
 
 
 def application(generator: TootGenerator) -> Starlette:
@@ -91,8 +116,8 @@ def application(generator: TootGenerator) -> Starlette:
     except ImportError as error:
         raise InputError(f'{error.name} is not installed: pip install "tootlearn[play]"') from error
     folder = page()
-    description, weights = export.bundle(generator.model)
-    pad = description["tensors"]["directions"]
+    about, weights = export.bundle(generator.model)
+    pad = about["tensors"]["directions"]
     numbers = np.frombuffer(weights, "<f4", math.prod(pad["shape"]), pad["offset"])
     plane = torch.from_numpy(numbers.astype(np.float32)).view(pad["shape"])
     text = (folder / "index.html").read_text("utf8")
@@ -102,23 +127,31 @@ def application(generator: TootGenerator) -> Starlette:
 
     async def model(request: Request) -> Response:
         if request.path_params["part"] == "toot.json":
-            return Plain(json.dumps(description), media_type="application/json")
+            return Plain(json.dumps(about), media_type="application/json")
         return Plain(weights, media_type="application/octet-stream")
 
-    async def make(request: Request) -> Response:
+    async def read(request: Request, largest: int) -> bytes | Response:
+        """The body, or what is to be answered in place of it."""
         origin = request.headers.get("origin", "").split("://")[-1].split(":")[0]
         if origin and origin not in HOSTS:
-            return PlainTextResponse("only this machine's own page may ask for toots", 403)
+            return PlainTextResponse("only this machine's own page may ask", 403)
         body = b""
         try:
             async with asyncio.timeout(PATIENCE):
                 async for part in request.stream():
                     body += part
-                    if len(body) > LARGEST:
-                        return PlainTextResponse(f"a request has {LARGEST} bytes at most", 413)
-            asked = json.loads(body)
+                    if len(body) > largest:
+                        return PlainTextResponse(f"a request has {largest} bytes at most", 413)
         except (TimeoutError, ClientDisconnect):
             return PlainTextResponse(f"a request is sent within {PATIENCE:g} s", 408)
+        return body
+
+    async def make(request: Request) -> Response:
+        body = await read(request, LARGEST)
+        if not isinstance(body, bytes):
+            return body
+        try:
+            asked = json.loads(body)
         except (ValueError, RecursionError):
             return PlainTextResponse("a request for a toot is JSON", 400)
         try:
@@ -127,9 +160,19 @@ def application(generator: TootGenerator) -> Starlette:
             return PlainTextResponse(str(error), 400)
         return Plain(wave.astype("<f4").tobytes(), media_type="application/octet-stream")
 
+    async def hear(request: Request) -> Response:
+        body = await read(request, LONGEST)
+        if not isinstance(body, bytes):
+            return body
+        try:
+            return Plain(json.dumps(await run_in_threadpool(heard, generator, body)), media_type="application/json")
+        except InputError as error:
+            return PlainTextResponse(str(error), 400)
+
     routes = [
         Route("/", index),
         Route("/toot", make, methods=["POST"]),
+        Route("/hear", hear, methods=["POST"]),
         Route("/model/{part}", model),
         Mount("/", StaticFiles(directory=folder)),
     ]

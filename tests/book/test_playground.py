@@ -14,7 +14,9 @@ import torch
 
 from tootlearn import export, measures, model_file, reading, rng
 from tootlearn.controls import Controls
+from tootlearn.data import synthesis
 from tootlearn.decoder import Condition
+from tootlearn.description import describe
 from tootlearn.generation import TootGenerator
 from tootlearn.metrics import compare
 
@@ -327,6 +329,125 @@ def test_what_is_downloaded_is_what_was_played(visit, tmp_path):
     samples, rate = soundfile.read(tmp_path / "toot.wav")
     assert rate == 22050 and len(samples) == len(played)
     np.testing.assert_allclose(samples, played, atol=1 / 32768)
+
+
+def own_wave(speaker: TootGenerator, kind: str, seed: int) -> np.ndarray:
+    """A toot of the synthesiser, a kind's middle, with silence around it: a sound that the page has not made."""
+    controls = speaker.controls(kind, seed=seed)
+    numbers = (float(getattr(controls, name)[0]) for name in ("pitch", "duration", "brightness", "loudness"))
+    return np.pad(synthesis.render(kind, *numbers, seed), (3000, 4000)).astype(np.float32)
+
+
+def test_the_page_hears_as_the_package_does(visit, speaker):
+    """The same kind and controls as `description.describe` finds by the same weights, unless two kinds are as near.
+
+    What is brighter than any toot is taken for the brightest here, and for what it is there.
+    """
+    page, agreed = visit(), 0
+    for seed, kind in enumerate(speaker.kinds):
+        wave = own_wave(speaker, kind, seed)
+        found = page.evaluate(
+            "async (wave) => { const {engine} = playground.playground;"
+            "const {wave: _, ...found} = await engine.ask('hear', Float32Array.from(wave)); return found; }",
+            wave.tolist(),
+        )
+        expected = describe(speaker, torch.from_numpy(wave))
+        bright = expected.controls.brightness[0]
+        assert found["error"] <= expected.error + (0.5 if bright <= 1 else 2.5), (kind, found["error"], expected.error)
+        if found["kind"] != int(expected.controls.kind[0]):
+            continue
+        agreed += 1
+        apart = 1200 * np.log2(found["pitch"] / expected.controls.pitch[0])
+        assert abs(apart) < 10, (kind, found["pitch"], expected.controls.pitch[0])
+        assert found["duration"] == pytest.approx(expected.controls.duration[0], abs=0.005), kind
+        assert found["loudness"] == pytest.approx(expected.controls.loudness[0], abs=0.1), kind
+        assert found["brightness"] == pytest.approx(np.clip(bright, 0, 1), abs=0.03), kind
+        noise = speaker.network.prior.noise(Condition.of(expected.controls), expected.residual)[0]
+        np.testing.assert_allclose(found["noise"], noise, atol=0.1 if bright <= 1 else 0.5, err_msg=kind)
+    assert agreed >= 10
+
+
+def drop(page, path: Path) -> None:
+    """Drop a file on the page, as a hand does."""
+    held = page.evaluate_handle(
+        "([name, bytes]) => { const held = new DataTransfer();"
+        "held.items.add(new File([Uint8Array.from(bytes)], name)); return held; }",
+        [path.name, list(path.read_bytes())],
+    )
+    page.dispatch_event("#playground", "drop", {"dataTransfer": held})
+
+
+@pytest.mark.parametrize("way", ["chosen", "dropped"])
+def test_a_sound_of_ones_own_is_shown_played_and_bent(visit, speaker, tmp_path, way):
+    soundfile.write(path := tmp_path / "horn.wav", np.stack([own_wave(speaker, "trumpet", 3)] * 2, 1), 22050)
+    page, fetched = visit("?kind=tuba&pad=1,1"), []
+    page.on("request", lambda request: fetched.append(request.url.split("/")[-1]))
+    assert not page.locator("[data-part=own]").is_visible()
+    if way == "dropped":
+        drop(page, path)
+    else:
+        page.locator("input[name=file]").set_input_files(path)
+    page.wait_for_function("() => window.heard.length === 1")
+    assert sorted(fetched) == ["ear.bin", "ear.json"]
+    settled(page)
+    state, query, wave = page.evaluate(STATE), page.evaluate("location.search"), page.evaluate(WAVE)
+    assert state["noise"] is not None and state["place"] is None and "own=" in query
+    assert speaker.kinds[state["kind"]] == "trumpet" and "trumpet" in page.locator("[data-part=taken]").inner_text()
+    shown = "name => playground.querySelector(`[data-part=${name}]`).toDataURL()"
+    yours, ours = (page.evaluate(shown, name) for name in ("yours", "ours"))
+    assert len(yours) > 3000 and len(ours) > 3000 and yours != ours  # an empty picture has some hundred letters
+    page.get_by_role("button", name="Play yours").click()
+    page.locator("input[name=pad0]").focus()
+    for _ in range(20):
+        page.keyboard.press("ArrowLeft" if state["noise"][0] > 0 else "ArrowRight")
+    settled(page)
+    assert page.evaluate(WAVE) != wave and page.evaluate(STATE)["noise"] == state["noise"]
+    assert page.evaluate(shown, "ours") != ours and page.evaluate(shown, "yours") == yours
+    assert visit(query).evaluate(WAVE) == wave  # the address holds it
+    page.get_by_role("button", name="Dice").click()
+    settled(page)
+    assert page.evaluate(STATE)["noise"] is None
+    page.evaluate(AXE)
+    assert page.evaluate("axe.run().then(found => found.violations.map(fault => fault.id))") == []
+
+
+def nothing(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def text(path: Path) -> None:
+    path.write_text("This is no sound. " * 50)
+
+
+def silence(path: Path) -> None:
+    soundfile.write(path, np.zeros(22050), 22050)
+
+
+def click(path: Path) -> None:
+    soundfile.write(path, np.eye(1, 22050, 9000)[0], 22050)
+
+
+def endless(path: Path) -> None:
+    soundfile.write(path, np.zeros(61 * 8000), 8000)
+
+
+def heavy(path: Path) -> None:
+    path.write_bytes(bytes(20_000_001))
+
+
+BAD_FILES = {nothing: "it is empty", text: "no sound in it", silence: "no toot in it", click: "no toot in it"}
+BAD_FILES |= {endless: "lasts more than 60 s", heavy: "more than 20 MB"}
+
+
+@pytest.mark.parametrize("make", BAD_FILES, ids=lambda make: make.__name__)
+def test_a_file_that_cannot_be_played_is_said_and_nothing_is_lost(visit, tmp_path, make):
+    make(path := tmp_path / "bad.wav")
+    page = visit("?kind=tuba&pad=1,1")
+    before = settled(page)
+    page.locator("input[name=file]").set_input_files(path)
+    page.wait_for_function("() => playground.querySelector('[role=status]').textContent.includes('cannot be played')")
+    assert BAD_FILES[make] in page.locator("[role=status]").inner_text()
+    assert settled(page) == before and not page.locator("[data-part=own]").is_visible()
 
 
 def test_the_page_is_accessible_and_fits(visit):

@@ -11,7 +11,7 @@ const TAILS = [0.02, 0.06, 0.2];
 const ONSET_SAMPLES = 512;
 const COMB = { low: Math.log2(20), steps: 120, rows: Math.floor((Math.log2(8000) - Math.log2(20)) * 120) + 2 };
 
-const silu = (x) => x / (1 + Math.exp(-x));
+export const silu = (x) => x / (1 + Math.exp(-x));
 const softplus = (x) => (x > 20 ? x : Math.log1p(Math.exp(x)));
 
 /* What 16 bits stand for (IEEE 754). */

@@ -17,7 +17,7 @@ export class Engine {
     };
   }
 
-  /* "open", "toot", "spectrogram" or "drawing"; see worker.js. */
+  /* "open", "toot", "hear", "spectrogram" or "drawing"; see worker.js. */
   ask(name, request) {
     return new Promise((done, failed) => {
       this.waiting.set(++this.count, { done, failed });

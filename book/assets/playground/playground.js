@@ -2,7 +2,7 @@
 
 import { drawCurve, drawPad, drawSpectrogram, drawWave } from "./draw.js";
 import { Engine } from "./engine.js";
-import { DEEPEST, fromAddress, noteName, POINTS, ranges, toAddress, toHz, toNote, toRequest, usual } from "./state.js";
+import { DEEPEST, fromAddress, heard, noteName, POINTS, ranges, toAddress, toHz, toNote, toRequest, usual } from "./state.js";
 import { toWav } from "./wav.js";
 
 const DIALS = [
@@ -15,6 +15,8 @@ const AXES = ["First direction", "Second direction"];
 const LETTERS = "awsedftgyhujk";
 const KEYS = 25;
 const BLACK = [1, 3, 6, 8, 10];
+const LARGEST = 20e6; // bytes of a file
+const LONGEST = 60; // s
 
 const dial = ([name, label, step]) => `<label class="toots-dial"><span>${label}</span> <output data-said="${name}"></output>
   <input type="range" name="${name}" step="${step}"></label>`;
@@ -46,6 +48,14 @@ const PAGE = `
     <canvas data-part="wave" role="img" aria-label="Wave"></canvas>
     <div data-part="playhead" aria-hidden="true" hidden></div>
   </div>
+  <fieldset class="toots-own"><legend>A sound of your own</legend>
+    <label>Drop an audio file on this page, or choose one: <input type="file" name="file" accept="audio/*"></label>
+    <div class="toots-columns" data-part="own" hidden>
+      <figure><canvas data-part="yours" role="img" aria-label="Spectrogram of yours"></canvas>
+        <figcaption>Yours <button type="button" data-part="play-yours">Play yours</button></figcaption></figure>
+      <figure><canvas data-part="ours" role="img" aria-label="Spectrogram of the model's"></canvas>
+        <figcaption data-part="taken"></figcaption></figure>
+    </div></fieldset>
   <p data-part="said" role="status">Loading the model.</p>`;
 
 class Playground {
@@ -56,6 +66,7 @@ class Playground {
     this.wanted = null; // what is asked for while the engine works
     this.busy = false;
     this.point = 0; // of the curve
+    this.own = null; // the wave that was dropped
   }
 
   part(name) {
@@ -99,18 +110,25 @@ class Playground {
     AXES.forEach((_, i) => this.turn(`pad${i}`, (value) => ({ place: this.place().with(i, value) })));
     this.input("seed").addEventListener("change", ({ target }) => {
       const seed = Math.floor(Number(target.value));
-      if (seed >= 0 && seed < 2 ** 53) this.change({ seed, place: null }, true);
+      if (seed >= 0 && seed < 2 ** 53) this.change({ seed, noise: null, place: null }, true);
       else this.show();
     });
     const act = (name, action) => this.part(name).addEventListener("click", action);
     act("play", () => this.refresh(true));
     act("dice", () => {
       const [seed] = crypto.getRandomValues(new Uint32Array(1));
-      this.change({ seed, place: null }, true);
+      this.change({ seed, noise: null, place: null }, true);
     });
     act("flat", () => this.change({ envelope: null }, true));
     act("download", () => this.download());
     act("link", () => this.copy());
+    act("play-yours", () => this.sound(this.own));
+    this.input("file").addEventListener("change", ({ target }) => this.hear(target.files[0]));
+    this.root.addEventListener("dragover", (event) => event.preventDefault());
+    this.root.addEventListener("drop", (event) => {
+      event.preventDefault();
+      this.hear(event.dataTransfer.files[0]);
+    });
     this.follow(this.part("pad"), (x, y) => ({ place: [6 * x - 3, 3 - 6 * y].map((value) => Number(value.toFixed(2))) }));
     this.follow(this.part("curve"), (x, y) => {
       this.point = Math.round(x * (POINTS - 1));
@@ -270,8 +288,9 @@ class Playground {
   }
 
   async picture(request) {
-    const { wave } = this.rendered, { kinds, rate } = this.about;
-    drawSpectrogram(this.part("spectrogram"), await this.engine.ask("spectrogram", wave));
+    const { wave } = this.rendered, { kinds, rate } = this.about, picture = await this.engine.ask("spectrogram", wave);
+    drawSpectrogram(this.part("spectrogram"), picture);
+    if (this.own) drawSpectrogram(this.part("ours"), picture);
     this.paint();
     const kind = kinds[request.kind].name.replaceAll("_", " "), name = noteName(toNote(request.pitch));
     const told = `${kind}, ${name} (${Math.round(request.pitch)} Hz), ${(wave.length / rate).toFixed(2)} s`;
@@ -280,15 +299,56 @@ class Playground {
     this.part("wave").setAttribute("aria-label", `Wave of the toot: ${told}`);
   }
 
-  play() {
+  /* A file of the user's: the toot in it, and the model's nearest to it, which the dials and the pad then turn. */
+  async hear(file) {
+    if (!file) return;
+    this.audio ??= new AudioContext();
+    this.say(`Listening to ${file.name}.`);
+    try {
+      if (!file.size) throw new Error("it is empty");
+      if (file.size > LARGEST) throw new Error(`it has more than ${LARGEST / 1e6} MB: cut the toot out of it`);
+      const found = await this.engine.ask("hear", await this.decoded(file));
+      this.own = found.wave;
+      this.part("own").hidden = false;
+      drawSpectrogram(this.part("yours"), await this.engine.ask("spectrogram", found.wave));
+      this.change(heard(found, this.about, this.state.seed), true);
+      const kind = this.about.kinds[found.kind].name.replaceAll("_", " ");
+      this.part("taken").textContent = `The model's nearest, taken for a ${kind}: ${found.error.toFixed(1)} dB from yours`;
+    } catch (error) {
+      this.say(`${file.name} cannot be played: ${error.message}.`);
+    }
+  }
+
+  /* A file as a wave (Float32Array) at the model's rate, its channels mixed. */
+  async decoded(file) {
+    let buffer;
+    try {
+      buffer = await new OfflineAudioContext(1, 1, this.about.rate).decodeAudioData(await file.arrayBuffer());
+    } catch {
+      throw new Error("this browser finds no sound in it: give WAV, FLAC, MP3 or Ogg");
+    }
+    if (buffer.duration > LONGEST) throw new Error(`it lasts more than ${LONGEST} s: cut the toot out of it`);
+    const wave = new Float32Array(buffer.length), count = buffer.numberOfChannels;
+    for (let c = 0; c < count; c++) buffer.getChannelData(c).forEach((value, i) => (wave[i] += value / count));
+    if (!wave.every(Number.isFinite)) throw new Error("it has samples that are not numbers: save it again");
+    return wave;
+  }
+
+  /* Play a wave, and stop what plays. */
+  sound(wave) {
     this.source?.stop();
-    const { wave } = this.rendered, buffer = this.audio.createBuffer(1, wave.length, this.about.rate);
+    const buffer = this.audio.createBuffer(1, wave.length, this.about.rate);
     buffer.copyToChannel(wave, 0);
     this.source = this.audio.createBufferSource();
     this.source.buffer = buffer;
     this.source.connect(this.audio.destination);
     this.source.start();
     this.audio.resume();
+    return buffer;
+  }
+
+  play() {
+    const { wave } = this.rendered, buffer = this.sound(wave);
     this.root.dispatchEvent(new CustomEvent("toot", { detail: { wave, at: performance.now() } }));
     const { source, audio } = this, begun = audio.currentTime, head = this.part("playhead");
     const step = () => {

@@ -1,4 +1,5 @@
-/* What is asked for, and its form in the address: kind, note (MIDI), duration, brightness, loudness, seed, pad, curve. */
+/* What is asked for, and its form in the address: kind, note (MIDI), duration, brightness, loudness, seed, pad, curve,
+   and the noise that a sound of one's own was found to be made of. */
 
 export const POINTS = 12; // of the loudness curve
 export const DEEPEST = -40; // dB
@@ -32,6 +33,7 @@ export function usual(index, about, seed) {
     brightness: 0.5,
     loudness: rounded((about.usual[0] + about.usual[1]) / 2, 1),
     seed,
+    noise: null,
     place: null,
     envelope: null,
   };
@@ -50,7 +52,8 @@ export function fromAddress(search, about) {
     if (Number.isFinite(value)) state[name] = within(value, range);
   }
   const numbers = (name) => (asked.get(name) ?? "").split(",").map(Number.parseFloat);
-  const place = numbers("pad"), envelope = numbers("curve");
+  const place = numbers("pad"), envelope = numbers("curve"), noise = numbers("own");
+  if (noise.length === about.residual && noise.every(Number.isFinite)) state.noise = noise.map((value) => within(value, [-9, 9]));
   if (place.length === 2 && place.every(Number.isFinite)) state.place = place.map((value) => within(value, [-3, 3]));
   if (envelope.length === POINTS && envelope.every(Number.isFinite)) {
     state.envelope = envelope.map((value) => within(value, [DEEPEST, 0]));
@@ -59,11 +62,25 @@ export function fromAddress(search, about) {
 }
 
 export function toAddress(state, about) {
-  const { kind, place, envelope, ...numbers } = state;
+  const { kind, noise, place, envelope, ...numbers } = state;
   const asked = new URLSearchParams({ kind: about.kinds[kind].name, ...numbers });
+  if (noise) asked.set("own", noise.join(","));
   if (place) asked.set("pad", place.join(","));
   if (envelope) asked.set("curve", envelope.join(","));
   return `?${asked}`;
+}
+
+/* The state in which the page plays what it heard, as exactly as the address holds it. */
+export function heard(found, about, seed) {
+  const { kind, pitch, duration, brightness, loudness, noise } = found, limits = ranges(about.kinds[kind], about);
+  return {
+    ...usual(kind, about, seed),
+    note: within(rounded(toNote(pitch), 2), limits.note),
+    duration: within(rounded(duration, 2), limits.duration),
+    brightness: within(rounded(brightness, 2), limits.brightness),
+    loudness: within(rounded(loudness, 1), limits.loudness),
+    noise: noise.map((value) => rounded(within(value, [-9, 9]), 2)),
+  };
 }
 
 /* What the engine is asked for. */

@@ -3,7 +3,7 @@
 const LEAST_WINDOW_SUM = 0.01;
 
 /* Complex FFT of a power of two, in place. */
-class Fft {
+export class Fft {
   constructor(size) {
     this.size = size;
     this.cos = new Float64Array(size / 2);
@@ -142,4 +142,11 @@ export class Stft {
   project(spectrum, length) {
     return this.spectra(this.overlapAdd(spectrum, length), spectrum.frames);
   }
+}
+
+/* Magnitudes of frame t. */
+export function magnitudes({ re, im, bins }, t) {
+  const found = new Float64Array(bins);
+  for (let f = 0, k = t * bins; f < bins; f++, k++) found[f] = Math.sqrt(re[k] * re[k] + im[k] * im[k]);
+  return found;
 }

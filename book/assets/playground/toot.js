@@ -1,10 +1,11 @@
 /* A toot from controls and a seed: what tootlearn.generation does without a vocoder. */
 
 import { Decoder, readTensors } from "./decoder.js";
+import { loudness } from "./measures.js";
 import { addHarmonics, AT_FLOOR, Mel } from "./mel.js";
 import { ridgeIntegration } from "./phase.js";
 import { normal } from "./random.js";
-import { Stft } from "./stft.js";
+import { magnitudes, Stft } from "./stft.js";
 
 const FORMAT = 1;
 const PHASE_ITERATIONS = 4;
@@ -36,27 +37,27 @@ export class Tooter {
     return this.ends.get(nFft);
   }
 
-  /* Standard normal numbers of a seed, and where they lie in the plane of the pad. */
-  noise(seed, kind) {
-    const size = this.description.generator.residual, noise = normal(seed, RESIDUAL, size);
+  /* Standard normal numbers of a request: its own, or those of its seed; and where they lie in the plane of the pad. */
+  noise({ seed, kind, noise: own }) {
+    const size = this.description.generator.residual, noise = own ? Float64Array.from(own) : normal(seed, RESIDUAL, size);
     const axes = [0, 1].map((i) => this.tensors.directions.subarray((2 * kind + i) * size, (2 * kind + i + 1) * size));
     const place = axes.map((axis) => axis.reduce((sum, value, i) => sum + value * noise[i], 0));
     return { noise, axes, place };
   }
 
   /* What the controls leave open: drawn from the kind's prior, moved to a place of the pad if one is given. */
-  residual({ kind, seed, place }) {
-    const { noise, axes, place: drawn } = this.noise(seed, kind), size = noise.length;
+  residual(request) {
+    const { kind, place } = request, { noise, axes, place: drawn } = this.noise(request), size = noise.length;
     const moved = place ? noise.map((value, i) => value + axes.reduce((sum, axis, a) => sum + (place[a] - drawn[a]) * axis[i], 0)) : noise;
     const { prior_mean: mean, prior_scale: scale } = this.tensors;
-    return Array.from(moved, (_, i) => {
+    return Float64Array.from(moved, (_, i) => {
       let sum = mean[kind * size + i];
       for (let j = 0; j < size; j++) sum += scale[(kind * size + i) * size + j] * moved[j];
       return sum;
     });
   }
 
-  /* {kind, pitch, duration, brightness, loudness, seed, place, texture} -> log-mel with its breath, and the drawing. */
+  /* {kind, pitch, duration, brightness, loudness, seed, noise, place, texture} -> log-mel with its breath, and the drawing. */
   draw(request) {
     const drawing = this.decoder.draw(request, this.residual(request));
     const { mels } = this.description.front_end, frames = this.description.frames;
@@ -146,13 +147,6 @@ export class Tooter {
   }
 }
 
-/* Magnitudes of frame t. */
-export function magnitudes({ re, im, bins }, t) {
-  const found = new Float64Array(bins);
-  for (let f = 0, k = t * bins; f < bins; f++, k++) found[f] = Math.sqrt(re[k] * re[k] + im[k] * im[k]);
-  return found;
-}
-
 /* How noise strays in frames and bands, as tootlearn.texture has it. */
 function textureOfNoise(seed, mels, frames) {
   const white = Float32Array.from(normal(seed, TEXTURE, mels * frames)), along = new Float64Array(white.length);
@@ -180,38 +174,6 @@ function restlessness(mel) {
     });
     return Math.sqrt((4 / Math.PI - 1) * covariance) / mel.area[m];
   });
-}
-
-/* RMS over the duration, in dBFS, as tootlearn.measures defines both. */
-export function loudness(wave, rate) {
-  const step = Math.max(1, Math.round(rate * 0.0005)), half = 10, threshold = 0.01;
-  const blocks = Math.ceil(wave.length / step), energy = new Float64Array(blocks + 1);
-  for (let b = 0; b < blocks; b++) {
-    let sum = 0;
-    for (let i = b * step; i < Math.min(wave.length, (b + 1) * step); i++) sum += wave[i] ** 2;
-    energy[b + 1] = energy[b] + sum;
-  }
-  const level = energy.map((_, k) => {
-    const inside = energy[Math.min(k + half, blocks)] - (k >= half ? energy[k - half] : 0);
-    return Math.sqrt(Math.max(0, inside) / (2 * half * step));
-  });
-  const loudest = level.reduce((a, b) => Math.max(a, b));
-  if (!(loudest > 0)) return -Infinity;
-  const over = (k) => level[Math.min(blocks, Math.max(0, k))] / loudest;
-  let first = 0, last = blocks;
-  while (over(first) < threshold) first++;
-  while (over(last) < threshold) last--;
-  const crossing = (inside, outside) => {
-    const high = over(inside), low = over(outside), fall = high - low;
-    return inside + (fall > 0 ? Math.min(1, Math.max(0, (high - threshold) / fall)) : 1) * (outside - inside);
-  };
-  const start = first > 0 ? crossing(first, first - 1) : first;
-  const end = Math.min(last < blocks ? crossing(last, last + 1) : last, wave.length / step);
-  const up = (place) => {
-    const below = Math.min(Math.floor(place), blocks - 1);
-    return energy[below] + (energy[below + 1] - energy[below]) * (place - below);
-  };
-  return 10 * Math.log10((up(end) - up(start)) / (end - start) / step);
 }
 
 /* From the first to the last sample within 60 dB of the peak, with short fades; turned down if it would clip. */

@@ -1,21 +1,29 @@
 /* The work that would make the page stutter: toots and spectrograms, on a thread of their own. */
 
-import { Stft } from "./stft.js";
-import { magnitudes, shaped, Tooter } from "./toot.js";
+import { readTensors } from "./decoder.js";
+import { Ear, loudest } from "./ear.js";
+import { magnitudes, Stft } from "./stft.js";
+import { shaped, Tooter } from "./toot.js";
 
 const ROWS = 96;
 const RANGE_DB = 80;
-let tooter;
-let server = "";
+let tooter, ear;
+let server = "", folder = "";
+
+/* What `export` wrote by this name: the description, and the weights. */
+async function load(name) {
+  const answers = await Promise.all([fetch(`${folder}${name}.json`), fetch(`${folder}${name}.bin`)]);
+  for (const answer of answers) if (!answer.ok) throw new Error(`${answer.url}: ${answer.status}`);
+  return [await answers[0].json(), await answers[1].arrayBuffer()];
+}
 
 async function open({ model, play }) {
   server = play ?? "";
-  const answers = await Promise.all([fetch(`${model}toot.json`), fetch(`${model}toot.bin`)]);
-  for (const answer of answers) if (!answer.ok) throw new Error(`${answer.url}: ${answer.status}`);
-  tooter = new Tooter(await answers[0].json(), await answers[1].arrayBuffer());
+  folder = model;
+  tooter = new Tooter(...(await load("toot")));
   tooter.render({ kind: 0, pitch: tooter.description.kinds[0].pitch[0], duration: 0.3, brightness: 0.5, loudness: -16, seed: 0 }); // the first is slow
-  const { kinds, loudness, usual_loudness: usual, front_end: frontEnd } = tooter.description;
-  return { kinds, loudness, usual, rate: frontEnd.sample_rate };
+  const { kinds, loudness, usual_loudness: usual, front_end: frontEnd, generator } = tooter.description;
+  return { kinds, loudness, usual, rate: frontEnd.sample_rate, residual: generator.residual };
 }
 
 /* A request -> wave, and where the seed lies on the pad; by the server where there is one. */
@@ -30,7 +38,20 @@ async function toot(request) {
   } else {
     wave = tooter.render(request);
   }
-  return { wave, drawn: tooter.noise(request.seed, request.kind).place };
+  return { wave, drawn: tooter.noise(request).place };
+}
+
+/* A recording -> the toot in it, and what would have to be asked for to play it: {wave, ...}, see ear.js. */
+async function hear(recording) {
+  const wave = loudest(recording, tooter.description.front_end.sample_rate);
+  if (!wave) throw new Error("there is no toot in it: it is silent, or only clicks");
+  if (server) {
+    const answer = await fetch(`${server}hear`, { method: "POST", body: wave });
+    if (!answer.ok) throw new Error(await answer.text());
+    return { wave, ...(await answer.json()) };
+  }
+  ear ??= new Ear(tooter, readTensors(...(await load("ear"))));
+  return { wave, ...ear.describe(wave) };
 }
 
 /* Levels in 0 to 255 from 80 dB below the loudest, {levels, rows, columns}; the rows are equally wide, the top is first. */
@@ -56,7 +77,7 @@ function drawing(request) {
   return { logMel };
 }
 
-const answers = { open, toot, spectrogram, drawing };
+const answers = { open, toot, hear, spectrogram, drawing };
 
 self.onmessage = async ({ data: { id, name, request } }) => {
   try {
