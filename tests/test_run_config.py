@@ -81,6 +81,40 @@ def test_the_command_line_hands_it_on(monkeypatch, tmp_path):
     assert seen == [RunConfig(precision="bf16", accumulate=2, compile=True, keep_every=7, best=True)]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a script of the shell")
+def test_the_slurm_script_gives_words_that_torchrun_and_tootlearn_understand(tmp_path, monkeypatch):
+    """Its commands are replaced by some that tell what they were given; a second submission resumes."""
+    (tmp_path / "srun").write_text('#!/bin/bash\nprintf "%s\\n" "$@"\n')
+    (tmp_path / "scontrol").write_text("#!/bin/bash\necho node7\n")
+    for name in ("srun", "scontrol"):
+        (tmp_path / name).chmod(0o755)
+    given = {"SLURM_NNODES": "2", "SLURM_JOB_ID": "5", "SLURM_JOB_NODELIST": "node[7-8]", "OUT": str(tmp_path)}
+    env = os.environ | given | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+
+    def submitted() -> list[str]:
+        done = subprocess.run(["bash", ROOT / "book/assets/train.slurm"], env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    from torch.distributed.run import parse_args
+
+    program, *words = submitted()
+    told = parse_args(words)
+    assert (program, told.nnodes, told.nproc_per_node, told.rdzv_endpoint) == ("torchrun", "2", "4", "node7:29500")
+    assert told.module and told.training_script == "tootlearn"
+    seen = []
+    monkeypatch.setattr("tootlearn.dataset.gather", lambda *_: None)
+    monkeypatch.setattr("tootlearn.dataset.describe", lambda *_: "")
+    launch = RunConfig.launch
+    monkeypatch.setattr(RunConfig, "launch", lambda how, device: launch(RunConfig(), "cpu"))  # no GPU is needed
+    monkeypatch.setattr(training, "train", lambda *given: seen.append(given))
+    cli.main(told.training_script_args)
+    (config, _, out, resume, device, _, how, *_) = seen[0]
+    assert (config.batch, out, resume, device, how) == (512, tmp_path, False, "cuda", RunConfig(precision="bf16"))
+    (tmp_path / "checkpoint.safetensors").touch()
+    assert submitted()[-1] == "--resume"
+
+
 def test_more_parts_than_clips_are_refused_before_anything_is_written(clips, tmp_path):  # noqa: F811
     with pytest.raises(InputError, match="--batch 9 or more"):
         run(SHORT, clips, tmp_path / "run", how=RunConfig(accumulate=9))

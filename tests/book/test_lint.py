@@ -219,3 +219,8 @@ def test_troubleshooting_has_an_entry_for_each_trouble_that_the_doctor_knows_and
     told = [words.replace("...", "").strip() for words, _ in entries]
     assert sorted(told) == sorted([*(trouble.value for trouble in Trouble), "GPU: none"])
     assert all("Why:" in text and "What to do:" in text for _, text in entries)
+
+
+def test_the_chapter_shows_the_slurm_script_as_it_is():
+    script = (ROOT / "book/assets/train.slurm").read_text("utf8")
+    assert f"```bash\n{script}```" in prose(load(ROOT / "notebooks/10_training_at_scale.ipynb"))
