@@ -37,6 +37,8 @@ def _own_numba_cache() -> tuple[Path, IO[str] | None]:
 
 _FOLDER, _LOCK = _own_numba_cache()
 os.environ["NUMBA_CACHE_DIR"] = str(_FOLDER)  # numba is not imported yet: librosa does so at its first use
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # of what tests start: notebooks, the book, the command line
+    os.environ.setdefault(_name, "1")
 matplotlib.use("Agg")
 torch.set_num_threads(1)  # the same bits everywhere, and no contention between parallel workers
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, max_examples=25, database=None)
