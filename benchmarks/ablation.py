@@ -172,6 +172,7 @@ def measure(options: argparse.Namespace) -> None:
 def setting(name: str, options: argparse.Namespace) -> TrainConfig:
     """What every run on a set has in common."""
     default = presets.PRESETS["default"]
+    default = replace(default, weights={})
     half = {"autoencoder": None} if options.part == "generator" else {"generator": None}
     steps = {"steps": options.steps, "batch": options.batch, "check_every": options.steps, "learning_rate": 2e-3}
     return replace(default, **half, **SETS[name], **steps)

@@ -163,11 +163,14 @@ _AUTOENCODER = AutoencoderConfig(
     linear=True,
 )
 
+# What is heard of a toot counts as well as its squared error, for the generator alone (`perceptual`).
+_HEARD = {"generation_audible": 0.1, "generation_multi_scale": 0.3, "generation_embedding": 0.5}
+
 PRESETS: dict[str, TrainConfig] = {
     # What ships: controls to toots, and a plain autoencoder of 64 numbers for reconstruction. Brass is learned from
     # recorded instruments too, so it needs a sound font.
-    "default": TrainConfig(autoencoder=_AUTOENCODER, clips=7200, sampled=2400),
-    # The same without a sound font.
+    "default": TrainConfig(autoencoder=_AUTOENCODER, clips=7200, sampled=2400, weights=_HEARD),
+    # The same without a sound font, by the squared error alone.
     "synthetic": TrainConfig(autoencoder=_AUTOENCODER),
     # What plays in the book's page: half the frames, and a generator alone, which is fetched in less than a megabyte.
     "tiny": TrainConfig(
