@@ -169,7 +169,7 @@ def test_help_does_not_wait_for_torch():
 
 def test_help_names_every_command_and_each_has_its_own(run):
     text = run("--help").out
-    commands = "generate train train-vocoder reconstruct denoise evaluate info lab book doctor"
+    commands = "generate train train-vocoder train-bandwidth reconstruct denoise evaluate info lab book doctor"
     for command in commands.split():
         assert f"  {command} " in text
         own = run(command, "--help")
@@ -293,7 +293,7 @@ class Interrupt:
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        ("", "generate, vary, morph, batch, train, tune, runs, data, train-vocoder, reconstruct, denoise, evaluate, "),
+        ("", "generate, vary, morph, batch, train, tune, runs, data, train-vocoder, train-bandwidth, reconstruct, "),
         ("", "evaluate, info, lab, book, doctor, export, play"),
         ("genrat", "did you mean generate?"),
         ("--count 3", "no command '--count'"),
@@ -343,6 +343,10 @@ class Interrupt:
         ("train --kinds trumpet", "--kinds: cannot use 'trumpet': it takes a list"),
         ("train --front_end.hop 300", "300"),
         ("generate --vocoder none.safetensors", "none.safetensors"),
+        ("generate --bandwidth no.safetensors", "no.safetensors"),
+        ("train-bandwidth --sampled 0", "nothing to learn from"),
+        ("train-bandwidth --sampled 0 --data none", "none is no folder"),
+        ("train-bandwidth --bandwidth.kernel 4", "kernel is odd"),
         ("train-vocoder --stesp 3", "unknown flag --stesp: did you mean --steps?"),
         ("train-vocoder --vocoder.kernel 4", "kernel is odd"),
         ("train-vocoder --synthetic 0 --sampled 0", "nothing to train on"),
@@ -542,6 +546,35 @@ def test_a_vocoder_is_trained_on_a_folder_and_generates(run, tmp_path):
     assert not any(np.array_equal(x, y) for x, y in itertools.combinations(sounds, 2))
     again = run("train-vocoder", *words, "--out", tmp_path / "run")
     assert again.status == 2 and "--resume" in again.err
+
+
+def test_an_extension_is_trained_on_a_folder_and_heard_at_higher_rates_alone(run, tmp_path):
+    time = np.arange(45000) / 44100
+    (tmp_path / "mine").mkdir()
+    for i in range(12):
+        wave = sum(np.sin(2 * np.pi * 110 * (i + 1) * k * time) / k for k in range(1, 20 // (i + 1) + 9))
+        soundfile.write(tmp_path / f"mine/{i}.wav", 0.1 * wave, 44100)
+    small = (
+        "--bandwidth.width 8 --bandwidth.hidden 8 --bandwidth.blocks 1 --versions 1 --steps 2 --batch 2 --device cpu"
+    )
+    words = ("--data", tmp_path / "mine", "--sampled", 0, *small.split())
+    trained = run("train-bandwidth", *words, "--out", tmp_path / "run")
+    assert trained.status == 0 and "12 windows of the recordings in mine" in trained.out
+    file = tmp_path / "run/bandwidth.safetensors"
+    asked = ("--count", 1, "--kind", "trumpet", "--pitch", "A4", "--duration", 0.3)
+    sounds = {}
+    for rate in (22050, 44100):
+        for name, chosen in (("own", file), ("none", "none"), ("shipped", None)):
+            extra = ("--bandwidth", chosen) if chosen else ()
+            out = tmp_path / f"{name}{rate}"
+            assert run("generate", *asked, *extra, "--sample_rate", rate, "--out", out).status == 0
+            sounds[name, rate] = soundfile.read(out / "000_trumpet.wav")[0]
+    assert np.array_equal(sounds["own", 22050], sounds["none", 22050])
+    assert np.array_equal(sounds["shipped", 22050], sounds["none", 22050])
+    assert not any(
+        np.array_equal(sounds[a, 44100], sounds[b, 44100])
+        for a, b in itertools.combinations(("own", "none", "shipped"), 2)
+    )
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ class Singer:
 @pytest.fixture
 def singer(monkeypatch):
     one = Singer()
-    monkeypatch.setattr(sounds, "open_font", lambda font, sample_rate: one)
+    monkeypatch.setattr(sounds, "open_font", lambda font, sample_rate, bright: one)
     return one
 
 

@@ -72,10 +72,11 @@ class Source:
     model: str | None = None
     device: str = "cpu"
     vocoder: str | None = None
+    bandwidth: str | None = None
 
     def load(self) -> TootGenerator:
         """The generator."""
-        return generation.load(self.model, self.device, self.vocoder)
+        return generation.load(self.model, self.device, self.vocoder, self.bandwidth)
 
 
 def read_spec(
@@ -224,7 +225,9 @@ def _record(toots: list[Toot], source: Source, sample_rate: int) -> dict[str, ob
     name = source.model or model_file.SHIPPED[0]
     model = model_file.shipped(name) if name in model_file.SHIPPED else Path(name)
     speaker = model_file.shipped_vocoder() if source.vocoder is None else Path(source.vocoder)
-    files = [hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "" for path in (model, speaker)]
+    above = model_file.shipped_bandwidth() if source.bandwidth is None else Path(source.bandwidth)
+    paths = model, speaker, above
+    files = [hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "" for path in paths]
     plan = hashlib.sha256()
     for toot in toots:
         plan.update(json.dumps(asdict(toot)).encode())
@@ -233,6 +236,7 @@ def _record(toots: list[Toot], source: Source, sample_rate: int) -> dict[str, ob
         "plan": plan.hexdigest(),
         "model": files[0],
         "vocoder": files[1],
+        "bandwidth": files[2],
         "device": source.device,
         "sample_rate": sample_rate,
         "versions": {"tootlearn": __version__, "torch": str(torch.__version__)},

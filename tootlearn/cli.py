@@ -15,7 +15,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from tootlearn import __version__, cli_batch, cli_data, cli_export, cli_runs, cli_variation
+from tootlearn import __version__, cli_bandwidth, cli_batch, cli_data, cli_export, cli_runs, cli_variation
 from tootlearn.arguments import Parser, config_of, config_options, fail, nearest
 
 
@@ -56,6 +56,7 @@ def _run(words: list[str]) -> None:
         "runs": (cli_runs.runs, "List and compare the runs in a folder."),
         "data": (cli_data.data, "Write recordings, cut and labelled, as shards: tootlearn data shard IN."),
         "train-vocoder": (_train_vocoder, "Train the network that turns mel spectrograms to sound."),
+        "train-bandwidth": (cli_bandwidth.train, "Train the network that says how loud toots are above 11 kHz."),
         "reconstruct": (_reconstruct, "Encode a recording and decode it again: mono, at the model's sample rate."),
         "denoise": (_denoise, "Clean a recording, or a folder of them: noise, offset, clicks at the ends, peaks."),
         "evaluate": (_evaluate, "Measure control, likeness and reconstruction, each beside a yardstick."),
@@ -102,6 +103,9 @@ def _generate(parser: ArgumentParser, words: list[str]) -> None:
     parser.add_argument("--envelope", type=str | None, help="levels in dB from beginning to end, such as 0,-6,-12,-3")
     parser.add_argument("--denoise", action="store_true", help="filter each toot as if it were a noisy recording")
     _model_and_device(parser)
+    parser.add_argument(
+        "--bandwidth", type=str | None, help='what is above 11 kHz: a file or "none"; else the shipped one'
+    )
     a = parser.parse_args(words)
 
     from tqdm import tqdm
@@ -117,7 +121,7 @@ def _generate(parser: ArgumentParser, words: list[str]) -> None:
     toot_files.check_folder(out)
     check_range("--texture", a.texture, 0, 1, "")
     drawn = None if a.envelope is None else contour.parse(a.envelope)
-    generator = generation.load(a.model, a.device, a.vocoder)
+    generator = generation.load(a.model, a.device, a.vocoder, a.bandwidth)
     rate = generator.sample_rate if a.sample_rate is None else a.sample_rate
     check_range("--sample-rate", rate, *generation.SAMPLE_RATES, " Hz")
     kinds = [a.kind] if a.kind else generator.kinds_with(a.pitch, a.duration)

@@ -19,6 +19,9 @@ def command(parser: ArgumentParser, words: list[str]) -> None:
     parser.add_argument("--model", type=str | None, help="a model file; the shipped one without it")
     parser.add_argument("--device", type=str, default="cpu", help="cpu, cuda, mps or auto")
     parser.add_argument("--vocoder", type=str | None, help='a vocoder or "none"; else the shipped one')
+    parser.add_argument(
+        "--bandwidth", type=str | None, help='what is above 11 kHz: a file or "none"; else the shipped one'
+    )
     a = parser.parse_args(words)
 
     from tootlearn import batch
@@ -29,7 +32,7 @@ def command(parser: ArgumentParser, words: list[str]) -> None:
         return
     if a.spec is None:
         raise InputError("give a table, SPEC.csv: `tootlearn batch --example` prints one")
-    source = batch.Source(a.model, a.device, a.vocoder)
+    source = batch.Source(a.model, a.device, a.vocoder, a.bandwidth)
     generator = source.load()
     toots = batch.read_spec(a.spec, generator, a.seed, a.format)
     rate = generator.sample_rate if a.sample_rate is None else a.sample_rate

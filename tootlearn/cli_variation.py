@@ -70,6 +70,9 @@ def _shared(parser: ArgumentParser, out: str) -> None:
     parser.add_argument("--model", type=str | None, help="a model file; the shipped one without it")
     parser.add_argument("--device", type=str, default="cpu", help="cpu, cuda, mps or auto")
     parser.add_argument("--vocoder", type=str | None, help='a vocoder or "none"; else the shipped one')
+    parser.add_argument(
+        "--bandwidth", type=str | None, help='what is above 11 kHz: a file or "none"; else the shipped one'
+    )
 
 
 def _generator(a: Namespace) -> TootGenerator:
@@ -79,7 +82,7 @@ def _generator(a: Namespace) -> TootGenerator:
     toot_files.check_folder(Path(a.out))
     if a.sample_rate is not None:
         check_range("--sample-rate", a.sample_rate, *generation.SAMPLE_RATES, " Hz")
-    return generation.load(a.model, a.device, a.vocoder)
+    return generation.load(a.model, a.device, a.vocoder, a.bandwidth)
 
 
 def _described(generator: TootGenerator, path: str, kind: str | None, pitch: str | None = None) -> Description:

@@ -22,6 +22,7 @@ from torch import Tensor
 from tootlearn import contour, denoising, harmonics, measures, model_file, rng
 from tootlearn.audio import InputError, resample
 from tootlearn.autoencoder import Generator, TootModel
+from tootlearn.bandwidth import Bandwidth
 from tootlearn.controls import Controls, check_range, completed, kinds_with
 from tootlearn.decoder import Condition, Drawing
 from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd
@@ -46,9 +47,10 @@ class TootGenerator:
         description: the metadata of its file.
         device: what it runs on.
         vocoder: what turns log-mels to sound; None: the mel inversion without learning.
+        bandwidth: what gives toots at higher sample rates than the model's their high band; None: they have none.
 
     Raises:
-        InputError: if the vocoder is for another front end than the model's.
+        InputError: if the vocoder is for another front end than the model's, or ``bandwidth`` for another rate.
     """
 
     def __init__(
@@ -57,10 +59,15 @@ class TootGenerator:
         description: Mapping[str, Any],
         device: torch.device | str = "cpu",
         vocoder: Vocoder | None = None,
+        bandwidth: Bandwidth | None = None,
     ) -> None:
+        rate = model.front_end.config.sample_rate
+        if bandwidth and bandwidth.rate != 2 * rate:
+            raise InputError(f"the bandwidth extension is for {bandwidth.rate // 2} Hz, the model makes {rate} Hz")
         if vocoder and vocoder.front_end.config != model.front_end.config:
             raise InputError("the vocoder and the model have different front ends: use a vocoder trained for this one")
         self.vocoder = vocoder and vocoder.eval().to(device)
+        self.bandwidth = bandwidth and bandwidth.eval().to(device)
         self.model = model.eval().to(device)
         self.description = description
         self.device = torch.device(device)
@@ -130,7 +137,7 @@ class TootGenerator:
             kind, pitch, duration, brightness, loudness, seed: as in :meth:`controls`; the seed also decides what all
                 controls leave open.
             texture: how much of the restlessness of noise is given to the breath, 0 to 1.
-            sample_rate: Hz, 8,000 to 192,000; None for :attr:`sample_rate`.
+            sample_rate: Hz, 8,000 to 192,000; None for :attr:`sample_rate`, above which `bandwidth` adds.
             denoise: filter it as if it were a noisy recording. There is silence around a toot before it is cut, so no
                 noise is found, and next to nothing changes: this is for models that learned the noise of recordings.
             temperature: how far what the controls leave open strays, see :meth:`residual`.
@@ -180,11 +187,8 @@ class TootGenerator:
 
         ``shares``, (1, K), may put it between the kinds, see `decoder.Condition`.
         """
-        rate = (
-            self.sample_rate
-            if sample_rate is None
-            else int(check_range("sample rate", sample_rate, *SAMPLE_RATES, " Hz"))
-        )
+        asked = self.sample_rate if sample_rate is None else sample_rate
+        rate = int(check_range("sample rate", asked, *SAMPLE_RATES, " Hz"))
         log_mel, drawing = self.draw(controls, residual, seed, texture, shares)
         speaks = self.vocoder and self.resolving(drawing) is self.model.front_end
         wave = self.to_wave(log_mel) if speaks else self.drawn_to_wave(log_mel, drawing)
@@ -194,7 +198,10 @@ class TootGenerator:
         # The network draws the level to a few dB; what is left can be measured, and mended.
         found = float(measures.loudness(wave, self.sample_rate))
         wave *= 10 ** ((float(controls.loudness[0]) - found) / 20) if math.isfinite(found) else 1.0
-        return _cut(resample(wave, self.sample_rate, rate), rate)
+        made = self.sample_rate
+        if self.bandwidth and rate > made:
+            wave, made = self.bandwidth.extend(wave, drawing.notes[0], drawing.level[0], seed), self.bandwidth.rate
+        return _cut(resample(wave, made, rate), rate)
 
     def draw(
         self,
@@ -285,6 +292,7 @@ def load(
     path: str | os.PathLike[str] | None = None,
     device: str = "cpu",
     vocoder: str | os.PathLike[str] | None = None,
+    bandwidth: str | os.PathLike[str] | None = None,
 ) -> TootGenerator:
     """The generator of a model file, or of the model that comes with the package.
 
@@ -293,9 +301,10 @@ def load(
         device: "cpu", "cuda", "mps" or "auto".
         vocoder: a vocoder's file, or "none"; None for the shipped one where it fits: a model with another front end
             than its goes without.
+        bandwidth: a bandwidth extension's file, or "none"; None for the shipped one where it fits.
 
     Raises:
-        InputError: as `model_file.load` and `model_file.load_vocoder`.
+        InputError: as `model_file.load`, `model_file.load_vocoder` and `model_file.load_bandwidth`.
     """
     model, description = model_file.load(model_file.shipped() if path is None else path)
     speaker = None
@@ -304,7 +313,10 @@ def load(
         speaker = shipped if shipped.front_end.config == model.front_end.config else None
     elif vocoder != "none":
         speaker, _ = model_file.load_vocoder(vocoder, model.front_end.config)
-    return TootGenerator(model, description, model_file.to_device(device), speaker)
+    above = None if bandwidth == "none" else model_file.load_bandwidth(bandwidth)[0]
+    if above and bandwidth is None and above.rate != 2 * model.front_end.config.sample_rate:
+        above = None
+    return TootGenerator(model, description, model_file.to_device(device), speaker, above)
 
 
 def checked_seed(seed: int) -> int:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from tootlearn.audio import InputError, write_whole
 from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig, TootModel
+from tootlearn.bandwidth import Bandwidth, BandwidthConfig
 from tootlearn.controls import LOUDNESS_RANGE, Kind
 from tootlearn.front_end import FrontEndConfig
 from tootlearn.normalization import Normalizer
@@ -36,7 +37,8 @@ SHIPPED = ("default", "tiny")  # names of the models that come with the package
 _EXACT = ("normalizer.", "generator.prior")  # statistics stay float32 where weights are halved
 _PICKLES = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch's zip archive, and protocols 2 to 5
 
-Config = TypeVar("Config", FrontEndConfig, GeneratorConfig, AutoencoderConfig, VocoderConfig)
+Config = TypeVar("Config", FrontEndConfig, GeneratorConfig, AutoencoderConfig, VocoderConfig, BandwidthConfig)
+Part = TypeVar("Part", Vocoder, Bandwidth)
 
 
 def save(path: str | os.PathLike[str], model: TootModel, provenance: dict[str, Any], half: bool = False) -> None:
@@ -101,6 +103,8 @@ def load(path: str | os.PathLike[str], front_end: FrontEndConfig | None = None) 
     description, tensors = _read(path)
     if "vocoder" in description:
         raise InputError(f"{path} is a vocoder: give it as --vocoder, and a model of toots as the model")
+    if "bandwidth" in description:
+        raise InputError(f"{path} is a bandwidth extension: give a model of toots as the model")
     try:
         config = _config(FrontEndConfig, description["front_end"])
         parts = description["model"]
@@ -133,19 +137,33 @@ def save_vocoder(path: str | os.PathLike[str], vocoder: Vocoder, provenance: dic
     Raises:
         InputError: if it cannot be written.
     """
-    description = {
-        "schema": SCHEMA,
-        "front_end": asdict(vocoder.front_end.config),
-        "vocoder": asdict(vocoder.config),
-        "provenance": provenance,
-    }
-    tensors = {name: tensor.half().cpu().contiguous() for name, tensor in vocoder.state_dict().items()}
+    about = {"front_end": asdict(vocoder.front_end.config), "vocoder": asdict(vocoder.config)}
+    _save_part(path, vocoder, about, provenance)
+
+
+def save_bandwidth(path: str | os.PathLike[str], bandwidth: Bandwidth, provenance: dict[str, Any]) -> None:
+    """Write the file of a bandwidth extension: as `save_vocoder`."""
+    config = asdict(bandwidth.config)
+    about = {"front_end": config.pop("front_end"), "bandwidth": config}
+    _save_part(path, bandwidth, about, provenance)
+
+
+def _save_part(
+    path: str | os.PathLike[str], part: nn.Module, about: dict[str, Any], provenance: dict[str, Any]
+) -> None:
+    description = {"schema": SCHEMA} | about | {"provenance": provenance}
+    tensors = {name: tensor.half().cpu().contiguous() for name, tensor in part.state_dict().items()}
     write_whole(Path(path), to_bytes(tensors, metadata={"tootlearn": json.dumps(description)}))
 
 
 def shipped_vocoder() -> Path:
     """Where the vocoder that comes with the package lies."""
-    return Path(__file__).parent / "models" / "vocoder.safetensors"
+    return shipped("vocoder")
+
+
+def shipped_bandwidth() -> Path:
+    """Where the bandwidth extension that comes with the package lies."""
+    return shipped("bandwidth")
 
 
 def load_vocoder(
@@ -164,23 +182,43 @@ def load_vocoder(
         InputError: as `load`; also for a file that holds another kind of model.
     """
     path = shipped_vocoder() if path is None else Path(path)
-    description, tensors = _read(path)
-    if "vocoder" not in description:
-        raise InputError(f"{path} holds a model, but no vocoder: write one with `tootlearn train-vocoder`")
-    try:
-        config = _config(FrontEndConfig, description["front_end"])
-        size = _config(VocoderConfig, description["vocoder"])
-        with torch.random.fork_rng(devices=[]):
-            vocoder = Vocoder(config, size)
-    except _DAMAGE as error:
-        raise _damaged(path, error) from error
+
+    def made(config: FrontEndConfig, size: dict[str, Any]) -> Vocoder:
+        return Vocoder(config, _config(VocoderConfig, size))
+
+    vocoder, description = _load_part(path, "vocoder", made)
+    config = vocoder.front_end.config
     if front_end is not None and front_end != config:
         differences = _difference(config, front_end)
         raise InputError(
             f"{path} is a vocoder of another front end ({differences}): train one with `tootlearn train-vocoder`"
         )
-    _fill(vocoder, tensors, path)
-    return vocoder.eval(), description
+    return vocoder, description
+
+
+def load_bandwidth(path: str | os.PathLike[str] | None = None) -> tuple[Bandwidth, dict[str, Any]]:
+    """Read the file of a bandwidth extension; None is the shipped one. Otherwise as `load_vocoder`."""
+
+    def made(config: FrontEndConfig, size: dict[str, Any]) -> Bandwidth:
+        return Bandwidth(_config(BandwidthConfig, size | {"front_end": config}))
+
+    return _load_part(shipped_bandwidth() if path is None else Path(path), "bandwidth", made)
+
+
+def _load_part(
+    path: Path, name: str, made: Callable[[FrontEndConfig, dict[str, Any]], Part]
+) -> tuple[Part, dict[str, Any]]:
+    """A network that works beside models, from its file."""
+    description, tensors = _read(path)
+    if name not in description:
+        raise InputError(f"{path} holds no {name}: write one with `tootlearn train-{name}`")
+    try:
+        with torch.random.fork_rng(devices=[]):
+            part = made(_config(FrontEndConfig, description["front_end"]), description[name])
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+    _fill(part, tensors, path)
+    return part.eval(), description
 
 
 def _fill(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -10,9 +10,9 @@ looks only a little ahead:
 So a block is made of its own frames and of those within reach, and equals that part of the whole toot.
 
 What `generate` reads off the whole wave must here be known before it: the level, and where the toot begins and ends,
-are read off the drawing. A toot that would pass full scale is turned down from there on. Otherwise a stream is what
-`generate` gives, at the model's own sample rate; where notes are so low that they need a longer window there are fewer
-rounds of Griffin-Lim, since their reach grows with it.
+are read off the drawing. A toot that would pass full scale is turned down from there on. A stream has the model's own
+sample rate, and nothing above it: `bandwidth` is for whole toots. Otherwise it is what `generate` gives; where notes
+are so low that they need a longer window there are fewer rounds of Griffin-Lim, since their reach grows with it.
 """
 
 from __future__ import annotations

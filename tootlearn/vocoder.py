@@ -61,15 +61,19 @@ class VocoderConfig:
 class Block(nn.Module):
     """x + scale * linear(gelu(linear(norm(depthwise convolution(x))))): ConvNeXt over time (Liu et al. 2022).
 
+    Args:
+        width: C.
+        hidden: channels between the two linear layers.
+        kernel: of the convolution, frames, odd.
+
     Shape: (B, T, C) -> (B, T, C).
     """
 
-    def __init__(self, config: VocoderConfig) -> None:
+    def __init__(self, width: int, hidden: int, kernel: int) -> None:
         super().__init__()
-        width, kernel = config.width, config.kernel
         self.mix = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
         self.norm = nn.LayerNorm(width)
-        self.expand, self.project = nn.Linear(width, config.hidden), nn.Linear(config.hidden, width)
+        self.expand, self.project = nn.Linear(width, hidden), nn.Linear(hidden, width)
         self.scale = nn.Parameter(torch.full((width,), 0.3))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -98,7 +102,7 @@ class Vocoder(nn.Module):
         self.config = config = config or VocoderConfig()
         self.front_end = FrontEnd(front_end)
         self.enter = nn.Linear(front_end.mels, config.width)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
+        self.blocks = nn.ModuleList(Block(config.width, config.hidden, config.kernel) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.width)
         self.widen = nn.Linear(config.width, config.wide)
         self.draw = nn.Linear(config.wide, self.front_end.stft.bins)

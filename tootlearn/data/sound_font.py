@@ -34,6 +34,7 @@ PROGRAMS = {  # General MIDI, counted from 0
 FONT_VARIABLE = "TOOTLEARN_SOUNDFONT"
 LONGEST = 60.0  # s that a note is held at most
 _BLOCK = 64  # samples: the grid that FluidSynth starts and ends notes on
+_FILTER = 8  # the generator "initial filter cutoff" of the SoundFont specification 2.04, 8.1.3
 _RELEASE = 1.2  # s that a note has to fade in
 
 
@@ -105,6 +106,12 @@ class _FluidSynth:
         self._generate(64 * _BLOCK)
         return np.concatenate(parts)
 
+    def brighten(self) -> None:
+        """Move the low pass of all notes to come beyond what is heard."""
+        move = self._library.fluid_synth_set_gen
+        move.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_float]
+        move(ctypes.c_void_p(self._synth.synth), 0, _FILTER, 4800.0)  # cents
+
     def _generate(self, samples: int) -> NDArray[np.float32]:
         stereo = np.empty((2, samples), dtype=np.float32)
         left, right = (channel.ctypes.data_as(ctypes.c_void_p) for channel in stereo)
@@ -135,16 +142,26 @@ def renderer() -> str:
     )
 
 
-def open_font(font: Path, sample_rate: int) -> Player:
+def open_font(font: Path, sample_rate: int, bright: bool = False) -> Player:
     """A sound font, ready to be played by the renderer that is installed.
 
+    Args:
+        font: an .sf2 or .sf3 file.
+        sample_rate: Hz.
+        bright: leave out the low pass that a synthesiser has for softer notes: they sound as the recordings do.
+
     Raises:
-        InputError: if none is, or the file is missing or no sound font.
+        InputError: if none is, or only one that cannot do it brightly, or the file is missing or no sound font.
     """
     make = _RENDERERS[renderer()]
     if not font.is_file():
         raise InputError(f"{font} is no file: give a sound font (.sf2 or .sf3)")
-    return make(font, sample_rate)
+    player = make(font, sample_rate)
+    if bright:
+        if not isinstance(player, _FluidSynth):
+            raise InputError("only FluidSynth plays without its low pass: pip install pyfluidsynth, and FluidSynth")
+        player.brighten()
+    return player
 
 
 def _unreadable(font: Path) -> InputError:

@@ -47,6 +47,7 @@ def gather(
     seed: int = 0,
     problems: list[str] | None = None,
     progress: bool = True,
+    bright: bool = False,
 ) -> Sounds:
     """Sounds of all sorts.
 
@@ -59,6 +60,7 @@ def gather(
         seed: of the toots and the notes.
         problems: where a line goes for each file that cannot be read.
         progress: show a bar on stderr.
+        bright: play the notes as they were recorded, see `sound_font.open_font`.
 
     Raises:
         InputError: if some of it is not to be had.
@@ -73,7 +75,7 @@ def gather(
         parts.append(_in_16_bits(waves))
         held_out += [(start + i) % HOLD_OUT_EVERY == 0 for i in range(len(waves))]
     if sampled:
-        notes = _notes(Path(font) if font else find_font(), sampled, seed, sample_rate)
+        notes = _notes(Path(font) if font else find_font(), sampled, seed, sample_rate, bright)
         for wave, held in tqdm(notes, total=sampled, desc="notes", disable=hidden, leave=False):
             parts.append(_in_16_bits(wave[None]))
             held_out.append(held)
@@ -91,9 +93,9 @@ def note_is_held_out(program: int, midi: float) -> bool:
     return (round(midi) + program) % HOLD_OUT_EVERY == 0
 
 
-def _notes(font: Path, count: int, seed: int, sample_rate: int) -> Iterator[tuple[Tensor, bool]]:
+def _notes(font: Path, count: int, seed: int, sample_rate: int, bright: bool) -> Iterator[tuple[Tensor, bool]]:
     """Notes of all instruments of a font, (WINDOW_SAMPLES,) each, and whether they are held out."""
-    player = open_font(font, sample_rate)
+    player = open_font(font, sample_rate, bright)
     groups = (_BRASS, _BRASS, _BRASS, _WINDS, _WINDS, _OTHERS)
     for i in range(count):
         u = rng.uniform(rng.child(seed, i), _NOTE, 6)
