@@ -190,6 +190,8 @@ def test_a_folder_of_something_else_is_left_alone(g, spec, alone, tmp_path):
     ):
         with pytest.raises(InputError, match=f"{named}.*give another folder"):
             batch.render(other, out, Source(), rate)
+    with pytest.raises(InputError, match=r"another bandwidth\)"):
+        batch.render(toots, out, Source(bandwidth="none"), 22050)
     (out / "batch.json").write_text("{")
     with pytest.raises(InputError, match="another record"):
         batch.render(toots, out, Source(), 22050)

@@ -344,8 +344,8 @@ class Interrupt:
         ("train --front_end.hop 300", "300"),
         ("generate --vocoder none.safetensors", "none.safetensors"),
         ("generate --bandwidth no.safetensors", "no.safetensors"),
-        ("train-bandwidth --sampled 0", "nothing to learn from"),
-        ("train-bandwidth --sampled 0 --data none", "none is no folder"),
+        ("train-bandwidth --synthetic 0 --sampled 0", "nothing to learn from"),
+        ("train-bandwidth --synthetic 0 --sampled 0 --data none", "none is no folder"),
         ("train-bandwidth --bandwidth.kernel 4", "kernel is odd"),
         ("train-vocoder --stesp 3", "unknown flag --stesp: did you mean --steps?"),
         ("train-vocoder --vocoder.kernel 4", "kernel is odd"),
@@ -557,7 +557,7 @@ def test_an_extension_is_trained_on_a_folder_and_heard_at_higher_rates_alone(run
     small = (
         "--bandwidth.width 8 --bandwidth.hidden 8 --bandwidth.blocks 1 --versions 1 --steps 2 --batch 2 --device cpu"
     )
-    words = ("--data", tmp_path / "mine", "--sampled", 0, *small.split())
+    words = ("--data", tmp_path / "mine", "--synthetic", 0, "--sampled", 0, *small.split())
     trained = run("train-bandwidth", *words, "--out", tmp_path / "run")
     assert trained.status == 0 and "12 windows of the recordings in mine" in trained.out
     file = tmp_path / "run/bandwidth.safetensors"

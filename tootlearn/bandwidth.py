@@ -1,6 +1,6 @@
 """Bandwidth extension: what a toot has above 11 kHz, which a model that works at 22,050 Hz does not make.
 
-    wave at 22,050 Hz -> log-mel, periodicity -> network -> level, and share of tone, of bands from 10 to 21 kHz
+    wave at 22,050 Hz -> log-mel, periodicity -> network -> level, and share of noise, of bands from 10 to 21 kHz
     wave at 22,050 Hz -> its upper half, moved up by whole harmonics, and noise under its envelope
     both -> high band, which is added to the wave at 44,100 Hz
 
@@ -8,8 +8,8 @@ Recorded brass has harmonics as far up as recordings reach, noise takes over lit
 attack. So the high band is made of what sounds between 5 and 10 kHz, moved up (spectral band replication: Dietz et
 al., "Spectral band replication, a novel approach in audio coding", AES 2002), and of noise that rises and falls with
 it. The move is a multiple of the fundamental at each instant, where the notes are known, so that harmonics come to lie
-on harmonics. The network says how loud each band is, and how much of it is tone. Below the cross-over the wave is left
-as it is.
+on harmonics. The network says how loud each band is, and how much noise is added because tones are less clear up there.
+Below the cross-over the wave is left as it is.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class HighBand(NamedTuple):
     """What the network says of the bands around `CENTRES`."""
 
     levels: Tensor  # (B, H, T), log of the RMS magnitude, as `Bandwidth.levels` measures it
-    tone: Tensor  # (B, H, T), share of the energy that is tone, 0 to 1; the rest is noise
+    moved: Tensor  # (B, H, T), share of the energy that is moved up from below, 0 to 1; the rest is noise
 
 
 class Bandwidth(nn.Module):
@@ -96,7 +96,7 @@ class Bandwidth(nn.Module):
     bands: Tensor
     between: Tensor
     entering: Tensor
-    second: Tensor
+    patches: Tensor
     smoothing: Tensor
 
     def __init__(self, config: BandwidthConfig | None = None) -> None:
@@ -106,9 +106,12 @@ class Bandwidth(nn.Module):
         self.stft = Stft(2 * config.front_end.n_fft, 2 * config.front_end.hop)
         hz = torch.arange(self.stft.bins) * (self.rate / self.stft.n_fft)
         self.register_buffer("bands", _triangles(hz, CENTRES), persistent=False)
-        self.register_buffer("entering", _ramp(hz, *CROSS_OVER) * (1 - _ramp(hz, *_TOP)), persistent=False)
+        # square roots: what is faded into each other is not alike, so its energies add up
+        entering = (_ramp(hz, *CROSS_OVER) * (1 - _ramp(hz, *_TOP))).sqrt()
+        self.register_buffer("entering", entering, persistent=False)
         self.register_buffer("between", _between(self.bands), persistent=False)
-        self.register_buffer("second", _ramp(hz, *SEAM), persistent=False)
+        second = _ramp(hz, *SEAM)
+        self.register_buffer("patches", torch.stack([1 - second, second]).sqrt()[..., None], persistent=False)
         self.register_buffer("smoothing", torch.tensor(_SMOOTH).float() / sum(_SMOOTH), persistent=False)
         self.enter = nn.Linear(config.front_end.mels + len(HEARD), config.width)
         self.blocks = nn.ModuleList(Block(config.width, config.hidden, config.kernel) for _ in range(config.blocks))
@@ -123,7 +126,7 @@ class Bandwidth(nn.Module):
     def forward(self, log_mel: Tensor, tone: Tensor, peak: Tensor | None = None) -> HighBand:
         """The high band of a wave; its levels are -inf where the log-mel ends at the bottom.
 
-        The network draws by how much the high band differs from the upper end of what it is told.
+        The network draws by how much its levels differ from that at the upper end of the log-mel.
 
         Args:
             log_mel: (B, M, T).
@@ -135,10 +138,10 @@ class Bandwidth(nn.Module):
         h = self.enter(torch.cat([relative * (2 / _RANGE) + 1, 2 * tone - 1], 1).transpose(1, 2))
         for block in self.blocks:
             h = block(h)
-        change, clearer = self.out(self.norm(h)).transpose(1, 2).chunk(2, 1)  # (B, H, T)
+        change, like = self.out(self.norm(h)).transpose(1, 2).chunk(2, 1)  # (B, H, T)
         top = (2 * relative[:, -8:]).logsumexp(1, keepdim=True) / 2  # whether or not a line lies in the last band
         levels = torch.where(top > _BOTTOM, top + change + peak, -math.inf)
-        return HighBand(levels, (clearer + tone[:, -1:].clamp(0.03, 0.97).logit()).sigmoid())
+        return HighBand(levels, (like + 2).sigmoid())
 
     def levels(self, spectrum: Tensor) -> Tensor:
         """Log of the RMS magnitude of each band (..., H, T), smoothed over some frames, of a spectrum (..., F, T)."""
@@ -191,9 +194,9 @@ class Bandwidth(nn.Module):
         drawn = self(log_mel, tone_share(wave[None], self.rate // 2, HEARD, log_mel.shape[2]))
         source = upper_half(base, self.rate)
         waves = [*moved_up(source, self.rate, step), source.abs() * white]
-        low, high, noise = self.stft(torch.stack(waves))[..., : drawn.levels.shape[2]]  # (F, T) each
-        sounds = torch.stack([torch.lerp(low, high, self.second[:, None].to(low.dtype)), noise])
-        share = torch.cat([drawn.tone, 1 - drawn.tone])  # (2, H, T)
+        parts = self.stft(torch.stack(waves))[..., : drawn.levels.shape[2]]  # (3, F, T)
+        sounds = torch.stack([(self.patches * parts[:2]).sum(0), parts[2]])
+        share = torch.cat([drawn.moved, 1 - drawn.moved])  # (2, H, T)
         gain = (drawn.levels - self.levels(sounds)).clamp_max(_LIFT).exp() * share.sqrt()
         gain = self.between.T @ gain * self.entering[:, None]  # (2, F, T)
         return self.stft.inverse((sounds * gain).sum(0), length=len(base))

@@ -1,9 +1,9 @@
 """Training of the bandwidth extension: from sounds at 44,100 Hz to `bandwidth.safetensors`.
 
-It learns from the notes of all instruments of a sound font, played without the synthesiser's low pass, and from
-recordings if there are any. Each sound is heard as it is and with other slopes of its spectrum and other noise. What
-the network reads is what is left of it at 22,050 Hz; what it is compared with are the bands above, their levels and how
-periodic they are.
+It learns from the notes of all instruments of a sound font, played without the synthesiser's low pass, from synthetic
+toots at twice their speed, and from recordings if there are any. Each sound is heard as it is and with other slopes of
+its spectrum and other noise. What the network reads is what is left of it at 22,050 Hz; what it is compared with are
+the bands above, their levels and how periodic they are.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from tootlearn.training import check_run
 _AT_ONCE = 64  # sounds whose features are made together
 _WALL = 2.0  # nats: by what a band falls below the last but one where the recording ends, not the sound
 _LEAST = 5.0  # nats: a frame so far below the loudest of its band counts half, one further below next to nothing
-_CLEAREST = 0.03  # share of noise below which a tone is as good as clean
+_CLEAREST = 0.005  # share of noise below which a tone is as good as clean
+_UNSURE = 0.05  # of shares of tone
 FILE = "bandwidth.safetensors"
 
 
@@ -41,6 +42,8 @@ class BandwidthTrainConfig:
 
     Args:
         bandwidth: its size.
+        synthetic: how many synthetic toots. They are made at 22,050 Hz, so they are played at twice their speed;
+            harmonics that fall by a power of their number do so at any speed.
         sampled: how many notes of a sound font: half of them brass, a third other winds, the rest everything else.
         font: the sound font (.sf2 or .sf3); null: see `sound_font.find_font`.
         data: folders of recordings at 32 kHz or more, whatever they are called.
@@ -57,10 +60,11 @@ class BandwidthTrainConfig:
     """
 
     bandwidth: BandwidthConfig = field(default_factory=BandwidthConfig)
-    sampled: int = 2400
+    synthetic: int = 1200
+    sampled: int = 3000
     font: str | None = None
     data: tuple[str, ...] = ()
-    versions: int = 3
+    versions: int = 2
     steps: int = 4000
     batch: int = 32
     frames: int = 64
@@ -72,8 +76,8 @@ class BandwidthTrainConfig:
         for name in ("versions", "steps", "batch", "frames", "check_every"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is 1 or more, not {getattr(self, name)}")
-        if self.sampled < 0 or not (self.sampled or self.data):
-            raise InputError("there is nothing to learn from: give sampled, a number of notes, or folders of data")
+        if min(self.synthetic, self.sampled) < 0 or not (self.synthetic or self.sampled or self.data):
+            raise InputError("there is nothing to learn from: give numbers of toots and notes, or folders of data")
         if not 0 < self.learning_rate < math.inf:
             raise InputError(f"learning_rate is more than 0, not {self.learning_rate}")
         if not 0 <= self.seed <= rng.MAX_SEED:
@@ -87,14 +91,20 @@ class Features:
     log_mel: Tensor  # (B, M, T)
     heard: Tensor  # (B, 3, T), share of tone below
     levels: Tensor  # (B, H, T)
-    tone: Tensor  # (B, H, T)
+    moved: Tensor  # (B, H, T)
     weight: Tensor  # (B, H, T)
 
 
 def gather(config: BandwidthTrainConfig, problems: list[str] | None = None, progress: bool = True) -> Sounds:
     """All sounds that a config asks for, at 44,100 Hz: see `data.sounds.gather`."""
-    rate = 2 * config.bandwidth.front_end.sample_rate
-    return sounds.gather(rate, 0, config.sampled, config.font, config.data, config.seed, problems, progress, True)
+    rate = config.bandwidth.front_end.sample_rate
+    parts = []
+    if config.synthetic:
+        parts.append(sounds.gather(rate, config.synthetic, seed=config.seed, progress=progress))
+    if config.sampled or config.data:
+        others = config.sampled, config.font, config.data, config.seed, problems, progress
+        parts.append(sounds.gather(2 * rate, 0, *others, bright=True))
+    return Sounds(torch.cat([part.waves for part in parts]), torch.cat([part.held_out for part in parts]))
 
 
 @torch.no_grad()
@@ -117,7 +127,8 @@ def features(model: Bandwidth, waves: Tensor, versions: int, seed: int, progress
         weight = there[..., None] * (_LEAST - below).sigmoid()
         frames = levels.shape[2]
         heard = tone_share(low, model.rate // 2, HEARD, frames)
-        parts.append((log_mel, heard, levels, tone_share(wave, model.rate, CENTRES, frames), weight))
+        moved = as_clear(tone_share(wave, model.rate, CENTRES, frames), heard)
+        parts.append((log_mel, heard, levels, moved, weight))
     return Features(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
@@ -157,14 +168,19 @@ def complete(levels: Tensor) -> Tensor:
     return ~wall
 
 
-def error(drawn: HighBand, levels: Tensor, tone: Tensor, weight: Tensor) -> Tensor:
+def as_clear(tone: Tensor, heard: Tensor) -> Tensor:
+    """How much noise leaves of tones like those that are heard below, (B, 3, T), as much as there is, (B, H, T)."""
+    return ((tone + _UNSURE) / (heard.mean(1, keepdim=True) + _UNSURE)).clamp_max(1)
+
+
+def error(drawn: HighBand, levels: Tensor, moved: Tensor, weight: Tensor) -> Tensor:
     """Weighted mean of the distance of levels and, for a tenth, of the shares of noise, in nats.
 
     The first is a square where it is small, and straight from 1/2 on.
     """
     there = drawn.levels.isfinite() & (weight > 0)
     apart = torch.nn.functional.huber_loss(drawn.levels[there], levels[there], reduction="none", delta=0.5)
-    noise = [(1 - share[there] + _CLEAREST).log() for share in (drawn.tone, tone)]
+    noise = [(1 - share[there] + _CLEAREST).log() for share in (drawn.moved, moved)]
     apart = apart + 0.1 * (noise[0] - noise[1]).square()
     return (apart * weight[there]).sum() / weight[there].sum().clamp_min(1e-6)
 
@@ -212,7 +228,7 @@ def train(
         cut = slice(first, first + span)
         peak = learn.log_mel[rows].amax((1, 2), keepdim=True)
         drawn = model(*(x[rows, :, cut].to(where) for x in (learn.log_mel, learn.heard)), peak.to(where))
-        true = (x[rows, :, cut].to(where) for x in (learn.levels, learn.tone, learn.weight))
+        true = (x[rows, :, cut].to(where) for x in (learn.levels, learn.moved, learn.weight))
         loss = error(drawn, *true)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -233,7 +249,7 @@ def train(
         "seconds": round(time.perf_counter() - started),
         "config": told,
         "versions": {"tootlearn": __version__, "torch": torch.__version__, "python": platform.python_version()},
-        "licence": dataset.licence(TrainConfig(clips=0, sampled=config.sampled, font=config.font, data=config.data)),
+        "licence": licence(config),
     }
     model_file.save_bandwidth(out / FILE, model, provenance)
     return model_file.load_bandwidth(out / FILE)[0]
@@ -242,25 +258,32 @@ def train(
 @torch.no_grad()
 def evaluate(model: Bandwidth, unheard: Features) -> dict[str, float]:
     """On what is held out: the mean error of a band's level over a whole sound in dB, its mean absolute value, and the
-    mean absolute error of the share of tone."""
+    mean absolute error of the share that is moved up."""
     where = model.out.weight.device
     parts = zip(unheard.log_mel.split(_AT_ONCE), unheard.heard.split(_AT_ONCE), strict=True)
     drawn = [model(log_mel.to(where), heard.to(where)) for log_mel, heard in parts]
-    levels, tone = (torch.cat(column).cpu() for column in zip(*drawn, strict=True))
+    levels, moved = (torch.cat(column).cpu() for column in zip(*drawn, strict=True))
     there = unheard.weight.amax(2) > 0
     energy = [(2 * x).logsumexp(2)[there] for x in (levels, unheard.levels)]
     apart = 10 / math.log(10) * (energy[0] - energy[1])
     apart = apart[apart.isfinite()]
-    wrong = ((tone - unheard.tone).abs() * unheard.weight).sum() / unheard.weight.sum()
-    found = {"bias_db": apart.mean(), "error_db": apart.abs().mean(), "tone": wrong}
+    wrong = ((moved - unheard.moved).abs() * unheard.weight).sum() / unheard.weight.sum()
+    found = {"bias_db": apart.mean(), "error_db": apart.abs().mean(), "moved": wrong}
     return {name: round(float(value), 3) for name, value in found.items()}
 
 
 def describe(config: BandwidthTrainConfig, heard: Sounds) -> str:
     """What an extension is trained on, in words."""
-    parts = []
+    parts = [f"{config.synthetic} synthetic toots at twice their speed"] if config.synthetic else []
     if config.sampled:
         font = Path(config.font) if config.font else find_font()
         parts.append(f"{config.sampled} notes of the instruments of {font.stem}")
     parts += [f"the recordings in {Path(path).name}" for path in config.data]
     return f"{len(heard.waves)} windows of {', '.join(parts)}; {int(heard.held_out.sum())} of them held out"
+
+
+def licence(config: BandwidthTrainConfig) -> str:
+    """What may be done with an extension that was trained so."""
+    return dataset.licence(
+        TrainConfig(clips=config.synthetic, sampled=config.sampled, font=config.font, data=config.data)
+    )

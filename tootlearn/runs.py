@@ -15,7 +15,7 @@ from tootlearn import model_file
 from tootlearn.audio import InputError, write_whole
 from tootlearn.figures import STYLE
 
-_RESULTS = ("model.safetensors", "vocoder.safetensors")
+_RESULTS = ("model.safetensors", "vocoder.safetensors", "bandwidth.safetensors")
 _FILES = ("log.jsonl", "checkpoint.safetensors", *_RESULTS)
 
 
