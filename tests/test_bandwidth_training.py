@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 
 import pytest
+import soundfile
 import torch
 
 from tootlearn import bandwidth_training, model_file
@@ -19,7 +20,9 @@ from tootlearn.bandwidth_training import (
     train,
     varied,
 )
+from tootlearn.data import sounds
 from tootlearn.data.sounds import Sounds
+from tootlearn.front_end import WINDOW_SAMPLES
 
 RATE = 44100
 CONFIG = BandwidthTrainConfig(
@@ -42,7 +45,7 @@ def tones(count: int, samples: int = 22528) -> torch.Tensor:
     for i in range(count):
         f0 = 200 * 2 ** (i / count)
         rows.append(sum(torch.sin(2 * math.pi * f0 * k * time + k * k) * k**-1.5 for k in range(1, int(20000 / f0))))
-    wave = torch.stack(rows) + 1e-3 * torch.randn(count, samples, generator=generator)
+    wave = torch.stack(rows) + 1e-4 * torch.randn(count, samples, generator=generator)
     return (wave / wave.abs().amax(1, keepdim=True) * 32767).to(torch.int16)
 
 
@@ -58,6 +61,21 @@ def run(config, heard, out):
 # What it hears
 
 
+def test_toots_are_played_twice_as_fast_and_recordings_as_they_are(tmp_path):
+    (tmp_path / "mine").mkdir()
+    wave = tones(1)[0].numpy()
+    for name in "abcdef":
+        soundfile.write(tmp_path / f"mine/{name}.wav", wave, RATE)
+    config = replace(CONFIG, synthetic=6, sampled=0, data=(str(tmp_path / "mine"),))
+    found = bandwidth_training.gather(config, progress=False)
+    assert found.waves.shape == (12, WINDOW_SAMPLES) and found.held_out[:6].sum() == 1
+    assert torch.equal(found.waves[:6], sounds.gather(RATE // 2, 6, progress=False).waves)
+    assert torch.equal(found.waves[6, : len(wave)], torch.from_numpy(wave))
+    told = bandwidth_training.describe(config, found)
+    assert told.startswith("12 windows of 6 synthetic toots at twice their speed, the recordings in mine; ")
+    assert not bandwidth_training.licence(config).startswith("MIT")  # theirs are not known
+
+
 def test_halved_is_resampled():
     wave = tones(2).float()[:, :22528] / 32767
     hann = torch.hann_window(22528)  # the circle that the Fourier transform closes has no seam
@@ -68,7 +86,7 @@ def test_halved_is_resampled():
 
 def test_what_is_heard_is_told_of_the_half_and_what_is_asked_of_the_whole():
     """A tone below and noise above: the network is told of a tone and shall say noise."""
-    wave = tones(1).float()
+    wave = tones(1).float() / 2
     spectrum = torch.fft.rfft(wave)
     hz = torch.arange(spectrum.shape[1]) * (RATE / wave.shape[1])
     noise = torch.fft.rfft(torch.randn(1, 22528, generator=torch.Generator().manual_seed(2)) * 100)

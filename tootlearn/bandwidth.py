@@ -213,8 +213,9 @@ def base_frequency(notes: Tensor, level: Tensor | None, count: int) -> Tensor:
         level: (K,).
         count: N.
     """
-    lowest, which = notes.median(0).values.min(0)
-    ratio = 2 ** (notes.median(0).values - lowest)  # (K,)
+    middle = notes.mean(0)
+    lowest, which = middle.min(0)
+    ratio = 2 ** (middle - lowest)  # (K,)
     multiple = torch.arange(1, _MULTIPLES + 1, device=notes.device)
     order = multiple[:, None] / ratio
     weight = torch.ones_like(ratio) if level is None else level
