@@ -10,7 +10,8 @@ levels   Recordings at 44.1 kHz are brought down to 22,050 Hz and extended again
          recordings, which come from a CSV file with the columns path, label, midi (or empty), sample_rate and source;
          of a source and kind at most 60 are taken.
 toots    Toots of the kind, pitch, duration, brightness and loudness of these recordings, against them.
-control  f0, duration, brightness and loudness of toots at 22,050 Hz and at 44,100 Hz, measured at the rate they have.
+control  f0, duration, brightness and loudness of toots at 22,050 Hz and at 44,100 Hz, measured at their own rate, and
+         at 22,050 Hz, for which the controls are defined: a centroid has more to lie between where there is more.
 time     What the extension adds to the time of a toot.
 cost     Examples a second that a vocoder trains with at 22,050 Hz (1024 / 256) and at 44,100 Hz (2048 / 512), the same
          number of frames: what a model of its own for 44,100 Hz would add to the training of that part.
@@ -225,7 +226,7 @@ def _kinds(groups: dict[tuple[str, str], list[dict[str, np.ndarray]]], source: s
 
 
 def show_toots(generator: TootGenerator, real: list[Recording], seed: int) -> None:
-    names = [f"{low / 1000:g}-{high / 1000:g} kHz" for low, high in BANDS]
+    names = [f"{low / 1000:g}-{high / 1000:g} kHz" for low, high in (*BANDS, (8e3, 10e3))]
     print(f"\n{'toots like recordings, dB':52}{'N':>4}" + "".join(f"{name:>18}" for name in names))
     groups = defaultdict(list)
     for i, recording in enumerate(tqdm(real, desc="toots", leave=False, disable=None)):
@@ -250,7 +251,6 @@ def show_toots(generator: TootGenerator, real: list[Recording], seed: int) -> No
         )
         true = bands(recording.wave)
         groups[recording.source, recording.kind].append((true, wide, narrow))
-    print(f"{'':56}" + "".join(f"{'':>18}" for _ in names) + f"{'8-10 kHz':>18}")
     for (source, kind), rows in sorted(groups.items()):
         values = np.array(rows)
         for name, column in zip(("real", "generated", "generated, narrow"), values.swapaxes(0, 1), strict=True):
@@ -268,13 +268,19 @@ def show_control(generator: TootGenerator, count: int, seed: int) -> None:
     asked = natural_controls(kinds, count, seed)
     columns = ("f0 (cents)", "within 50", "time (ms)", "brightness", "loudness")
     print(f"\n{'control':36}" + "".join(f"{name:>12}" for name in columns) + f"{'N':>6}")
-    for rate in (RATE // 2, RATE):
+    ways = {
+        "toots at 22050 Hz": (generator, RATE // 2, RATE // 2),
+        "at 44100 Hz, without a high band": (without(generator), RATE, RATE),
+        "at 44100 Hz": (generator, RATE, RATE),
+        "at 44100 Hz, measured at 22050 Hz": (generator, RATE, RATE // 2),
+    }
+    for name, (one, made, rate) in ways.items():
         rows = []
         for i in tqdm(range(count), desc="control", leave=False, disable=None):
             own, row = rng.child(seed, i), asked[i : i + 1]
             kind, pitch = kinds[int(row.kind[0])], float(row.pitch[0])
-            toot = generator.render(row, generator.residual(row, own), own, sample_rate=rate)
-            wave = torch.nn.functional.pad(torch.from_numpy(toot), (rate // 40, rate // 40))
+            toot = torch.from_numpy(one.render(row, one.residual(row, own), own, sample_rate=made))
+            wave = torch.nn.functional.pad(resample(toot, made, rate), (rate // 40, rate // 40))
             found = measures.measure(wave, rate)
             steady = wave[: len(wave) // 5] if kind.slide else wave
             f0 = measures.chord_f0(steady, rate, kind.intervals, pitch)
@@ -283,7 +289,7 @@ def show_control(generator: TootGenerator, count: int, seed: int) -> None:
         o = Obedience.of(asked, Controls(asked.kind, *np.array(rows, dtype=np.float64).T))
         cells = f"{o.f0_median:12.2f}{o.f0_within_50:12.1%}{o.duration_median:12.2f}"
         cells += f"{o.brightness_rank:12.4f}{o.loudness_rank:12.4f}{o.count:6}"
-        print(f"{f'toots at {rate} Hz':36}" + cells)
+        print(f"{name:36}" + cells)
 
 
 def show_time(generator: TootGenerator) -> None:

@@ -38,6 +38,7 @@ _SOURCE = (800.0, 10300.0)  # Hz: what is moved
 _RANGE = 13.0  # nats: what lies further below a clip's peak (113 dB) is at the bottom
 _BOTTOM = 1.1 - _RANGE  # nats: the level of eight bands at the bottom, and a little
 _LIFT = 3.5  # nats: what is moved becomes louder by 30 dB at most, so that what is not there stays away
+_QUIET = 1e-4  # of a wave's peak
 _MULTIPLES = 8  # of the lowest note's f0 that are tried for a chord
 _NOISE = 51  # stream of random numbers
 _LONG = 4096  # samples of the window under which periods are looked for
@@ -178,9 +179,12 @@ class Bandwidth(nn.Module):
         peak = float(wave.abs().max())
         if peak == 0:
             return base
-        step = None if notes is None else base_frequency(notes, level, len(base))
-        white = torch.from_numpy(rng.uniform(seed, _NOISE, len(base))).to(base) - 0.5
-        return base + peak * self.high_band(wave / peak, base / peak, step, white)
+        loud = int((wave.abs() > _QUIET * peak).nonzero()[-1]) + 1
+        end = 2 * min(loud + self.stft.n_fft, len(wave))  # nothing is made of the silence after a toot
+        step = None if notes is None else base_frequency(notes, level, len(base))[:end]
+        white = torch.from_numpy(rng.uniform(seed, _NOISE, end)).to(base) - 0.5
+        base[:end] += peak * self.high_band(wave[: end // 2] / peak, base[:end] / peak, step, white)
+        return base
 
     def high_band(self, wave: Tensor, base: Tensor, step: Tensor | None, white: Tensor) -> Tensor:
         """What `extend` adds to a wave (N,) with a peak of 1, which is ``base``, (2 N,), when it is resampled.
