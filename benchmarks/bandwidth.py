@@ -178,7 +178,7 @@ def extended(extension: Bandwidth, recording: Recording) -> tuple[Tensor, Tensor
 
 def show_levels(extension: Bandwidth, real: list[Recording], tilt: np.ndarray) -> None:
     names = [f"{low / 1000:g}-{high / 1000:g} kHz" for low, high in BANDS]
-    print(f"\n{'level of bands, dB':52}{'N':>4}" + "".join(f"{name:>18}" for name in names))
+    print(f"\n{'level of bands, dB':60}{'N':>4}" + "".join(f"{name:>18}" for name in names))
     groups = defaultdict(list)
     for recording in tqdm(real, desc="levels", leave=False, disable=None):
         ours, plain = (bands(wave)[:-1] for wave in extended(extension, recording))
@@ -198,12 +198,12 @@ def show_levels(extension: Bandwidth, real: list[Recording], tilt: np.ndarray) -
                 cells = [
                     f"{mean:+.1f} ({size:.1f})" for mean, size in zip(off.mean(0), np.abs(off).mean(0), strict=True)
                 ]
-            title = f"{source[-28:]}, {kind}, {name}"
-            print(f"{title:52}{len(rows):4}" + "".join(f"{cell:>18}" for cell in cells))
+            title = f"{source[:30]}, {kind}, {name}"
+            print(f"{title:60}{len(rows):4}" + "".join(f"{cell:>18}" for cell in cells))
 
 
 def show_tone(extension: Bandwidth, real: list[Recording]) -> None:
-    print(f"\n{'share of tone':52}{'N':>4}" + "".join(f"{hz / 1000:>14g} kHz" for hz in TONES))
+    print(f"\n{'share of tone':60}{'N':>4}" + "".join(f"{hz / 1000:>14g} kHz" for hz in TONES))
     groups = defaultdict(list)
     for recording in tqdm(real, desc="tone", leave=False, disable=None):
         pair = torch.stack([recording.wave, extended(extension, recording)[0]])
@@ -213,12 +213,12 @@ def show_tone(extension: Bandwidth, real: list[Recording]) -> None:
     for (source, kind), rows in sorted(groups.items()):
         true, ours = torch.stack(rows).unbind(1)
         cells = [f"{mean:18.2f}" for mean in true.mean(0)]
-        print(f"{f'{source[-28:]}, {kind}, real':52}{len(rows):4}" + "".join(cells))
+        print(f"{f'{source[:30]}, {kind}, real':60}{len(rows):4}" + "".join(cells))
         cells = [
             f"{mean:+.2f} ({size:.2f})"
             for mean, size in zip((ours - true).mean(0), (ours - true).abs().mean(0), strict=True)
         ]
-        print(f"{f'{source[-28:]}, {kind}, extended':52}{len(rows):4}" + "".join(f"{cell:>18}" for cell in cells))
+        print(f"{f'{source[:30]}, {kind}, extended':60}{len(rows):4}" + "".join(f"{cell:>18}" for cell in cells))
 
 
 def _kinds(groups: dict[tuple[str, str], list[dict[str, np.ndarray]]], source: str) -> int:
@@ -227,7 +227,7 @@ def _kinds(groups: dict[tuple[str, str], list[dict[str, np.ndarray]]], source: s
 
 def show_toots(generator: TootGenerator, real: list[Recording], seed: int) -> None:
     names = [f"{low / 1000:g}-{high / 1000:g} kHz" for low, high in (*BANDS, (8e3, 10e3))]
-    print(f"\n{'toots like recordings, dB':52}{'N':>4}" + "".join(f"{name:>18}" for name in names))
+    print(f"\n{'toots like recordings, dB':60}{'N':>4}" + "".join(f"{name:>18}" for name in names))
     groups = defaultdict(list)
     for i, recording in enumerate(tqdm(real, desc="toots", leave=False, disable=None)):
         if recording.kind not in generator.kinds or not math.isfinite(recording.pitch):
@@ -254,8 +254,8 @@ def show_toots(generator: TootGenerator, real: list[Recording], seed: int) -> No
     for (source, kind), rows in sorted(groups.items()):
         values = np.array(rows)
         for name, column in zip(("real", "generated", "generated, narrow"), values.swapaxes(0, 1), strict=True):
-            title = f"{source[-28:]}, {kind}, {name}"
-            print(f"{title:52}{len(rows):4}" + "".join(f"{mean:18.1f}" for mean in column.mean(0)))
+            title = f"{source[:30]}, {kind}, {name}"
+            print(f"{title:60}{len(rows):4}" + "".join(f"{mean:18.1f}" for mean in column.mean(0)))
 
 
 def without(generator: TootGenerator) -> TootGenerator:
