@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from tootlearn import model_file
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig, TootModel
+from tootlearn.bandwidth import Bandwidth, BandwidthConfig
 from tootlearn.controls import Controls
 from tootlearn.data.recipes import KINDS
 from tootlearn.decoder import Condition
@@ -378,6 +379,25 @@ def test_a_vocoder_is_no_model_and_a_model_no_vocoder(speaker, saved):
         model_file.load_vocoder(saved)
 
 
+def test_an_extension_comes_back_and_is_neither_model_nor_vocoder(tmp_path, saved, speaker):
+    path = tmp_path / "b.safetensors"
+    small = Bandwidth(BandwidthConfig(width=8, hidden=8, blocks=1, kernel=3))
+    model_file.save_bandwidth(path, small, {"seed": 2})
+    back, description = model_file.load_bandwidth(path)
+    assert back.config == small.config and description["provenance"] == {"seed": 2} and not back.training
+    assert torch.equal(back.out.weight, small.out.weight.half().float())
+    with pytest.raises(InputError, match="bandwidth extension"):
+        model_file.load(path)
+    with pytest.raises(InputError, match="train-vocoder"):
+        model_file.load_vocoder(path)
+    for other in (saved, speaker):
+        with pytest.raises(InputError, match="train-bandwidth"):
+            model_file.load_bandwidth(other)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match="truncated"):
+        model_file.load_bandwidth(path)
+
+
 def test_a_truncated_vocoder_is_named(speaker):
     speaker.write_bytes(speaker.read_bytes()[:-50])
     with pytest.raises(InputError, match="truncated"):
@@ -393,7 +413,11 @@ def test_a_file_of_each_past_schema_loads(schema):
     assert description["schema"] == schema and model.kinds
 
 
-@pytest.mark.parametrize("path", [model_file.shipped(), model_file.shipped_vocoder()], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [model_file.shipped(), model_file.shipped_vocoder(), model_file.shipped_bandwidth()],
+    ids=lambda path: path.stem,
+)
 def test_what_ships_says_which_version_made_it(path):
     description = model_file.describe(path)
     assert description["schema"] in range(1, model_file.SCHEMA + 1)

@@ -332,6 +332,26 @@ def test_a_real_note_does_not_depend_on_what_was_played_before(real_font, player
     assert torch.equal(alone, sound_font.play(player, 58, 45.3, 90, 0.2, RATE))
 
 
+def test_a_soft_note_that_is_played_brightly_loses_nothing_above(real_font):
+    """As the recording, which has the same spectrum whatever the velocity."""
+    if sound_font.renderer() != "fluidsynth":
+        with pytest.raises(InputError, match="only FluidSynth"):
+            sound_font.open_font(real_font, 44100, bright=True)
+        return
+
+    def upper(bright: bool, velocity: int) -> float:
+        """dB of the energy above 8 kHz against the whole."""
+        one = sound_font.open_font(real_font, 44100, bright)
+        wave = sound_font.play(one, sound_font.PROGRAMS["trumpet"], 66, velocity, 0.5, 44100)
+        power = torch.fft.rfft(wave.double()).abs().square()
+        hz = torch.arange(len(power)) * (44100 / len(wave))
+        return float(10 * (power[hz > 8000].sum() / power.sum()).log10())
+
+    assert upper(False, 40) < upper(False, 120) - 10
+    assert upper(True, 40) > upper(False, 40) + 15
+    assert upper(True, 40) > upper(True, 120) - 6
+
+
 def test_a_file_that_is_no_font_is_named(tmp_path):
     try:
         sound_font.renderer()

@@ -182,7 +182,7 @@ class Bandwidth(nn.Module):
         loud = int((wave.abs() > _QUIET * peak).nonzero()[-1]) + 1
         end = 2 * min(loud + self.stft.n_fft, len(wave))  # nothing is made of the silence after a toot
         step = None if notes is None else base_frequency(notes, level, len(base))[:end]
-        white = torch.from_numpy(rng.uniform(seed, _NOISE, end)).to(base) - 0.5
+        white = torch.from_numpy(rng.uniform(seed, _NOISE, end)).float().to(base.device) - 0.5
         base[:end] += peak * self.high_band(wave[: end // 2] / peak, base[:end] / peak, step, white)
         return base
 
@@ -280,8 +280,8 @@ def moved_up(source: Tensor, rate: int, step: Tensor | None = None) -> list[Tens
     moved = []
     for least in PATCHES:
         move = torch.full_like(source.real, least) if step is None else (least / step).ceil() * step
-        turns = (move.double() / rate).cumsum(0)
-        angle = (2 * math.pi * (turns - turns.floor())).float()
+        turns = (move.cpu().double() / rate).cumsum(0)  # there are devices without float64
+        angle = (2 * math.pi * (turns - turns.floor())).float().to(move.device)
         moved.append(source.real * angle.cos() - source.imag * angle.sin())
     return moved
 
