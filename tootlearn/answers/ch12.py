@@ -25,17 +25,20 @@ def _levels() -> list[tuple[Numbers, float]]:
 def _bright(centroid: Numbers, pitch: Numbers) -> Numbers:
     octaves = np.log2(centroid / pitch)
     low, high = np.percentile(octaves, (5, 95))
-    return (octaves - low) / (high - low)
+    bright: Numbers = (octaves - low) / (high - low)
+    return bright
 
 
 def _by_range(centroid: Numbers, pitch: Numbers) -> Numbers:
     octaves = np.log2(centroid / pitch)
-    return (octaves - octaves.min()) / np.ptp(octaves)
+    bright: Numbers = (octaves - octaves.min()) / np.ptp(octaves)
+    return bright
 
 
 def _in_hertz(centroid: Numbers, pitch: Numbers) -> Numbers:
     low, high = np.percentile(centroid, (5, 95))
-    return (centroid - low) / (high - low)
+    bright: Numbers = (centroid - low) / (high - low)
+    return bright
 
 
 def _measured() -> list[tuple[Numbers, Numbers]]:
