@@ -25,7 +25,7 @@ def command(name: str, options: list[str]) -> list[str]:
     """The command line, to be run in ROOT, that `run.py NAME OPTIONS` stands for."""
     if name == "toots":
         return [str(PYTHON.with_name("tootlearn" + PYTHON.suffix)), "generate", "--out", "toots", *options]
-    return [str(PYTHON), "-m", "pytest", *(options or ["--cov", "--numprocesses=2", "--dist=loadgroup"])]
+    return [str(PYTHON), "-m", "pytest", *(options or ["--cov", "--numprocesses=2", "--no-loadscope-reorder"])]
 
 
 def state() -> str:

@@ -72,7 +72,7 @@ def test_toots_go_to_the_folder_that_the_readme_names_and_options_pass_through(r
 
 def test_test_measures_coverage_in_two_processes_unless_given_options(run, calls):
     run.main(["test"])
-    assert calls[-1][1:] == ["-m", "pytest", "--cov", "--numprocesses=2", "--dist=loadgroup"]
+    assert calls[-1][1:] == ["-m", "pytest", "--cov", "--numprocesses=2", "--no-loadscope-reorder"]
     run.main(["test", "-k", "stft"])
     assert calls[-1][1:] == ["-m", "pytest", "-k", "stft"]
 

@@ -31,11 +31,16 @@ class Page:
         self.address, self.faults = address, []
         self.page.on("console", lambda said: self.faults.append(said.text) if said.type == "error" else None)
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.on("requestfailed", lambda request: self.faults.append(f"failed: {request.url[:200]}"))
+        self.page.on("requestfailed", self.failed)
 
     def refuse(self, route) -> None:
         self.faults.append(f"asked for {route.request.url}")
         route.abort()
+
+    def failed(self, request) -> None:
+        # the icon is fetched when all else is there, and given up if the next page is asked for first
+        if not (request.url.endswith("favicon.svg") and request.failure == "net::ERR_ABORTED"):
+            self.faults.append(f"failed: {request.url[:200]} ({request.failure})")
 
     def open(self, name: str):
         """Load a page, and wait until its mathematics is set."""
