@@ -38,8 +38,8 @@ class Page:
         route.abort()
 
     def failed(self, request) -> None:
-        # the icon is fetched when all else is there, and given up if the next page is asked for first
-        if not (request.url.endswith("favicon.svg") and request.failure == "net::ERR_ABORTED"):
+        # the icon, and the playground's model, are given up if the next page is asked for before they are there
+        if request.failure != "net::ERR_ABORTED":
             self.faults.append(f"failed: {request.url[:200]} ({request.failure})")
 
     def open(self, name: str):
