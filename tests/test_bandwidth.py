@@ -158,7 +158,7 @@ def test_a_move_follows_a_gliding_note():
 
     def on_harmonics(moves: torch.Tensor | None) -> float:
         """At .8 s, of what lies from 11 to 15 kHz."""
-        moved, _ = bandwidth.moved_up(bandwidth.upper_half(wave, RATE), RATE, moves)
+        moved, _ = bandwidth.moved_up(wave, RATE, moves)
         at, f0 = int(0.8 * RATE), 300 * 2**0.16
         power = torch.fft.rfft(moved[at - 1024 : at + 1024] * torch.hann_window(2048)).abs().square()
         hz = torch.arange(len(power)) * (RATE / 2048)
@@ -179,6 +179,14 @@ def test_a_chord_is_moved_by_what_all_its_notes_share(ratios, level, multiple):
     weight = None if level is None else torch.tensor(level)
     step = bandwidth.base_frequency(notes, weight, 1000)
     assert torch.allclose(step, torch.full((1000,), 220.0 * multiple), rtol=1e-4)
+
+
+def test_what_would_be_moved_beyond_half_the_rate_does_not_come_back():
+    time = torch.arange(RATE, dtype=torch.float64) / RATE
+    wave = torch.sin(2 * math.pi * 8000 * time).float() + torch.sin(2 * math.pi * 4000 * time).float()
+    moved = bandwidth.moved_up(wave, RATE, torch.full_like(wave, 8000))[1]  # by 16 kHz: to 20 kHz, and to 24
+    moved = moved * torch.hann_window(RATE)
+    assert energy(moved, 19900, 20050) > energy(moved, 20060, 22050) + 60  # 24 kHz would be heard at 20.1
 
 
 @pytest.mark.parametrize("tone", [0.0, 1.0])

@@ -196,8 +196,7 @@ class Bandwidth(nn.Module):
         """
         log_mel = self.front_end(wave)[None]
         drawn = self(log_mel, tone_share(wave[None], self.rate // 2, HEARD, log_mel.shape[2]))
-        source = upper_half(base, self.rate)
-        waves = [*moved_up(source, self.rate, step), source.abs() * white]
+        waves = [*moved_up(base, self.rate, step), upper_half(base, self.rate).abs() * white]
         parts = self.stft(torch.stack(waves))[..., : drawn.levels.shape[2]]  # (3, F, T)
         sounds = torch.stack([(self.patches * parts[:2]).sum(0), parts[2]])
         share = torch.cat([drawn.moved, 1 - drawn.moved])  # (2, H, T)
@@ -258,28 +257,31 @@ def tone_share(wave: Tensor, rate: int, centres: tuple[float, ...], frames: int)
     return nn.functional.interpolate(share, frames, mode="linear")
 
 
-def upper_half(wave: Tensor, rate: int) -> Tensor:
-    """What a wave (N,) at ``rate`` Hz has between 1 and 10 kHz, without negative frequencies: complex (N,)."""
+def upper_half(wave: Tensor, rate: int, top: float = _SOURCE[1]) -> Tensor:
+    """What a wave (N,) at ``rate`` Hz has from 1 kHz to ``top`` Hz, without negative frequencies: complex (N,)."""
     size = 2 ** math.ceil(math.log2(len(wave)))
     spectrum = torch.fft.rfft(wave, n=size)
     hz = torch.arange(len(spectrum), device=wave.device) * (rate / size)
-    heard = _ramp(hz, _SOURCE[0], _SOURCE[0] + 200) * (1 - _ramp(hz, _SOURCE[1], _SOURCE[1] + 200))
+    heard = _ramp(hz, _SOURCE[0], _SOURCE[0] + 200) * (1 - _ramp(hz, top, top + 200))
     one_sided = torch.cat([2 * heard * spectrum, spectrum.new_zeros(size - len(spectrum))])
     signal: Tensor = torch.fft.ifft(one_sided)[: len(wave)]
     return signal
 
 
-def moved_up(source: Tensor, rate: int, step: Tensor | None = None) -> list[Tensor]:
-    """A signal without negative frequencies, complex (N,), moved up by at least each of `PATCHES`: waves (N,).
+def moved_up(wave: Tensor, rate: int, step: Tensor | None = None) -> list[Tensor]:
+    """The upper half of a wave (N,), moved up by at least each of `PATCHES`: waves (N,).
+
+    What would be moved beyond half the rate would come back from there, between the harmonics: it is left out.
 
     Args:
-        source: at ``rate`` Hz.
+        wave: at ``rate`` Hz.
         rate: Hz.
         step: (N,), Hz: what the moves are multiples of; None lets them be `PATCHES`.
     """
     moved = []
     for least in PATCHES:
-        move = torch.full_like(source.real, least) if step is None else (least / step).ceil() * step
+        move = torch.full_like(wave, least) if step is None else (least / step).ceil() * step
+        source = upper_half(wave, rate, min(_SOURCE[1], rate / 2 - 200 - float(move.max())))
         turns = (move.cpu().double() / rate).cumsum(0)  # there are devices without float64
         angle = (2 * math.pi * (turns - turns.floor())).float().to(move.device)
         moved.append(source.real * angle.cos() - source.imag * angle.sin())
