@@ -195,6 +195,18 @@ def interrupt(monkeypatch, owner, name, call, stop):
     monkeypatch.setattr(owner, name, wrapped)
 
 
+def killed(monkeypatch, step, start):
+    """Start a training that ends in this step as a killed one does: nothing more is written."""
+
+    def kill():
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        interrupt(patch, Criterion, "forward", step, kill)
+        with pytest.raises(MemoryError):
+            start()
+
+
 def ctrl_c():
     signal.raise_signal(signal.SIGINT)
 
@@ -259,14 +271,8 @@ def test_a_run_outside_of_the_main_thread_trains(clips, whole_run, tmp_path):
 
 
 def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(clips, whole_run, tmp_path, monkeypatch):
-    def kill():
-        raise MemoryError
-
     out = tmp_path / "run"
-    with monkeypatch.context() as patch:
-        interrupt(patch, Criterion, "forward", 8, kill)
-        with pytest.raises(MemoryError):
-            run(RUN, clips, out)
+    killed(monkeypatch, 8, lambda: run(RUN, clips, out))
     run(RUN, clips, out, resume=True)
     assert_same_run(out, whole_run)
 

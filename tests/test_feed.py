@@ -15,7 +15,7 @@ import two_processes
 from safetensors.torch import load_file
 from small import CONFIG as SMALL
 from small import write_shards
-from test_checkpoint import assert_same_run, ctrl_c, interrupt, log
+from test_checkpoint import assert_same_run, ctrl_c, interrupt, killed, log
 from test_shards import rewrite
 
 from tootlearn import dataset, training
@@ -151,14 +151,8 @@ def test_variants_are_made_of_what_streams_by(config, seen):
 def test_a_run_that_is_killed_goes_on_to_the_same_weights_and_repeats_no_toot(
     config, pool, whole_run, tmp_path, monkeypatch, seen, sharded
 ):
-    def kill():
-        raise MemoryError
-
     out = tmp_path / "run"
-    with monkeypatch.context() as patch:
-        interrupt(patch, Criterion, "forward", 8, kill)
-        with pytest.raises(MemoryError):
-            run(config, pool, out)
+    killed(monkeypatch, 8, lambda: run(config, pool, out))
     count = Stream(sharded).count
     assert 5 * config.batch % count and 5 * config.batch < 8 * config.batch  # its checkpoint is within an epoch
     before = [name for step in range(5) for name in seen[step]]

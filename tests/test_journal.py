@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_checkpoint import RUN, assert_same_run, clips, interrupt, run, whole_run  # noqa: F401 (fixtures)
+from test_checkpoint import RUN, assert_same_run, clips, interrupt, killed, run, whole_run  # noqa: F401 (fixtures)
 
 from tootlearn import training
-from tootlearn.criterion import Criterion
 from tootlearn.run_config import RunConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,14 +66,8 @@ def test_the_best_asked_for_at_the_end_of_a_run_is_its_last(clips, tmp_path):  #
 
 @pytest.mark.parametrize("left", ["", '{"step": 5, "gen', "whole", "more"])
 def test_a_log_that_a_kill_cut_short_is_whole_after_going_on(clips, whole_run, tmp_path, monkeypatch, left):  # noqa: F811
-    def kill():
-        raise MemoryError
-
     out = tmp_path / "run"
-    with monkeypatch.context() as patch:
-        interrupt(patch, Criterion, "forward", 8, kill)
-        with pytest.raises(MemoryError):
-            run(RUN, clips, out)
+    killed(monkeypatch, 8, lambda: run(RUN, clips, out))
     row = (out / "log.jsonl").read_text()
     lines = {"whole": row, "more": row + row.replace('"step": 5', '"step": 10')}  # an older checkpoint was put back
     (out / "log.jsonl").write_text(lines.get(left, left))

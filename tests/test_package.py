@@ -31,7 +31,7 @@ ORDER = [
     *("data.recipes", "data.acoustics", "data.synthesis", "data.clips", "data.sound_font", "data.sampled"),
     *("data.augmentation", "data.folder", "data.public", "data.shards", "data.sharding"),
     *("data.sounds", "data.pieces", "data.variants", "data.streamed", "data"),
-    *("layers", "principal", "encoder", "decoder", "priors", "generator", "autoencoder", "losses"),
+    *("layers", "principal", "encoder", "decoder", "priors", "generator", "autoencoder", "losses", "schedule"),
     *("perceptual", "phase", "vocoder", "bandwidth"),
     *("denoising", "metrics", "waveform", "set_metrics", "degradations", "classifier"),
     *(

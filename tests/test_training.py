@@ -15,6 +15,7 @@ from small import CONFIG, clips_of
 from tootlearn import losses, model_file, presets, training
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import AutoencoderConfig
+from tootlearn.batches import batch_rows
 from tootlearn.criterion import Criterion
 from tootlearn.front_end import FrontEndConfig
 from tootlearn.reconstruction import pca
@@ -144,7 +145,7 @@ def test_a_run_is_the_plain_loop_to_the_bit(clips, tmp_path, norm):
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     for step in range(config.steps):
         optimizer.param_groups[0]["lr"] = training.learning_rate(config, step)
-        loss, terms = judge(model, everything[training.batch_rows(config, step, len(learn))], step)
+        loss, terms = judge(model, everything[batch_rows(config, step, len(learn))], step)
         optimizer.zero_grad()
         loss.backward()
         for network in (model.generator, model.autoencoder):
@@ -162,17 +163,17 @@ def test_a_run_is_the_plain_loop_to_the_bit(clips, tmp_path, norm):
 def test_every_clip_comes_once_in_each_epoch(count, batch, seed):
     config = replace(CONFIG, batch=batch, seed=seed)
     steps = -(-3 * count // batch)
-    rows = torch.cat([training.batch_rows(config, step, count) for step in range(steps)])[: 3 * count]
+    rows = torch.cat([batch_rows(config, step, count) for step in range(steps)])[: 3 * count]
     assert (rows.view(3, count).sort(1).values == torch.arange(count)).all()
 
 
 def test_batches_are_shuffled_anew_in_each_epoch_and_a_function_of_seed_and_step_alone():
     config = replace(CONFIG, batch=32)
-    first, second = training.batch_rows(config, 0, 32), training.batch_rows(config, 1, 32)
+    first, second = batch_rows(config, 0, 32), batch_rows(config, 1, 32)
     assert not torch.equal(first, second) and not torch.equal(first, torch.arange(32))
     torch.manual_seed(3)
-    assert torch.equal(training.batch_rows(config, 1, 32), second)
-    assert not torch.equal(training.batch_rows(replace(config, seed=1), 1, 32), second)
+    assert torch.equal(batch_rows(config, 1, 32), second)
+    assert not torch.equal(batch_rows(replace(config, seed=1), 1, 32), second)
 
 
 def test_the_learning_rate_rises_linearly_and_falls_by_a_cosine():

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from tootlearn import __version__, dataset, model_file, rng
+from tootlearn import __version__, dataset, model_file, rng, schedule
 from tootlearn.audio import InputError
 from tootlearn.bandwidth import CENTRES, HEARD, Bandwidth, BandwidthConfig, HighBand, tone_share
 from tootlearn.data import sounds
@@ -220,9 +220,8 @@ def train(
     span = min(config.frames, learn.log_mel.shape[2])
     bar = tqdm(range(config.steps), desc="train", disable=None if progress else True)
     for step in bar:
-        rise = min(1.0, (step + 1) / 100)
         for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+            group["lr"] = schedule.learning_rate(config.learning_rate, step, config.steps, warmup=100)
         rows = torch.randint(len(learn.log_mel), (config.batch,), generator=generator)
         first = int(torch.randint(learn.log_mel.shape[2] - span + 1, (), generator=generator))
         cut = slice(first, first + span)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from tootlearn import rng
+from tootlearn import rng, schedule
 from tootlearn.audio import InputError
 from tootlearn.data.clips import Clips, synthesise
 from tootlearn.data.recipes import KINDS
@@ -193,10 +193,10 @@ def train(
         model = Classifier(front_end, tuple(kind.name for kind in clips.kinds), config).train()
         optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=0.02)
         labels, texture = torch.from_numpy(clips.controls.kind), noise_texture(front_end, config.seed)
-        hidden = None if progress else True
+        hidden, warmup = None if progress else True, max(1, config.steps // 10)
         for step in tqdm(range(config.steps), desc="classifier", leave=False, disable=hidden):
             for group in optimizer.param_groups:
-                group["lr"] = _learning_rate(config, step)
+                group["lr"] = schedule.learning_rate(config.learning_rate, step, config.steps, warmup)
             rows = _rows(config, step, len(clips))
             x = clips.log_mel[rows].float()
             if config.augmentation:
@@ -241,11 +241,6 @@ def listener(
         )
     toots = synthesise(tuple(KINDS), clips, seed, FrontEnd(front_end), progress)
     return train(toots, config, front_end, progress).requires_grad_(False)
-
-
-def _learning_rate(config: ClassifierConfig, step: int) -> float:
-    rise = min(1.0, (step + 1) / max(1, config.steps // 10))
-    return config.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / config.steps))
 
 
 def _rows(config: ClassifierConfig, step: int, count: int) -> Tensor:

@@ -208,14 +208,15 @@ def to_web(folder: str | os.PathLike[str], model: TootModel) -> int:
     out = Path(folder)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file: give a folder")
-    parts, size = {"ear": ear(model), "toot": bundle(model)}, 0
+    parts = {"ear": ear(model), "toot": bundle(model)}
     out.mkdir(parents=True, exist_ok=True)
+    sizes = {}
     for name, (description, weights) in parts.items():
         text = (json.dumps(description, separators=(",", ":")) + "\n").encode()
         write_whole(out / f"{name}.bin", weights)
         write_whole(out / f"{name}.json", text)
-        size = len(text) + len(weights)
-    return size
+        sizes[name] = len(text) + len(weights)
+    return sizes["toot"]
 
 
 def describe(model: TootModel) -> dict[str, Any]:

@@ -8,7 +8,6 @@ own, and which of the random numbers.
 
 from __future__ import annotations
 
-import math
 import platform
 import time
 from collections.abc import Callable
@@ -19,11 +18,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm import tqdm
 
-from tootlearn import __version__, checkpoint, dataset, fine_tuning, losses, model_file
+from tootlearn import __version__, checkpoint, dataset, fine_tuning, losses, model_file, schedule
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import TootModel
 from tootlearn.batches import Batch, frame_weights, shares
-from tootlearn.batches import batch_rows as batch_rows  # the chapters find it here
 from tootlearn.criterion import Criterion
 from tootlearn.data.clips import SYNTHETIC, Clips
 from tootlearn.data.variants import Variants
@@ -193,9 +191,8 @@ def build(config: TrainConfig, learn: Clips) -> TootModel:
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Of this step, the first of which is 0: a linear start, times a cosine that reaches zero after the last."""
-    rise = min(1.0, (step + 1) / config.warmup)
-    return config.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+    """Of this step, the first of which is 0, as `schedule.learning_rate` has it."""
+    return schedule.learning_rate(config.learning_rate, step, config.steps, config.warmup)
 
 
 @torch.no_grad()

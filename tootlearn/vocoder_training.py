@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from tootlearn import __version__, checkpoint, dataset, model_file, rng
+from tootlearn import __version__, checkpoint, dataset, model_file, rng, schedule
 from tootlearn.audio import InputError
 from tootlearn.data import sounds
 from tootlearn.data.pieces import Pieces
@@ -219,9 +219,8 @@ def train(
     whole = step, checkpoint.collect(vocoder, optimizer)  # where to go on from after a step that was cut short
     try:
         while step < config.steps:
-            rise = min(1.0, (step + 1) / 100)
             for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+                group["lr"] = schedule.learning_rate(config.learning_rate, step, config.steps, warmup=100)
             found = terms(vocoder, pieces(step).to(where))
             optimizer.zero_grad(set_to_none=True)
             total(found, config).backward()
