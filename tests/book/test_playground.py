@@ -315,6 +315,7 @@ def test_letters_are_heard_after_a_click_that_focuses_nothing(visit):
     before = page.evaluate("() => window.heard.length")
     page.keyboard.press("h")
     page.wait_for_function(f"() => window.heard.length > {before}")
+    assert heard(page) == before + 1
 
 
 def test_what_is_downloaded_is_what_was_played(visit, tmp_path):
