@@ -60,7 +60,7 @@ SPLITS = 20  # halvings behind a KAD
 COLUMNS = ("error", "LSD", "MR", "KAD", "parameters", "examples / s")
 SETS: dict[str, dict[str, Any]] = {
     "synthetic": {"clips": 4800, "sampled": 0},
-    "font notes": {"clips": 0, "sampled": 2400, "kinds": ("trumpet", "trombone", "tuba", "french_horn")},
+    "font notes": {"clips": 0, "sampled": 2400, "bright": 0.0, "kinds": ("trumpet", "trombone", "tuba", "french_horn")},
 }
 # What differs from the default. `baseline` differs in everything.
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -1,6 +1,6 @@
 """From a config to its clips: every source, its labels, its split, and what is said of it."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +64,17 @@ def test_synthetic_clips_are_those_of_the_seed():
     expected = synthesise(CONFIG.kinds, 12, 3, FrontEnd(FRONT_END), progress=False)
     found = gather(CONFIG)
     assert torch.equal(found.log_mel, expected.log_mel) and (found.origin == SYNTHETIC).all()
+
+
+def test_the_share_of_bright_notes_reaches_the_font(font, monkeypatch):
+    asked, clips = [], sampled.clips
+    monkeypatch.setattr(sampled, "clips", lambda *rest, **about: asked.append(about["bright"]) or clips(*rest, **about))
+    config = replace(CONFIG, sampled=5, font=font, bright=0.25)
+    told = asdict(config) | {"font": "Choir.sf2"}
+    gather(config)
+    dataset.again(told, FRONT_END, font=font)
+    dataset.again({name: told[name] for name in told if name != "bright"}, FRONT_END, font=font)  # an older file
+    assert asked == [0.25, 0.25, 0.0]
 
 
 def test_only_kinds_that_the_font_has_are_sampled(font):

@@ -22,24 +22,30 @@ RATE = 22050
 
 
 class Singer:
-    """Two harmonics, the second stronger with velocity; a tenth of a second to fade."""
+    """Two harmonics, the second stronger with velocity, or strong as it was recorded; a tenth of a second to fade."""
 
-    def __init__(self):
+    def __init__(self, bright=False):
         self.played = []
+        self.bright = bright
+        self.as_recorded = None if bright else Singer(bright=True)
 
     def play(self, program, midi, velocity, held, tail):
         self.played.append((program, midi, velocity, held))
         time = np.arange(held + tail) / RATE
         level = np.minimum(time / 0.005, 1) * np.exp(-np.clip(time - held / RATE, 0, None) / 0.02)
         phase = 2 * np.pi * midi_to_hz(midi) * time
-        return (0.1 * level * (np.sin(phase) + velocity / 127 * np.sin(2 * phase))).astype(np.float32)
+        return (0.1 * level * (np.sin(phase) + (1 if self.bright else velocity / 127) * np.sin(2 * phase))).astype(
+            np.float32
+        )
 
 
 @pytest.fixture
 def singer(monkeypatch):
     one = Singer()
     monkeypatch.setattr(sampled, "renderer", lambda: "singer")
-    monkeypatch.setattr(sampled, "open_font", lambda font, sample_rate: one)
+    monkeypatch.setattr(
+        sampled, "open_font", lambda font, sample_rate, bright=False: one.as_recorded if bright else one
+    )
     return one
 
 
@@ -85,6 +91,13 @@ def test_notes_fill_the_ranges_of_the_recipe_or_those_given():
     ]
 
 
+def test_the_share_that_is_asked_for_is_played_as_recorded_and_all_else_stays():
+    plain, some, all_of_them = (sampled.notes(["tuba"], 400, seed=2, bright=share) for share in (0.0, 0.4, 1.0))
+    assert not any(note.bright for note in plain) and all(note.bright for note in all_of_them)
+    assert np.mean([note.bright for note in some]) == pytest.approx(0.4, abs=0.08)
+    assert [replace(note, bright=False) for note in some] == plain
+
+
 def test_a_kind_without_a_program_is_named_with_its_neighbour():
     with pytest.raises(InputError, match="'trumpett': did you mean trumpet"):
         sampled.notes(["trumpett"], 1, 0)
@@ -111,6 +124,13 @@ def test_clips_are_labelled_with_the_note_and_what_is_measured(singer, font, fro
     assert centre.min() > ONSET_SAMPLES - 512 and centre.max() <= ONSET_SAMPLES
 
 
+def test_a_note_that_is_played_as_recorded_is_labelled_with_its_brightness(singer, font, front_end, tmp_path):
+    of = [sampled.clips(font, ["tuba"], 8, 3, front_end, bright=b, cache_dir=tmp_path / "kept") for b in (0.0, 1.0)]
+    soft, bright = (clips.controls.brightness for clips in of)
+    velocity = np.array([note.velocity for note in sampled.notes(["tuba"], 8, 3)])
+    assert (bright > soft).all() and np.corrcoef(bright - soft, velocity)[0, 1] < -0.9
+
+
 def test_notes_at_full_scale_are_turned_down_rather_than_clipped(singer, font, tmp_path):
     loud = [sampled.Note("tuba", 40.0, 100, 0.3, loudness=3.0)]
     (wave,) = sampled._waves(font, loud, RATE, tmp_path)
@@ -129,13 +149,13 @@ def test_silent_notes_are_left_out_by_name(singer, font, front_end, tmp_path, mo
 # What is kept
 
 
-@pytest.mark.parametrize("change", [{"midi": 40.01}, {"velocity": 99}, {"duration": 0.31}])
+@pytest.mark.parametrize("change", [{"midi": 40.01}, {"velocity": 99}, {"duration": 0.31}, {"bright": True}])
 def test_every_part_of_a_note_tells_entries_apart_but_its_loudness(singer, font, tmp_path, change):
     note = sampled.Note("tuba", 40.0, 100, 0.3, -20.0)
     for asked in (note, replace(note, **change), replace(note, loudness=-26.0)):
         (wave,) = sampled._waves(font, [asked], RATE, tmp_path / "kept")
         assert float(measures.loudness(wave, RATE)) == pytest.approx(asked.loudness, abs=0.01)
-    assert len(singer.played) == 2
+    assert len(singer.played) + len(singer.as_recorded.played) == 2
 
 
 def kept_waves(font, folder, count=5, seed=2, rate=RATE):

@@ -233,6 +233,8 @@ def test_clips_that_do_not_go_with_the_config_are_refused_before_a_folder_is_mad
         ({"clips": -1}, "clips is 0 or more, not -1"),
         ({"clips": 0}, "synthetic clips, sampled ones, or data"),
         ({"sampled": -1}, "sampled is 0 or more, not -1"),
+        ({"bright": 1.5}, "bright is a share, 0 to 1, not 1.5"),
+        ({"bright": math.nan}, "bright is a share, 0 to 1, not nan"),
         ({"replay": 5}, "only a model that is started from"),
         ({"steps": 0}, "steps is 1 or more, not 0"),
         ({"batch": -1}, "batch is 1 or more, not -1"),

@@ -52,7 +52,15 @@ def gather(
     if kinds := sampled_kinds(config):
         font = Path(config.font) if config.font else _found()
         played = sampled.clips(
-            font, kinds, config.sampled, config.seed, front_end, known=known, problems=problems, progress=progress
+            font,
+            kinds,
+            config.sampled,
+            config.seed,
+            front_end,
+            bright=config.bright,
+            known=known,
+            problems=problems,
+            progress=progress,
         )
         parts.append(played)
     for path in config.data:
@@ -113,7 +121,7 @@ def again(
         raise InputError(f"this model was trained on notes of {trained['font']}: say with --font where it is")
     try:
         kept = {name: trained[name] for name in ("clips", "seed")} | {"sampled": trained.get("sampled", 0)}
-        kept["stream"] = trained.get("stream", False)
+        kept |= {"stream": trained.get("stream", False), "bright": trained.get("bright", 0.0)}
         kinds = tuple(trained["kinds"])
     except (KeyError, TypeError) as error:
         raise InputError(f"this model file does not say what it was trained on (no {error})") from error

@@ -38,6 +38,8 @@ class TrainConfig:
         kinds: of synthetic toots.
         clips: how many of them, held-out ones included; 0 for none.
         sampled: how many notes from a sound font, of those kinds that it has instruments for; 0 for none.
+        bright: the share of these notes that are played as they were recorded, without the low pass that the
+            synthesiser of the font has for softer notes.
         font: the sound font (.sf2 or .sf3); null: see `sound_font.find_font`.
         data: folders of recordings (`data.folder`) or public data sets (`data.public`), or manifests.
         stream: read the data, one folder of shards (`data.shards`), while training, a few toots in memory at a time.
@@ -80,6 +82,7 @@ class TrainConfig:
     kinds: tuple[str, ...] = tuple(KINDS)
     clips: int = 9600
     sampled: int = 0
+    bright: float = 0.0
     font: str | None = None
     data: tuple[str, ...] = ()
     stream: bool = False
@@ -104,6 +107,8 @@ class TrainConfig:
         for name in ("clips", "sampled", "replay"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is 0 or more, not {getattr(self, name)}")
+        if not 0 <= self.bright <= 1:
+            raise InputError(f"bright is a share, 0 to 1, not {self.bright}")
         if not self.clips and not self.sampled and not self.data:
             raise InputError("nothing to train on: give synthetic clips, sampled ones, or data")
         if self.stream and (len(self.data) != 1 or self.clips or self.sampled or self.start_from):

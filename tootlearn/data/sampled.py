@@ -24,7 +24,7 @@ from tootlearn.audio import InputError, write_whole
 from tootlearn.controls import LOUDNESS_RANGE, Kind, hz_to_midi, midi_to_hz
 from tootlearn.data.clips import BEND_FRAMES, SAMPLED, Clips, from_waves
 from tootlearn.data.recipes import KINDS
-from tootlearn.data.sound_font import PROGRAMS, find_font, open_font, play, program_of, render, renderer
+from tootlearn.data.sound_font import PROGRAMS, Player, find_font, open_font, play, program_of, render, renderer
 from tootlearn.data.synthesis import PEAK
 from tootlearn.front_end import FrontEnd
 
@@ -33,23 +33,29 @@ __all__ = ["Note", "cache_folder", "clips", "find_font", "notes", "render"]
 _RANGE, _DURATION, _VELOCITY = (40.0, 76.0), (0.12, 1.8), (24, 127)  # MIDI and s, for kinds without a recipe
 _NOTE = 1  # stream of random numbers
 _IN_A_FILE = 256  # notes of one cache entry
-_FORMAT = 1  # of cache entries: another one makes all older ones miss
+_FORMAT = 2  # of cache entries: another one makes all older ones miss
 
 
 @dataclass(frozen=True)
 class Note:
     """One note to be played: a kind out of `PROGRAMS`, MIDI number (fractions are cents), velocity (1 to 127), how
-    long the key is held (s), and the loudness that it is brought to (dBFS)."""
+    long the key is held (s), the loudness that it is brought to (dBFS), and whether it is played as it was recorded,
+    without the low pass that the synthesiser has for softer notes."""
 
     kind: str
     midi: float
     velocity: int
     duration: float
     loudness: float
+    bright: bool = False
 
 
 def notes(
-    kinds: Sequence[str], count: int, seed: int, ranges: Mapping[str, tuple[float, float]] | None = None
+    kinds: Sequence[str],
+    count: int,
+    seed: int,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    bright: float = 0.0,
 ) -> list[Note]:
     """What is to be played: the kinds in turn, everything else drawn.
 
@@ -61,6 +67,7 @@ def notes(
         count: how many notes.
         seed: of the set; note i is the same whatever ``count``.
         ranges: lowest and highest MIDI number of a kind; without it, those of its recipe, or else 40 to 76.
+        bright: the share of notes that are played as they were recorded, 0 to 1.
     """
     drawn = []
     for i in range(count):
@@ -70,7 +77,7 @@ def notes(
         natural = (*hz_to_midi(np.array(recipe.pitch)),) if recipe else _RANGE
         low, high = (ranges or {}).get(kind, natural)
         short, long = recipe.duration if recipe else _DURATION
-        u = rng.uniform(rng.child(seed, i), _NOTE, 4)
+        u = rng.uniform(rng.child(seed, i), _NOTE, 5)
         drawn.append(
             Note(
                 kind,
@@ -78,6 +85,7 @@ def notes(
                 velocity=int(_VELOCITY[0] + (_VELOCITY[1] - _VELOCITY[0] + 1) * u[1]),
                 duration=float(short * (long / short) ** u[2]),
                 loudness=float(LOUDNESS_RANGE[0] + (LOUDNESS_RANGE[1] - LOUDNESS_RANGE[0]) * u[3]),
+                bright=bool(u[4] < bright),
             )
         )
     return drawn
@@ -90,6 +98,7 @@ def clips(
     seed: int,
     front_end: FrontEnd,
     ranges: Mapping[str, tuple[float, float]] | None = None,
+    bright: float = 0.0,
     cache_dir: Path | None = None,
     known: Sequence[Kind] = tuple(KINDS.values()),
     problems: list[str] | None = None,
@@ -101,7 +110,7 @@ def clips(
 
     Args:
         font: an .sf2 or .sf3 file.
-        kinds, count, seed, ranges: see `notes`.
+        kinds, count, seed, ranges, bright: see `notes`.
         front_end: makes the log-mels.
         cache_dir: where rendered notes are kept; None: `cache_folder`. It can be deleted at any time.
         known, problems, progress: see `clips.from_waves`. Sources are named font-kind-semitone.
@@ -110,7 +119,7 @@ def clips(
         InputError: no renderer, or a font that cannot be read or lacks a program.
     """
     font = Path(font)
-    asked = notes(kinds, count, seed, ranges)
+    asked = notes(kinds, count, seed, ranges, bright)
     pitch = [midi_to_hz(note.midi) for note in asked]
     sources = [f"{font.stem}-{note.kind}-{round(note.midi)}" for note in asked]
     waves = _waves(font, asked, front_end.config.sample_rate, cache_dir)
@@ -135,16 +144,19 @@ def _waves(font: Path, asked: Sequence[Note], sample_rate: int, cache_dir: Path 
     """The notes at the loudness they ask for, or as near to it as full scale lets them; from the cache where it can."""
     folder = cache_folder() if cache_dir is None else cache_dir
     about = {"format": _FORMAT, "renderer": renderer(), "rate": sample_rate, "font": _digest(font)}
-    player = None
+    players: dict[bool, Player] = {}
     for start in range(0, len(asked), _IN_A_FILE):
         block = asked[start : start + _IN_A_FILE]
-        request = json.dumps([about, [(PROGRAMS[n.kind], n.midi, n.velocity, n.duration) for n in block]])
+        request = json.dumps([about, [(PROGRAMS[n.kind], n.midi, n.velocity, n.duration, n.bright) for n in block]])
         path = folder / f"{hashlib.sha256(request.encode()).hexdigest()[:40]}.safetensors"
         kept = _read(path, len(block))
         if kept is None:
-            player = player or open_font(font, sample_rate)
-            played = (play(player, PROGRAMS[n.kind], n.midi, n.velocity, n.duration, sample_rate) for n in block)
-            kept = [_in_16_bits(wave) for wave in played]
+            kept = []
+            for n in block:
+                if n.bright not in players:
+                    players[n.bright] = open_font(font, sample_rate, n.bright)
+                wave = play(players[n.bright], PROGRAMS[n.kind], n.midi, n.velocity, n.duration, sample_rate)
+                kept.append(_in_16_bits(wave))
             _write(path, kept, must=cache_dir is not None)
         for note, samples in zip(block, kept, strict=True):
             wave = torch.from_numpy(samples / np.float32(32767))

@@ -159,7 +159,10 @@ def open_font(font: Path, sample_rate: int, bright: bool = False) -> Player:
     player = make(font, sample_rate)
     if bright:
         if not isinstance(player, _FluidSynth):
-            raise InputError("only FluidSynth plays without its low pass: pip install pyfluidsynth, and FluidSynth")
+            raise InputError(
+                "only FluidSynth plays without its low pass: install it (apt-get install libfluidsynth3, brew install "
+                "fluid-synth) and pip install pyfluidsynth, or do with the low pass: bright 0"
+            )
         player.brighten()
     return player
 
