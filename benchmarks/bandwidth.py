@@ -73,6 +73,7 @@ def main() -> None:
         "--recordings", type=Path, help="a CSV file that lists them; without it, the font's notes alone"
     )
     parser.add_argument("--fresh", action="store_true", help="take recordings from between those, where there are more")
+    parser.add_argument("--model", type=Path, help="the shipped one by default")
     parser.add_argument("--bandwidth", type=Path, help="the shipped one by default")
     parser.add_argument("--font", type=Path, help="the installed one by default")
     parser.add_argument("--notes", type=int, default=120, help="held-out notes of the font (default 120)")
@@ -84,7 +85,7 @@ def main() -> None:
     options = parser.parse_args()
     print(one_machine(options.threads))
     extension, _ = model_file.load_bandwidth(options.bandwidth)
-    generator = tootlearn.load()
+    generator = tootlearn.load(options.model)
     generator.bandwidth = extension
     font = options.font or find_font()
     real = list(notes(font, options.notes, options.seed)) if {"levels", "toots"} & set(options.only) else []

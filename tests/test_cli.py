@@ -619,6 +619,8 @@ def test_the_shipped_model_learns_a_new_kind_and_goes_on_after_ctrl_c(run, tmp_p
         (("--data", "mine", "--from", "nowhere.safetensors"), "nowhere.safetensors"),
         (("--from", "default"), "recordings is no folder"),
         (("--replay", 7), "only a model that is started from"),
+        (("--from", "default", "--generator.width", 8), "keeps its generator: leave --generator out"),
+        (("--from", "default", "--front_end.hop", 512), "keeps its front_end"),
     ],
 )
 def test_training_data_that_cannot_be_had_is_named(refused, words, named):

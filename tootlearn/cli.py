@@ -145,6 +145,7 @@ def _generate(parser: ArgumentParser, words: list[str]) -> None:
 
 def _train(parser: ArgumentParser, words: list[str]) -> None:
     from tootlearn import dataset, fine_tuning, model_file, tracking, training
+    from tootlearn.presets import PRESETS
     from tootlearn.run_config import RunConfig
 
     config_options(parser, words)
@@ -162,7 +163,7 @@ def _train(parser: ArgumentParser, words: list[str]) -> None:
     how = RunConfig(**{f.name: a[f.name] for f in fields(RunConfig)})
     fabric = how.launch(a.device)  # before the clips are gathered: other processes begin at the beginning
     base = model_file.load(config.start_from)[0] if config.start_from else None
-    config = fine_tuning.adapted(config, base) if base else config
+    config = fine_tuning.adapted(config, base, PRESETS[a.preset]) if base else config
     problems: list[str] = []
     clips = dataset.gather(config, base, problems)
     for problem in problems if fabric.is_global_zero else ():

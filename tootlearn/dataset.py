@@ -153,7 +153,8 @@ def describe(config: TrainConfig, clips: Clips) -> str:
         told.append(f"{sum(shards.index(config.data[0]).counts)} toots streamed from {Path(config.data[0]).name}")
     elif counts[RECORDED]:
         names = ", ".join(Path(path).name for path in config.data)
-        told.append(f"{len(set(np.array(clips.source)[clips.origin == RECORDED]))} recordings of {names}")
+        count = len(set(np.array(clips.source)[clips.origin == RECORDED]))
+        told.append(f"{count} recording{'s' if count > 1 else ''} of {names}")
     return "; ".join(told) + "; every sixth semitone, or of recordings one in six, held out"
 
 

@@ -37,10 +37,25 @@ OF_KINDS = {  # tensors with a row for each kind
 }
 
 
-def adapted(config: TrainConfig, base: TootModel) -> TrainConfig:
-    """The config with the front end and the parts of the model that training starts from."""
+def adapted(config: TrainConfig, base: TootModel, usual: TrainConfig | None = None) -> TrainConfig:
+    """The config with the front end and the parts of the model that training starts from.
+
+    Args:
+        config: what was asked for.
+        base: the model.
+        usual: what is asked for if nothing is said; whoever asks for other parts than these wants another model.
+
+    Raises:
+        InputError: if other parts are asked for than those of ``usual`` or of the model.
+    """
     parts = {name: getattr(base, name) and getattr(base, name).config for name in ("generator", "autoencoder")}
-    return replace(config, front_end=base.front_end.config, **parts)
+    parts["front_end"] = base.front_end.config
+    for name, part in parts.items() if usual else ():
+        if getattr(config, name) not in (getattr(usual, name), part):
+            raise InputError(
+                f"a model that is started from keeps its {name}: leave --{name} out, or train from scratch"
+            )
+    return replace(config, **parts)
 
 
 @torch.no_grad()
