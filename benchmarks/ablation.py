@@ -174,7 +174,7 @@ def setting(name: str, options: argparse.Namespace) -> TrainConfig:
     default = presets.PRESETS["default"]
     half = {"autoencoder": None} if options.part == "generator" else {"generator": None}
     steps = {"steps": options.steps, "batch": options.batch, "check_every": options.steps, "learning_rate": 2e-3}
-    return replace(default, **half, **SETS[name], **steps)
+    return replace(default, **half, **SETS[name], **steps, weights={})  # plain errors: what listens is in losses.py
 
 
 def data(config: TrainConfig, count: int) -> Data:

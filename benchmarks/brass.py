@@ -2,8 +2,8 @@
 
     python benchmarks/brass.py [--model FILE] [--font FILE] [--notes 2400] [--splits 20]
 
-Notes of a sound font's trumpet, trombone, tuba and French horn, at the semitones that training holds out, are compared
-by kernel audio distance (KAD, N of each side printed) with
+Notes of a sound font's trumpet, trombone, tuba and French horn, played as they were recorded and at the semitones that
+training holds out, are compared by kernel audio distance (KAD, N of each side printed) with
 
 * other held-out notes: the floor, real to real, which no model can be asked to beat;
 * what the model generates for the same controls: kind, pitch, duration, brightness and loudness as measured;
@@ -77,7 +77,7 @@ def notes(generator: TootGenerator, font: str | Path, count: int, seed: int) -> 
     """Synthetic and sampled training notes, as many of each, and the held-out sampled notes."""
     front_end = generator.model.front_end
     synthetic = synthesise(BRASS, count, seed, front_end)
-    recorded = sampled.clips(font, BRASS, count, seed, front_end, progress=True)
+    recorded = sampled.clips(font, BRASS, count, seed, front_end, bright=1.0, progress=True)
     learn, held_out = recorded.split()
     return Clips.concatenate([synthetic.split()[0], learn]), held_out
 

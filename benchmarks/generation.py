@@ -77,10 +77,10 @@ def one_toot(seconds: float) -> None:
 
 
 def training_examples(seconds: float, batch: int = 32) -> None:
-    """Examples a second of the default preset's training, from waves."""
+    """Examples a second of the default preset's training, from waves, without the losses that listen."""
     import librosa
 
-    config = presets.preset("default", batch=batch)
+    config = presets.preset("default", batch=batch, weights={})
     front_end = FrontEnd(config.front_end)
     waves, _ = synthesis.toots(config.kinds, batch, seed=0)
     clips = synthesise(config.kinds, batch, 0, front_end, progress=False)
