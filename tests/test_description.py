@@ -40,16 +40,20 @@ def test_what_was_asked_for_is_found_again_without_a_hint(g):
     assert loudness == pytest.approx(-18, abs=0.5)
 
 
-def test_the_residual_is_that_of_the_sound_and_not_of_another(g):
-    asked = ("train_horn", 262.0, 0.8, 0.5, -18.0)
-    controls = g.controls(*asked)
-    true, other = g.residual(controls, 3), g.residual(controls, 4)
-    found = describe(g, torch.from_numpy(g.render(controls, true, 3)), "train_horn")
-    condition = Condition.of(controls)
-    with torch.no_grad():
-        drawn, original, wrong = (g.network.decode(condition, z).log_mel for z in (found.residual, true, other))
-    assert (drawn - original).square().mean() < 0.4 * (wrong - original).square().mean()
-    assert 1 < found.error < 10  # dB
+@pytest.mark.parametrize("kind", ["air_horn", "ship_horn", "steam_whistle", "pea_whistle"])  # seeds differ much here
+def test_the_residual_is_that_of_the_sound_and_not_of_another(g, kind):
+    ours, others = [], []
+    for seed in (3, 5, 7):
+        controls = g.controls(kind, None, 0.8, 0.5, -18.0, seed=seed)
+        true, other = g.residual(controls, seed), g.residual(controls, seed + 1)
+        found = describe(g, torch.from_numpy(g.render(controls, true, seed)), kind)
+        condition = Condition.of(controls)
+        with torch.no_grad():
+            drawn, original, wrong = (g.network.decode(condition, z).log_mel for z in (found.residual, true, other))
+        ours.append((drawn - original).square().mean())
+        others.append((wrong - original).square().mean())
+        assert 1 < found.error < 10  # dB
+    assert sum(ours) < 0.4 * sum(others)
 
 
 def test_silence_around_it_and_level_change_nothing_but_the_loudness(g):
