@@ -186,7 +186,6 @@ PRESETS: dict[str, TrainConfig] = {
         front_end=FrontEndConfig(hop=512),
         clips=7200,
         sampled=2400,
-        bright=1.0,
     ),
     # Recordings of one's own, from scratch; of 50 clips a step sees all.
     "own": TrainConfig(autoencoder=_AUTOENCODER, kinds=(), clips=0, data=("recordings",), steps=1000, check_every=250),
