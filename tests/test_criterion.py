@@ -62,6 +62,15 @@ def test_the_names_of_the_weights_are_those_of_the_log(clips, tmp_path, quick_li
     assert all(row[name] > 0 for name in WEIGHTS) and quick_listener == [CONFIG.front_end]  # once a run
 
 
+@pytest.mark.parametrize("part", ["generator", "autoencoder"])
+def test_nobody_listens_to_a_network_that_there_is_not(quick_listener, part):
+    drawing = {"generator": "generation", "autoencoder": "reconstruction"}[part]
+    config = replace(CONFIG, weights={f"{drawing}_embedding": 0.5})
+    assert Criterion.of(config, torch.device("cpu")).features and len(quick_listener) == 1
+    assert Criterion.of(replace(config, **{part: None}), torch.device("cpu")).features is None
+    assert len(quick_listener) == 1
+
+
 def test_a_term_of_no_weight_is_left_out_and_the_listener_not_trained(clips, quick_listener):
     terms, _ = _terms(replace(CONFIG, weights={"generation_onset": 0.5, "generation_bend": 0}), clips)
     drawn = {"generation", "generation_convergence", "generation_divergence", "generation_onset"}

@@ -8,6 +8,7 @@ stands (convolutions, and statistics over the frames that sound).
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -218,8 +219,8 @@ def listener(
 ) -> Classifier:
     """The classifier whose features the embedding loss compares: of all kinds that there are recipes for.
 
-    It is trained anew, which takes about a minute, on synthetic toots that are the same every time. So there is one
-    for any front end, and whatever the model is trained on, be it recordings of a single kind.
+    It is trained once a process, which takes about a minute, on synthetic toots that are the same every time. So there
+    is one for any front end, and whatever the model is trained on, be it recordings of a single kind.
 
     Args:
         front_end: of the log-mels that it shall listen to.
@@ -239,6 +240,13 @@ def listener(
             f"the embedding loss listens to synthetic toots at {SAMPLE_RATE} Hz, and this front end works at "
             f"{front_end.sample_rate} Hz: train without it"
         )
+    return _listener(front_end, config, clips, seed, progress)
+
+
+@functools.cache  # the trials of a search and the sizes of a throughput finder share one
+def _listener(
+    front_end: FrontEndConfig, config: ClassifierConfig | None, clips: int, seed: int, progress: bool
+) -> Classifier:
     toots = synthesise(tuple(KINDS), clips, seed, FrontEnd(front_end), progress)
     return train(toots, config, front_end, progress).requires_grad_(False)
 

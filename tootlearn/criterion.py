@@ -47,7 +47,8 @@ class Criterion(nn.Module):
     def of(cls, config: TrainConfig, device: torch.device, progress: bool = False) -> Criterion:
         """On the device; where an embedding has a weight, a classifier is trained first (`classifier.listener`)."""
         features = None
-        if any(weight and name.endswith("embedding") for name, weight in config.weights.items()):
+        parts = {"generation": config.generator, "reconstruction": config.autoencoder}
+        if any(part and config.weights[f"{drawing}_embedding"] for drawing, part in parts.items()):
             features = classifier.listener(config.front_end, progress=progress).to(device).features
         return cls(config, features).to(device)
 
