@@ -14,10 +14,11 @@ compared with it. So all rows have the same N and the same controls, and no soun
 mean and standard deviation over the halvings; these overlap, so that the deviation is that of one halving, not the
 error of the mean.
 
-Embeddings are those of a classifier of the four kinds that has heard synthetic and sampled training notes alike. One
-that knows only one side would spread that side's sounds out by what distinguishes its kinds, and lump the other's. A
-font plays neighbouring semitones from one recording, so a held-out note has relatives in training: this measures how
-close a model comes to the recordings of the font, not to brass at large.
+Embeddings are those of a classifier of the four kinds that has heard synthetic and sampled training notes alike; how
+many of each it names right is printed too. One that knows only one side would spread that side's sounds out by what
+distinguishes its kinds, and lump the other's. A font plays neighbouring semitones from one recording, so a held-out
+note has relatives in training: this measures how close a model comes to the recordings of the font, not to brass at
+large.
 """
 
 import argparse
@@ -59,18 +60,19 @@ def main() -> None:
     learn, real = notes(generator, font, options.notes, options.seed)
     judge = classifier.train(learn, ClassifierConfig(steps=options.steps), generator.model.front_end.config)
     kinds = [real.kinds[k].name for k in real.controls.kind]
-    right = np.mean([name == kind for name, kind in zip(judge.names(real.log_mel), kinds, strict=True)])
-    print(f"classifier: {right:.0%} of {len(real)} held-out notes of {Path(font).name} named right\n")
-
-    sets = {"held-out notes": judge.embeddings(real.log_mel)}
-    for name, log_mel in made(generator, real.controls, real.kinds, options.seed).items():
-        sets[name] = judge.embeddings(log_mel)
-    print(f"{'KAD to held-out notes':24}{'N':>6}" + "".join(f"{name:>22}" for name in sets))
+    sounds = {"held-out notes": real.log_mel} | made(generator, real.controls, real.kinds, options.seed)
+    sets = {name: judge.embeddings(log_mel) for name, log_mel in sounds.items()}
+    right = {name: np.equal(judge.names(log_mel), kinds) for name, log_mel in sounds.items()}
+    print(f"{Path(font).name}\n{'KAD to held-out notes':24}{'N':>6}" + "".join(f"{name:>22}" for name in sets))
     for kind in ("all", *BRASS):
         rows = np.flatnonzero([kind in ("all", own) for own in kinds])
         found = [halved(e[rows], sets["held-out notes"][rows], options.splits, options.seed) for e in sets.values()]
         cells = [f"{mean:.2f} +- {spread:.2f}" for mean, spread in found]
         print(f"{kind:24}{len(rows) // 2:6}" + "".join(f"{cell:>22}" for cell in cells))
+    print(f"\n{'told right by it':30}" + "".join(f"{name:>22}" for name in sets))
+    for kind in ("all", *BRASS):
+        rows = np.flatnonzero([kind in ("all", own) for own in kinds])
+        print(f"{kind:24}{len(rows):6}" + "".join(f"{named[rows].mean():>22.0%}" for named in right.values()))
 
 
 def notes(generator: TootGenerator, font: str | Path, count: int, seed: int) -> tuple[Clips, Clips]:

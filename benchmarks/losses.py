@@ -135,7 +135,8 @@ def cost(config: TrainConfig) -> None:
     """How long a step takes with each loss for both drawings, and with all of them balanced."""
     clips = synthesise(config.kinds, config.batch, 0, FrontEnd(config.front_end), progress=False)
     batch, model = Batch.of(clips, config, CPU)[torch.arange(config.batch)], training.build(config, clips).train()
-    listener = classifier.listener(config.front_end, ClassifierConfig(steps=2), clips=48)  # as slow as a trained one
+    brief = functools.partial(classifier.listener, config=ClassifierConfig(steps=2), clips=48)
+    classifier.listener = functools.cache(brief)  # as slow as a trained one
     variants = {"squared error": {}} | {name: {name: weight} for name, weight in WEIGHTS.items()} | {"all": WEIGHTS}
     judges = {name: replace(config, weights=of_both(weights), balance=False) for name, weights in variants.items()}
     judges["all, balanced"] = replace(judges["all"], balance=True)
@@ -144,7 +145,7 @@ def cost(config: TrainConfig) -> None:
         model.zero_grad()
         criterion(model, batch, 0)[0].backward()
 
-    made = {name: functools.partial(step, Criterion(judge, listener.features)) for name, judge in judges.items()}
+    made = {name: functools.partial(step, Criterion.of(judge, CPU)) for name, judge in judges.items()}
     medians = interleaved(made, seconds=0, rounds=5)
     print(f"\n{f'a step, batch {config.batch}':22}{'ms':>8}{'times':>8}")
     for name, median in medians.items():

@@ -14,6 +14,8 @@ from tootlearn.audio import InputError
 from tootlearn.batches import Batch
 from tootlearn.classifier import ClassifierConfig
 from tootlearn.criterion import Criterion
+from tootlearn.data import synthesis
+from tootlearn.front_end import FrontEnd
 from tootlearn.losses import OF_DRAWINGS
 from tootlearn.presets import WEIGHTS, TrainConfig
 from tootlearn.training import train
@@ -60,6 +62,19 @@ def test_the_names_of_the_weights_are_those_of_the_log(clips, tmp_path, quick_li
     row = log(tmp_path / "run")[-1]
     assert row.keys() == WEIGHTS.keys() | {"step", "held_out"}
     assert all(row[name] > 0 for name in WEIGHTS) and quick_listener == [CONFIG.front_end]  # once a run
+
+
+def test_where_frames_overlap_much_every_second_one_is_heard(quick_listener):
+    """As a listener does that has learned from frames twice as far apart: these are the same frames."""
+    fine = replace(CONFIG.front_end, hop=256)
+    config = replace(CONFIG, front_end=fine, weights={"generation_embedding": 0.5})
+    judge = Criterion.of(config, torch.device("cpu"))
+    assert quick_listener == [CONFIG.front_end]
+    waves, _ = synthesis.toots(CONFIG.kinds, 4, 0)
+    listener = classifier.listener(CONFIG.front_end)
+    heard, expected = judge.features(FrontEnd(fine)(waves)), listener.features(FrontEnd(CONFIG.front_end)(waves))
+    for found, own in zip(heard, expected, strict=True):
+        torch.testing.assert_close(found, own, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("part", ["generator", "autoencoder"])

@@ -58,6 +58,21 @@ def test_broken_runs_are_listed_with_what_is_wrong(folder):
     assert told["whole"]["problems"] == "" and len(told) == 4
 
 
+def test_a_config_that_lies_beside_the_log_is_told_and_a_broken_one_is_a_problem(tmp_path):
+    """A trial of a search keeps nothing else that would say what it tried."""
+    for name, text in (
+        ("a", '{"learning_rate": 0.5, "batch": 8}'),
+        ("b", '{"learning_rate": 0.25, "batch": 8}'),
+        ("c", "{"),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "log.jsonl").write_text('{"step": 2, "held_out": {"generation": 0.5}}\n', "utf8")
+        (tmp_path / name / "config.json").write_text(text, "utf8")
+    told = rows(runs.table(runs.find(tmp_path)))
+    assert [told[name]["learning_rate"] for name in "abc"] == ["0.5", "0.25", "-"] and "batch" not in told["a"]
+    assert [told[name]["problems"] for name in "abc"] == ["", "", "config.json damaged"]
+
+
 def test_runs_without_fault_have_no_column_of_problems(folder):
     assert "problems" not in runs.table([runs.read(folder / "whole", "whole")])
 

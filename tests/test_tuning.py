@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from small import CONFIG as SMALL
 from small import clips_of
 
-from tootlearn import cli, steps, training, tuning
+from tootlearn import cli, runs, steps, training, tuning
 from tootlearn.audio import InputError
 
 CONFIG = replace(SMALL, generator=None, steps=6, warmup=1, check_every=2)
@@ -50,8 +50,12 @@ def test_trials_train_and_what_is_best_is_written_and_trains(search, clips, tmp_
     for name in ("history", "curves", "slices", "importances"):
         assert (search.out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     logs = sorted(path.name for path in (search.out / "trials/0002").iterdir())
-    assert logs == ["log.jsonl"]
-    assert "held-out sum" in tuning.as_text(found) and "learning_rate" in tuning.as_text(found)
+    assert logs == ["config.json", "log.jsonl"]
+    text = tuning.as_text(found)
+    assert "held-out sum" in text and "learning_rate" in text and "importances of 4 complete trials mislead" in text
+    assert "mislead" not in tuning.as_text(found | {"trials": {"complete": 30}})
+    told = {run.name: run.config for run in runs.find(search.out / "trials")}
+    assert [config["learning_rate"] for config in told.values()] == [t.params["learning_rate"] for t in study.trials]
 
     best = tmp_path / "search/best.yaml"
     settings = yaml.safe_load(best.read_text("utf8"))

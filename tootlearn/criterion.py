@@ -6,7 +6,9 @@ in `TrainConfig.weights`, whose keys are the names of the terms in the log. A te
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,7 @@ from tootlearn import classifier, losses, perceptual, rng
 from tootlearn.autoencoder import TootModel
 from tootlearn.balancer import Balancer
 from tootlearn.batches import Batch
+from tootlearn.classifier import Classifier
 from tootlearn.mel import mel_frequencies
 from tootlearn.presets import TrainConfig
 from tootlearn.waveform import Waveform
@@ -49,7 +52,10 @@ class Criterion(nn.Module):
         features = None
         parts = {"generation": config.generator, "reconstruction": config.autoencoder}
         if any(part and config.weights[f"{drawing}_embedding"] for drawing, part in parts.items()):
-            features = classifier.listener(config.front_end, progress=progress).to(device).features
+            front_end = config.front_end
+            every = 2 if 4 * front_end.hop <= front_end.n_fft else 1  # where frames overlap much, half of them will do
+            listener = classifier.listener(replace(front_end, hop=every * front_end.hop), progress=progress)
+            features = functools.partial(_heard, listener.to(device), every)
         return cls(config, features).to(device)
 
     def forward(self, model: TootModel, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
@@ -122,6 +128,11 @@ class Criterion(nn.Module):
         with torch.no_grad():
             wanted = self.features(x)
         return perceptual.feature_error(self.features(y), wanted, weight)
+
+
+def _heard(listener: Classifier, every: int, log_mel: Tensor) -> tuple[Tensor, ...]:
+    """What a listener makes of log-mels (B, M, T), which has learned from every so many frames of such."""
+    return listener.features(log_mel[..., ::every])
 
 
 def drawn(mean: Tensor, log_scale: Tensor, seed: int, stream: int, step: int, first: int = 0) -> Tensor:

@@ -8,6 +8,7 @@ bands or of the bins of an STFT, and are all 0 for equal sounds.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -136,16 +137,18 @@ def multi_scale_error(drawn: Tensor, target: Tensor, weight: Tensor, scales: Seq
     Args:
         drawn, target: natural logarithms of magnitudes, (B, M, T).
         weight: of the frames, (B, T).
-        scales: how many frames and bands are averaged into one, each 1 or more.
+        scales: how many frames and bands are averaged into one, each 1 or more and a multiple of the one before.
 
     Returns:
         A scalar, in nats squared: the mean over the scales.
     """
     strayed, errors = drawn - target, []
-    for scale in scales:  # fields at the edges may be smaller: they are averaged by themselves
-        coarse = F.avg_pool2d(strayed[:, None], scale, ceil_mode=True, count_include_pad=False)[:, 0]
-        frames = F.avg_pool1d(weight[:, None], scale, ceil_mode=True, count_include_pad=False)[:, 0]
-        errors.append((coarse.square().mean(1) * frames).mean())
+    for before, scale in pairwise((1, *scales)):
+        if scale > before:  # fields at the edges may be smaller: they are averaged by themselves
+            size = scale // before
+            strayed = F.avg_pool2d(strayed[:, None], size, ceil_mode=True, count_include_pad=False)[:, 0]
+            weight = F.avg_pool1d(weight[:, None], size, ceil_mode=True, count_include_pad=False)[:, 0]
+        errors.append((strayed.square().mean(1) * weight).mean())
     return torch.stack(errors).mean()
 
 

@@ -7,6 +7,7 @@ another.
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -111,7 +112,10 @@ def _fabric(accelerator: str, precision: str, **options: Any) -> Fabric:
 def _processes(accelerator: str, precision: str, devices: int, nodes: int) -> Fabric:
     from lightning_fabric.strategies.ddp import DDPStrategy
 
-    strategy = DDPStrategy(broadcast_buffers=False)
+    parameters = inspect.signature(nn.parallel.DistributedDataParallel).parameters
+    name = "forward_sync_buffers" if "forward_sync_buffers" in parameters else "broadcast_buffers"  # before torch 2.13
+    buffers: dict[str, Any] = {name: False}
+    strategy = DDPStrategy(**buffers)
     fabric = _fabric(accelerator, precision, strategy=strategy, devices=devices, num_nodes=nodes)
     fabric.launch()
     return fabric

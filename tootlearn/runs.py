@@ -77,6 +77,11 @@ def read(folder: Path, name: str) -> Run:
                 config = dict(json.loads(file.metadata()["config"]))
         except (SafetensorError, OSError, KeyError, TypeError, ValueError):
             problems.append("checkpoint damaged")
+    if (alone := folder / "config.json").exists():  # of a trial of a search, which keeps no checkpoint
+        try:
+            config = config or dict(json.loads(alone.read_text("utf8")))
+        except (OSError, TypeError, ValueError):
+            problems.append("config.json damaged")
     for result in (folder / name for name in _RESULTS):
         if result.exists():
             try:

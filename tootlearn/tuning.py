@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 METRICS = ("sum", "generation", "reconstruction")
-_LEAST = 4  # whole trials before importances mean anything
+_LEAST, _ENOUGH = 4, 30  # whole trials before importances are told, and before they are told without a warning
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ class Search:
     def objective(self, clips: Clips) -> Callable[[Trial], float]:
         """Train with the settings of a trial; the held-out error of its last check is its value.
 
-        A trial leaves its log in ``out/trials/NUMBER``. One that at a check is worse than the median of the others at
-        the same step is pruned, as is one whose error is no number.
+        A trial leaves its log and its config in ``out/trials/NUMBER``. One that at a check is worse than the median of
+        the others at the same step is pruned, as is one whose error is no number.
         """
 
         def train(trial: Trial) -> float:
@@ -111,6 +111,8 @@ class Search:
             folder = self.out / "trials" / f"{trial.number:04d}"
             shutil.rmtree(folder, ignore_errors=True)  # of an older study, whose storage was deleted
             config = search_space.changed(self.config, trial.params)
+            folder.mkdir(parents=True)
+            write_whole(folder / "config.json", (json.dumps(asdict(config), indent=1) + "\n").encode())
             try:
                 training.train(config, clips, folder, device=self.device, progress=False, on_check=check)
             finally:
@@ -292,4 +294,6 @@ def as_text(found: dict[str, Any]) -> str:
     for name, value in best["params"].items():
         shown = f"{value:.3g}" if isinstance(value, float) else str(value)
         lines.append(f"  {name:28} {shown:>10}" + (f"   importance {shares[name]:.2f}" if name in shares else ""))
+    if shares and (whole := found["trials"]["complete"]) < _ENOUGH:
+        lines.append(f"importances of {whole} complete trials mislead: for those of {_ENOUGH}, give more --trials")
     return "\n".join(lines)

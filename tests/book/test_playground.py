@@ -142,8 +142,9 @@ def test_the_page_draws_and_speaks_as_the_package_does(visit, speaker):
             torch.from_numpy(np.frombuffer(said, np.float32).copy()),
             torch.from_numpy(speaker.render(controls, z, request["seed"])),
         )
-        assert abs(len(ours) - len(theirs)) <= 2, request
         length = min(len(ours), len(theirs))
+        for whole in (ours, theirs):  # a toot ends where it is 60 dB down, which a slow fade may be twice
+            assert not bool((whole[length + 2 :].abs() > 2e-3 * whole.abs().max()).any()), request
         apart.append(float(compare(ours[:length], theirs[:length]).log_spectral_distance))
         kind = speaker.model.kinds[request["kind"]]
         if kind.steady:
@@ -296,6 +297,16 @@ def test_an_address_holds_the_whole_toot(visit):
     assert again.evaluate(SHOWN) == asked
     assert again.evaluate(WAVE) == wave
     assert again.evaluate("location.search") == query
+
+
+def test_an_address_holds_a_place_beyond_the_pad(visit):
+    """Turning one dial keeps where a seed lies along the other, and some lie farther out than the pad reaches."""
+    page = visit("?kind=tuba&pad=3.28,-4.5")
+    assert page.evaluate(STATE)["place"] == [3.28, -4.5] and "pad=3.28%2C-4.5" in page.evaluate("location.search")
+    page.locator("input[name=pad1]").focus()
+    page.keyboard.press("ArrowRight")
+    settled(page)
+    assert page.evaluate(STATE)["place"][0] == 3.28
 
 
 BAD = ["?kind=none&seed=-1&note=x", "?note=1e9&duration=-5&seed=1e99&pad=1&curve=3,4"]

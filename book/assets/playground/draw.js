@@ -49,9 +49,9 @@ export function drawCurve(canvas, points, deepest, chosen) {
   });
 }
 
-/* The pad: axes through 0, and the place, each from -3 to 3. */
-export function drawPad(canvas, [x, y]) {
-  const context = fitted(canvas), { width, height } = canvas;
+/* The pad: axes through 0, and the place, each from -3 to 3; what lies beyond is at its edge. */
+export function drawPad(canvas, place) {
+  const context = fitted(canvas), { width, height } = canvas, [x, y] = place.map((value) => Math.max(-3, Math.min(3, value)));
   context.strokeStyle = context.fillStyle = getComputedStyle(canvas).color;
   context.globalAlpha = 0.3;
   for (let deviation = -2; deviation <= 2; deviation++) {

@@ -3,6 +3,7 @@
 
 export const POINTS = 12; // of the loudness curve
 export const DEEPEST = -40; // dB
+const FARTHEST = [-9, 9]; // standard deviations: sounds lie beyond the pad too
 const NAMES = ["C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B"];
 
 export const toHz = (note) => 440 * 2 ** ((note - 69) / 12);
@@ -53,8 +54,8 @@ export function fromAddress(search, about) {
   }
   const numbers = (name) => (asked.get(name) ?? "").split(",").map(Number.parseFloat);
   const place = numbers("pad"), envelope = numbers("curve"), noise = numbers("own");
-  if (noise.length === about.residual && noise.every(Number.isFinite)) state.noise = noise.map((value) => within(value, [-9, 9]));
-  if (place.length === 2 && place.every(Number.isFinite)) state.place = place.map((value) => within(value, [-3, 3]));
+  if (noise.length === about.residual && noise.every(Number.isFinite)) state.noise = noise.map((value) => within(value, FARTHEST));
+  if (place.length === 2 && place.every(Number.isFinite)) state.place = place.map((value) => within(value, FARTHEST));
   if (envelope.length === POINTS && envelope.every(Number.isFinite)) {
     state.envelope = envelope.map((value) => within(value, [DEEPEST, 0]));
   }
@@ -79,7 +80,7 @@ export function heard(found, about, seed) {
     duration: within(rounded(duration, 2), limits.duration),
     brightness: within(rounded(brightness, 2), limits.brightness),
     loudness: within(rounded(loudness, 1), limits.loudness),
-    noise: noise.map((value) => rounded(within(value, [-9, 9]), 2)),
+    noise: noise.map((value) => rounded(within(value, FARTHEST), 2)),
   };
 }
 
