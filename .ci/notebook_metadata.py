@@ -4,8 +4,8 @@
     python .ci/notebook_metadata.py --check NOTEBOOK...  only names them
 
 Outputs stay: the checks of the book compare them, but only those of cells with an execution count. So code cells are
-counted in their order, 1, 2, 3; one that was never run stays without a count. What goes is what editors add: kernel
-versions, timings, collapsed states.
+counted in their order, 1, 2, 3; one that was never run stays without a count. What was printed in pieces is joined. What
+goes is what editors add: kernel versions, timings, collapsed states.
 """
 
 from __future__ import annotations
@@ -36,10 +36,22 @@ def tidy(notebook: dict[str, Any]) -> dict[str, Any]:
             ran = cell.get("execution_count") is not None or bool(cell["outputs"])
             count = number if ran else None
             outputs = [out | {"execution_count": count} if "execution_count" in out else out for out in cell["outputs"]]
-            cell |= {"execution_count": count, "outputs": outputs}
+            cell |= {"execution_count": count, "outputs": joined(outputs)}
         cells.append(cell)
     kept = {key: value for key, value in notebook["metadata"].items() if key in KEPT_OF_NOTEBOOK}
     return {**notebook, "cells": cells, "metadata": {**NOTEBOOK, **kept}}
+
+
+def joined(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was printed in one go, which the kernel may send in pieces, in one piece."""
+    found: list[dict[str, Any]] = []
+    for out in outputs:
+        last = found[-1] if found else {}
+        if out["output_type"] == last.get("output_type") == "stream" and out["name"] == last["name"]:
+            found[-1] = last | {"text": "".join(last["text"]) + "".join(out["text"])}
+        else:
+            found.append(out)
+    return found
 
 
 def main(arguments: list[str]) -> int:

@@ -394,6 +394,17 @@ def untidy_notebook() -> dict:
     }
 
 
+def test_hook_joins_what_was_printed_in_pieces():
+    def said(name, text):
+        return {"output_type": "stream", "name": name, "text": text}
+
+    notebook = untidy_notebook()
+    pieces = [said("stdout", ["a\n", "b"]), said("stdout", "c\n"), said("stderr", "d"), said("stdout", "e")]
+    notebook["cells"][1]["outputs"] = pieces
+    tidy = hook().tidy(notebook)["cells"][1]["outputs"]
+    assert tidy == [said("stdout", "a\nbc\n"), said("stderr", "d"), said("stdout", "e")]
+
+
 def test_hook_takes_out_what_editors_add_and_nothing_else(tmp_path):
     path = tmp_path / "chapter.ipynb"
     path.write_text(json.dumps(untidy_notebook()), encoding="utf8")

@@ -113,7 +113,7 @@ def measured(g, toots) -> np.ndarray:
 @pytest.mark.parametrize(
     "ends",
     [
-        (("trumpet", 400.0, 0.4, 0.3, -26), ("tuba", 150.0, 0.9, 0.6, -14)),
+        (("trumpet", 400.0, 0.4, 0.3, -26), ("tuba", 150.0, 0.9, 0.8, -14)),
         (("french_horn", 300.0, 0.8, 0.2, -16), ("car_horn", 420.0, 0.5, 0.8, -30)),
         (("pea_whistle", 2400.0, 0.4, 0.5, -24), ("trombone", 330.0, 0.9, 0.4, -20)),
         (("ship_horn", 100.0, 1.2, 0.7, -6), ("trumpet", 300.0, 0.6, 0.2, -9)),  # one clips, were it not turned down
