@@ -120,7 +120,7 @@ def controls_of(request: dict) -> Controls:
 
 
 def test_the_page_draws_and_speaks_as_the_package_does(visit, speaker):
-    """50 toots: log-mels to 1e-4, f0 to 5 cents, waves to .5 dB, but for one that is .504 dB off.
+    """50 toots: log-mels to 3e-4 (.003 dB), f0 to 5 cents, waves to .5 dB, but for one that is .504 dB off.
 
     Where two bins are equally loud to float32's last bit, either is the peak that a region's phase comes from.
 
@@ -137,7 +137,7 @@ def test_the_page_draws_and_speaks_as_the_package_does(visit, speaker):
         condition = condition._replace(octave=torch.from_numpy(np.log2(controls.pitch)))
         with torch.no_grad():
             expected = exact.decode(condition, z.double()).log_mel[0]
-        assert np.abs(np.frombuffer(drawn) - expected.flatten().numpy()).max() <= 1e-4, request
+        assert np.abs(np.frombuffer(drawn) - expected.flatten().numpy()).max() <= 3e-4, request
         ours, theirs = (
             torch.from_numpy(np.frombuffer(said, np.float32).copy()),
             torch.from_numpy(speaker.render(controls, z, request["seed"])),
@@ -391,7 +391,7 @@ def drop(page, path: Path) -> None:
 
 @pytest.mark.parametrize("way", ["chosen", "dropped"])
 def test_a_sound_of_ones_own_is_shown_played_and_bent(visit, speaker, tmp_path, way):
-    soundfile.write(path := tmp_path / "horn.wav", np.stack([own_wave(speaker, "trumpet", 3)] * 2, 1), 22050)
+    soundfile.write(path := tmp_path / "horn.wav", np.stack([own_wave(speaker, "train_horn", 3)] * 2, 1), 22050)
     page, fetched = visit("?kind=tuba&pad=1,1"), []
     page.on("request", lambda request: fetched.append(request.url.split("/")[-1]))
     assert not page.locator("[data-part=own]").is_visible()
@@ -404,7 +404,8 @@ def test_a_sound_of_ones_own_is_shown_played_and_bent(visit, speaker, tmp_path, 
     settled(page)
     state, query, wave = page.evaluate(STATE), page.evaluate("location.search"), page.evaluate(WAVE)
     assert state["noise"] is not None and state["place"] is None and "own=" in query
-    assert speaker.kinds[state["kind"]] == "trumpet" and "trumpet" in page.locator("[data-part=taken]").inner_text()
+    assert speaker.kinds[state["kind"]] == "train_horn"
+    assert "train horn" in page.locator("[data-part=taken]").inner_text()
     shown = "name => playground.querySelector(`[data-part=${name}]`).toDataURL()"
     yours, ours = (page.evaluate(shown, name) for name in ("yours", "ours"))
     assert len(yours) > 3000 and len(ours) > 3000 and yours != ours  # an empty picture has some hundred letters
