@@ -4,8 +4,8 @@
     python .ci/notebook_metadata.py --check NOTEBOOK...  only names them
 
 Outputs stay: the checks of the book compare them, but only those of cells with an execution count. So code cells are
-counted in their order, 1, 2, 3; one that was never run stays without a count. What was printed in pieces is joined. What
-goes is what editors add: kernel versions, timings, collapsed states.
+counted in their order, 1, 2, 3; one that was never run stays without a count. What was printed in pieces is joined.
+What goes is what editors add: kernel versions, timings, collapsed states.
 """
 
 from __future__ import annotations

@@ -14,11 +14,11 @@ compared with it. So all rows have the same N and the same controls, and no soun
 mean and standard deviation over the halvings; these overlap, so that the deviation is that of one halving, not the
 error of the mean.
 
-Embeddings are those of a classifier of the four kinds that has heard synthetic and sampled training notes alike; how
-many of each it names right is printed too. One that knows only one side would spread that side's sounds out by what
-distinguishes its kinds, and lump the other's. A font plays neighbouring semitones from one recording, so a held-out
-note has relatives in training: this measures how close a model comes to the recordings of the font, not to brass at
-large.
+Embeddings are those of a classifier of the four kinds that has heard synthetic and sampled training notes alike. One
+that knows only one side would spread that side's sounds out by what distinguishes its kinds, and lump the other's. How
+many of each it names right is printed too, then the same for the synthesiser's held-out toots, and what the model
+generates for their controls. A font plays neighbouring semitones from one recording, so a held-out note has relatives
+in training: this measures how close a model comes to the recordings of the font, not to brass at large.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from timing import one_machine
 from torch import Tensor
 from tqdm import tqdm
@@ -70,6 +71,17 @@ def main() -> None:
         cells = [f"{mean:.2f} +- {spread:.2f}" for mean, spread in found]
         print(f"{kind:24}{len(rows) // 2:6}" + "".join(f"{cell:>22}" for cell in cells))
     print(f"\n{'told right by it':30}" + "".join(f"{name:>22}" for name in sets))
+    told(right, kinds)
+    own = synthesise(BRASS, options.notes, options.seed, generator.model.front_end).split()[1]
+    own = own[np.linspace(0, len(own) - 1, min(len(own), len(real))).round().astype(int)]
+    kinds = [own.kinds[k].name for k in own.controls.kind]
+    sounds = made(generator, own.controls, own.kinds, options.seed) | {"synthesiser": own.log_mel}
+    print(f"\n{'for its own controls':30}" + f"{'synthesiser':>22}{'generated':>22}")
+    told({name: np.equal(judge.names(sounds[name]), kinds) for name in ("synthesiser", "generated")}, kinds)
+
+
+def told(right: dict[str, NDArray[np.bool_]], kinds: Sequence[str]) -> None:
+    """Print how many are named right, by kind."""
     for kind in ("all", *BRASS):
         rows = np.flatnonzero([kind in ("all", own) for own in kinds])
         print(f"{kind:24}{len(rows):6}" + "".join(f"{named[rows].mean():>22.0%}" for named in right.values()))

@@ -8,9 +8,9 @@ then plays toots for controls that learned clips have, and for those of held-out
 log-mels relative to their peaks, averaged over some bands and frames, as `tootlearn evaluate` has them. Printed are
 
 * new: the least, the fifth percentile and the median distance of a toot from the nearest learned clip, over the median
-  distance between two learned clips of a kind, and how many are nearer than a tenth of it. A copy has 0. Beside it the
-  same for held-out recordings, and for each learned clip and the nearest other one: where notes were recorded more than
-  once, these are near too;
+  distance between two learned clips of a kind, and how many are nearer than a tenth of it. A copy has 0; asked for is
+  that none is nearer. Beside it the same for held-out recordings, and for each learned clip and the nearest other one:
+  where notes were recorded more than once, these are near too;
 * variety: the mean distance between two toots of a kind over that between two learned clips of it, kind by kind and
   over all, and the same for held-out recordings. Asked for is .7 or more.
 """

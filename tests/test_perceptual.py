@@ -186,6 +186,18 @@ def test_a_coarse_scale_averages_over_frames_and_bands():
     assert float(perceptual.multi_scale_error(x, y, weight, [2])) == pytest.approx(float(expected), rel=1e-4)
 
 
+def test_scales_of_a_field_that_divides_are_those_of_each_by_itself_and_others_are_near():
+    x = torch.randn(2, 2, 40, 44, generator=torch.Generator().manual_seed(0))
+    for frames, bands, near in ((40, 32, 1e-5), (43, 37, 0.1)):
+        drawn, target = (part[:, :bands, :frames] for part in x)
+        weight = torch.ones(2, frames)
+        alone = [float(perceptual.multi_scale_error(drawn, target, weight, [scale])) for scale in perceptual.SCALES]
+        together = float(perceptual.multi_scale_error(drawn, target, weight))
+        assert together == pytest.approx(np.mean(alone), rel=near)
+    with pytest.raises(ValueError, match="multiple"):
+        perceptual.multi_scale_error(drawn, target, weight, [2, 3])
+
+
 def test_a_coarse_scale_sees_what_is_left_at_the_edges():
     x = torch.zeros(1, 7, 7)
     for place in ((0, 6, 2), (0, 2, 6)):

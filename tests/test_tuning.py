@@ -52,7 +52,7 @@ def test_trials_train_and_what_is_best_is_written_and_trains(search, clips, tmp_
     logs = sorted(path.name for path in (search.out / "trials/0002").iterdir())
     assert logs == ["config.json", "log.jsonl"]
     text = tuning.as_text(found)
-    assert "held-out sum" in text and "learning_rate" in text and "importances of 4 complete trials mislead" in text
+    assert "held-out sum" in text and "learning_rate" in text and "importances of 4 complete trials can mislead" in text
     assert "mislead" not in tuning.as_text(found | {"trials": {"complete": 30}})
     told = {run.name: run.config for run in runs.find(search.out / "trials")}
     assert [config["learning_rate"] for config in told.values()] == [t.params["learning_rate"] for t in study.trials]
@@ -89,6 +89,9 @@ def test_importances_need_trials_that_differ():
 
     assert tuning._importances(study(1.0, 2.0)) == {} == tuning._importances(study(*[1.0] * 6))
     assert tuning._importances(study(1.0, 2.0, 3.0, 4.0)) == {"learning_rate": 1.0}
+    few, pruned = study(1.0, 2.0, 3.0), optuna.trial.TrialState.PRUNED
+    few.add_trial(optuna.create_trial(value=4.0, params={"learning_rate": 0.9}, distributions=space, state=pruned))
+    assert tuning._importances(few) == {}  # what was pruned has a value too
 
 
 def test_a_run_that_falls_behind_is_pruned_and_so_is_one_without_a_number(search, clips, monkeypatch):

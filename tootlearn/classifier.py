@@ -219,7 +219,7 @@ def listener(
 ) -> Classifier:
     """The classifier whose features the embedding loss compares: of all kinds that there are recipes for.
 
-    It is trained once a process, which takes about a minute, on synthetic toots that are the same every time. So there
+    It is trained once a process, which takes up to a minute, on synthetic toots that are the same every time. So there
     is one for any front end, and whatever the model is trained on, be it recordings of a single kind.
 
     Args:

@@ -140,8 +140,13 @@ def multi_scale_error(drawn: Tensor, target: Tensor, weight: Tensor, scales: Seq
         scales: how many frames and bands are averaged into one, each 1 or more and a multiple of the one before.
 
     Returns:
-        A scalar, in nats squared: the mean over the scales.
+        A scalar, in nats squared: the mean over the scales. Each scale averages the fields of the one before.
+
+    Raises:
+        ValueError: for a scale that is no multiple of the one before.
     """
+    if any(scale % before for before, scale in pairwise((1, *scales))):
+        raise ValueError(f"each scale is a multiple of the one before, not as in {tuple(scales)}")
     strayed, errors = drawn - target, []
     for before, scale in pairwise((1, *scales)):
         if scale > before:  # fields at the edges may be smaller: they are averaged by themselves

@@ -244,9 +244,13 @@ def report(study: Study, search: Search) -> dict[str, Any]:
 
 def _importances(study: Study) -> dict[str, float]:
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+    from optuna.trial import TrialState
 
     with studies.optuna_quietly():
-        values = [trial.value for trial in study.get_trials() if trial.value is not None]
+        whole = [
+            trial for trial in study.get_trials() if trial.state == TrialState.COMPLETE
+        ]  # pruned ones have values too
+        values = [trial.value for trial in whole]
         if len(values) < _LEAST or len(set(values)) == 1:
             return {}
         found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
@@ -295,5 +299,6 @@ def as_text(found: dict[str, Any]) -> str:
         shown = f"{value:.3g}" if isinstance(value, float) else str(value)
         lines.append(f"  {name:28} {shown:>10}" + (f"   importance {shares[name]:.2f}" if name in shares else ""))
     if shares and (whole := found["trials"]["complete"]) < _ENOUGH:
-        lines.append(f"importances of {whole} complete trials mislead: for those of {_ENOUGH}, give more --trials")
+        advice = f"give more --trials, until {_ENOUGH} or more are complete"
+        lines.append(f"importances of {whole} complete trials can mislead: {advice}")
     return "\n".join(lines)

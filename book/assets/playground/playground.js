@@ -2,7 +2,7 @@
 
 import { drawCurve, drawPad, drawSpectrogram, drawWave } from "./draw.js";
 import { Engine } from "./engine.js";
-import { DEEPEST, fromAddress, heard, noteName, POINTS, ranges, toAddress, toHz, toNote, toRequest, usual } from "./state.js";
+import { DEEPEST, fromAddress, heard, noteName, placed, POINTS, ranges, toAddress, toHz, toNote, toRequest, usual } from "./state.js";
 import { toWav } from "./wav.js";
 
 const DIALS = [
@@ -129,7 +129,7 @@ class Playground {
       event.preventDefault();
       this.hear(event.dataTransfer.files[0]);
     });
-    this.follow(this.part("pad"), (x, y) => ({ place: [6 * x - 3, 3 - 6 * y].map((value) => Number(value.toFixed(2))) }));
+    this.follow(this.part("pad"), (x, y) => ({ place: placed([6 * x - 3, 3 - 6 * y]) }));
     this.follow(this.part("curve"), (x, y) => {
       this.point = Math.round(x * (POINTS - 1));
       return this.bend(DEEPEST * y);
@@ -166,7 +166,7 @@ class Playground {
   }
 
   place() {
-    return this.state.place ?? (this.drawn ?? [0, 0]).map((value) => Number(value.toFixed(2)));
+    return this.state.place ?? placed(this.drawn ?? [0, 0]);
   }
 
   /* The curve with the chosen point at a level in dB. */

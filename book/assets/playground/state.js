@@ -4,6 +4,7 @@
 export const POINTS = 12; // of the loudness curve
 export const DEEPEST = -40; // dB
 const FARTHEST = [-9, 9]; // standard deviations: sounds lie beyond the pad too
+
 const NAMES = ["C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B"];
 
 export const toHz = (note) => 440 * 2 ** ((note - 69) / 12);
@@ -12,6 +13,7 @@ export const noteName = (note) => `${NAMES[((Math.round(note) % 12) + 12) % 12]}
 
 const rounded = (value, digits) => Number(value.toFixed(digits));
 const within = (value, [low, high]) => Math.min(high, Math.max(low, value));
+export const placed = (place) => place.map((value) => within(rounded(value, 2), FARTHEST));
 
 /* Ranges of a kind's dials: [low, high], of which the note's are rounded inwards to cents. */
 export function ranges(kind, about) {
@@ -55,7 +57,7 @@ export function fromAddress(search, about) {
   const numbers = (name) => (asked.get(name) ?? "").split(",").map(Number.parseFloat);
   const place = numbers("pad"), envelope = numbers("curve"), noise = numbers("own");
   if (noise.length === about.residual && noise.every(Number.isFinite)) state.noise = noise.map((value) => within(value, FARTHEST));
-  if (place.length === 2 && place.every(Number.isFinite)) state.place = place.map((value) => within(value, FARTHEST));
+  if (place.length === 2 && place.every(Number.isFinite)) state.place = placed(place);
   if (envelope.length === POINTS && envelope.every(Number.isFinite)) {
     state.envelope = envelope.map((value) => within(value, [DEEPEST, 0]));
   }
