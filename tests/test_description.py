@@ -8,7 +8,8 @@ import tootlearn
 from tootlearn import measures
 from tootlearn.audio import InputError
 from tootlearn.controls import Controls
-from tootlearn.data import synthesis
+from tootlearn.data import sampled, synthesis
+from tootlearn.data.sound_font import PROGRAMS, find_font, open_font, play
 from tootlearn.decoder import Condition
 from tootlearn.description import BRIGHTNESS, describe
 from tootlearn.generation import TootGenerator
@@ -54,6 +55,20 @@ def test_the_residual_is_that_of_the_sound_and_not_of_another(g, kind):
         others.append((wrong - original).square().mean())
         assert 1 < found.error < 10  # dB
     assert sum(ours) < 0.4 * sum(others)
+
+
+def test_notes_of_recorded_brass_are_told_apart_by_both_models_that_ship(g):
+    """Of a sound font, where there is one, played as it was recorded."""
+    notes = sampled.notes(("trumpet", "trombone", "tuba", "french_horn"), 16, seed=1, bright=1.0)
+    try:
+        player = open_font(find_font(), RATE, bright=True)
+    except InputError as error:
+        pytest.skip(str(error))
+    waves = [play(player, PROGRAMS[n.kind], n.midi, n.velocity, n.duration, RATE) for n in notes]
+    for generator in (g, tootlearn.load("tiny")):
+        found = [describe(generator, torch.as_tensor(wave)) for wave in waves]
+        named = [generator.kinds[int(sound.controls.kind[0])] for sound in found]
+        assert sum(name == note.kind for name, note in zip(named, notes, strict=True)) >= 15, named
 
 
 def test_silence_around_it_and_level_change_nothing_but_the_loudness(g):
