@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from tootlearn import model_file
+from tootlearn import model_file, presets
 from tootlearn.audio import InputError
 from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig, TootModel
 from tootlearn.bandwidth import Bandwidth, BandwidthConfig
@@ -134,6 +134,12 @@ def test_a_disk_that_is_full_leaves_the_file_that_was_there(tmp_path, monkeypatc
     assert (tmp_path / "m").read_bytes() == b"before" and len(list(tmp_path.iterdir())) == 1
     with pytest.raises(InputError, match="could not be written"):
         model_file.save(tmp_path / "none" / "m", built(), {})
+
+
+@pytest.mark.parametrize("name", ["default", "tiny"])
+def test_a_shipped_model_is_what_its_preset_trains(name):
+    told = model_file.describe(model_file.shipped(name))["provenance"]["config"]
+    assert told == json.loads(json.dumps(asdict(presets.preset(name))))
 
 
 # What is no model file

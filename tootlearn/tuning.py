@@ -247,9 +247,7 @@ def _importances(study: Study) -> dict[str, float]:
     from optuna.trial import TrialState
 
     with studies.optuna_quietly():
-        whole = [
-            trial for trial in study.get_trials() if trial.state == TrialState.COMPLETE
-        ]  # pruned ones have values too
+        whole = study.get_trials(states=(TrialState.COMPLETE,))  # pruned ones have values too
         values = [trial.value for trial in whole]
         if len(values) < _LEAST or len(set(values)) == 1:
             return {}
