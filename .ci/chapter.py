@@ -4,8 +4,8 @@
     python .ci/chapter.py 01_stft --from draft.md  first makes the notebook from MyST Markdown (jupytext's form)
     python .ci/chapter.py 01_stft --to draft.md    only writes the notebook as MyST Markdown, to edit it there
 
-The notebook is what is kept; the Markdown is for those who edit in a text editor, and stays out of git. The line
-"N s to run" in the first cell is brought up to date when it is off by a quarter.
+The notebook is what is kept; the Markdown is for those who edit in a text editor, and stays out of
+git. The line "N s to run" in the first cell is brought up to date when it is off by a quarter.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ LONGEST = 90  # s that a chapter may take on 2 cores
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("name")
     parser.add_argument("--from", dest="draft", type=Path)
     parser.add_argument("--to", dest="text", type=Path)
@@ -41,7 +43,8 @@ def main(arguments: list[str]) -> int:
         import jupytext
         from jupytext.myst import CompactDumper, represent_dict
 
-        CompactDumper.add_multi_representer(dict, represent_dict)  # it knows no kind of dict but dict itself
+        # it knows no kind of dict but dict itself
+        CompactDumper.add_multi_representer(dict, represent_dict)
         jupytext.write(jupytext.read(path), a.text, fmt="md:myst")
         return 0
     notebook = from_markdown(a.draft) if a.draft else nbformat.read(path, as_version=4)
@@ -68,11 +71,17 @@ def from_markdown(draft: Path) -> nbformat.NotebookNode:
 
 
 def run(notebook: nbformat.NotebookNode) -> float:
-    """Execute in place, with the notebooks' folder as the kernel's; returns seconds with the kernel's start."""
+    """Execute in place, with the notebooks' folder as the kernel's; returns seconds with the
+    kernel's start.
+    """
     client = NotebookClient(
-        notebook, timeout=LONGEST, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOKS)}}
+        notebook,
+        timeout=LONGEST,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(NOTEBOOKS)}},
     )
-    os.environ.pop("MPLBACKEND", None)  # the kernel inherits it; with Agg, say, no figure would be kept
+    # the kernel inherits it; with Agg, say, no figure would be kept
+    os.environ.pop("MPLBACKEND", None)
     started = time.perf_counter()
     try:
         client.execute()

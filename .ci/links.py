@@ -1,7 +1,7 @@
 """The links of the book and the pages that lead elsewhere.
 
-    python .ci/links.py         lists them, with where they stand
-    python .ci/links.py --ask   asks each whether it is there; exits 1 if one is not (a workflow does that weekly)
+python .ci/links.py         lists them, with where they stand
+python .ci/links.py --ask   asks each whether it is there; exits 1 if one is not (a workflow does that weekly)
 """
 
 from __future__ import annotations
@@ -34,11 +34,16 @@ def links() -> dict[str, list[str]]:
 
 def texts() -> Iterator[tuple[str, str]]:
     """Name and prose of each page, chapter and the bibliography."""
-    for path in sorted([*ROOT.glob("*.md"), *(ROOT / "book").rglob("*.md"), *(ROOT / "book").glob("*.bib")]):
+    for path in sorted(
+        [*ROOT.glob("*.md"), *(ROOT / "book").rglob("*.md"), *(ROOT / "book").glob("*.bib")]
+    ):
         yield path.relative_to(ROOT).as_posix(), path.read_text("utf8")
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = json.loads(path.read_text("utf8"))["cells"]
-        yield path.relative_to(ROOT).as_posix(), "\n".join("".join(cell["source"]) for cell in cells)
+        yield (
+            path.relative_to(ROOT).as_posix(),
+            "\n".join("".join(cell["source"]) for cell in cells),
+        )
 
 
 def answers(address: str) -> str:
@@ -47,7 +52,8 @@ def answers(address: str) -> str:
         with urllib.request.urlopen(urllib.request.Request(address, headers=AGENT), timeout=30):
             return ""
     except urllib.error.HTTPError as error:
-        return "" if error.code in (401, 403, 405, 429) else f"status {error.code}"  # there, but shy of robots
+        # there, but shy of robots
+        return "" if error.code in (401, 403, 405, 429) else f"status {error.code}"
     except OSError as error:
         return str(error)
 

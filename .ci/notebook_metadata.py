@@ -1,11 +1,13 @@
-"""Keep in notebooks only the metadata that readers or the book use, so that a diff shows what an author changed.
+"""Keep in notebooks only the metadata that readers or the book use, so that a diff shows what an
+author changed.
 
     python .ci/notebook_metadata.py NOTEBOOK...          rewrites those that differ; exits 1 if there were any
     python .ci/notebook_metadata.py --check NOTEBOOK...  only names them
 
-Outputs stay: the checks of the book compare them, but only those of cells with an execution count. So code cells are
-counted in their order, 1, 2, 3; one that was never run stays without a count. What was printed in pieces is joined.
-What goes is what editors add: kernel versions, timings, collapsed states.
+Outputs stay: the checks of the book compare them, but only those of cells with an execution count.
+So code cells are counted in their order, 1, 2, 3; one that was never run stays without a count.
+What was printed in pieces is joined. What goes is what editors add: kernel versions, timings,
+collapsed states.
 """
 
 from __future__ import annotations
@@ -28,14 +30,18 @@ def tidy(notebook: dict[str, Any]) -> dict[str, Any]:
     cells, number = [], 0
     for cell in notebook["cells"]:
         metadata = {key: cell["metadata"][key] for key in KEPT_OF_CELL if cell["metadata"].get(key)}
-        if cell["metadata"].get("jupyter", {}).get("source_hidden"):  # solutions fold in JupyterLab by this
+        # solutions fold in JupyterLab by this
+        if cell["metadata"].get("jupyter", {}).get("source_hidden"):
             metadata["jupyter"] = {"source_hidden": True}
         cell = {**cell, "metadata": metadata}
         if cell["cell_type"] == "code":
             number += 1
             ran = cell.get("execution_count") is not None or bool(cell["outputs"])
             count = number if ran else None
-            outputs = [out | {"execution_count": count} if "execution_count" in out else out for out in cell["outputs"]]
+            outputs = [
+                out | {"execution_count": count} if "execution_count" in out else out
+                for out in cell["outputs"]
+            ]
             cell |= {"execution_count": count, "outputs": joined(outputs)}
         cells.append(cell)
     kept = {key: value for key, value in notebook["metadata"].items() if key in KEPT_OF_NOTEBOOK}
@@ -47,7 +53,10 @@ def joined(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for out in outputs:
         last = found[-1] if found else {}
-        if out["output_type"] == last.get("output_type") == "stream" and out["name"] == last["name"]:
+        if (
+            out["output_type"] == last.get("output_type") == "stream"
+            and out["name"] == last["name"]
+        ):
             found[-1] = last | {"text": "".join(last["text"]) + "".join(out["text"])}
         else:
             found.append(out)
@@ -59,7 +68,10 @@ def main(arguments: list[str]) -> int:
     status = 0
     for path in (Path(name) for name in arguments if name != "--check"):
         before = path.read_text(encoding="utf-8")
-        after = json.dumps(tidy(json.loads(before)), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+        after = (
+            json.dumps(tidy(json.loads(before)), indent=1, ensure_ascii=False, sort_keys=True)
+            + "\n"
+        )
         if after != before:
             status = 1
             print(f"{path}: metadata to tidy")

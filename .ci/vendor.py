@@ -22,7 +22,11 @@ ROOT = Path(__file__).resolve().parents[1]
 CHECKSUMS = ROOT / "book/assets/vendor/checksums.txt"
 
 
-FONTS = ("1551f4f60c37af51121f", "7a3337626410ca2f4071", "d878b0a6a1144760244f")  # Font Awesome, as the bundle names it
+FONTS = (
+    "1551f4f60c37af51121f",
+    "7a3337626410ca2f4071",
+    "d878b0a6a1144760244f",
+)  # Font Awesome, as the bundle names it
 
 
 class Package(NamedTuple):
@@ -63,7 +67,12 @@ PACKAGES = (
 def fetch(package: Package) -> list[Path]:
     """Unpack what is kept of a package; returns the files."""
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["npm", "pack", "--silent", package.name], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            ["npm", "pack", "--silent", package.name],
+            cwd=folder,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
         (archive,) = Path(folder).glob("*.tgz")
         found = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
         if found != package.integrity:
@@ -101,7 +110,9 @@ def checksum(path: Path) -> str:
 def wrong() -> list[str]:
     """The files that are missing or differ from their checksum."""
     lines = [line.split("  ", 1) for line in CHECKSUMS.read_text("utf8").splitlines()]
-    return [name for sum_, name in lines if not (ROOT / name).is_file() or checksum(ROOT / name) != sum_]
+    return [
+        name for sum_, name in lines if not (ROOT / name).is_file() or checksum(ROOT / name) != sum_
+    ]
 
 
 def main(arguments: list[str]) -> int:
@@ -109,7 +120,9 @@ def main(arguments: list[str]) -> int:
         files = sorted(path for package in PACKAGES for path in fetch(package))
         lines = [f"{checksum(path)}  {path.relative_to(ROOT).as_posix()}\n" for path in files]
         CHECKSUMS.write_text("".join(lines), encoding="utf8", newline="\n")
-    print("\n".join(f"{name} is missing or differs" for name in wrong()) or "all files are as pinned")
+    print(
+        "\n".join(f"{name} is missing or differs" for name in wrong()) or "all files are as pinned"
+    )
     return int(bool(wrong()))
 
 

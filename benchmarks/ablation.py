@@ -1,28 +1,30 @@
 """What each option buys: the default, and what differs from it in one thing.
 
-    python benchmarks/ablation.py [--steps 1000] [--seeds 1 2 3] [--out ablation.jsonl]
-    python benchmarks/ablation.py --part generator [--steps 1000] [--seeds 1 2 3] [--out ablation.jsonl]
-    python benchmarks/ablation.py --quick
-    python benchmarks/ablation.py --table ablation.jsonl --json tootlearn/results/ablation.json
+    python benchmarks/ablation.py [--steps 1000] [--seeds 1 2 3] [--out ablation.jsonl] python
+    benchmarks/ablation.py --part generator [--steps 1000] [--seeds 1 2 3] [--out ablation.jsonl]
+    python benchmarks/ablation.py --quick python benchmarks/ablation.py --table ablation.jsonl
+    --json tootlearn/teaching/results/ablation.json
 
-Two sets: synthetic toots of all kinds, and notes of recorded brass instruments from a sound font. Every run takes the
-same number of steps; seeds decide initial weights and batches. Conclusions hold for that budget: what learns slowly
-looks worse than it is. On held-out (kind, semitone) groups:
+Two sets: synthetic toots of all kinds, and notes of recorded brass instruments from a sound font.
+Every run takes the same number of steps; seeds decide initial weights and batches. Conclusions hold
+for that budget: what learns slowly looks worse than it is. On held-out (kind, semitone) groups:
 
-* error: mean squared error of standardised log-mels, weighted as in training;
-* LSD: of the log-mels, dB;
-* MR: multi-resolution STFT distance of the sound after phase reconstruction to what the same chain makes of the true
+* error: mean squared error of standardised log-mels, weighted as in training; * LSD: of the
+log-mels, dB; * MR: multi-resolution STFT distance of the sound after phase reconstruction to what
+the same chain makes of the true
   log-mel;
-* KAD: kernel distance of these sounds' embeddings to those of the true ones, in halves (see `brass.py`), with its floor
+* KAD: kernel distance of these sounds' embeddings to those of the true ones, in halves (see
+`brass.py`), with its floor
   (true ones against true ones); the embedding is that of a classifier of its own seed;
 * examples that a second of one core learns from, all that training does included.
 
 The generator has columns of its own, of toots that it plays for the controls of held-out clips: see
 `ablation_generator.py`.
 
-PCA of equal size, the nearest training clip and the mean need no training. A run's figures are appended to --out as it
-ends; runs that are there already are not repeated. --quick is one seed, 100 steps and the synthetic set (8
-minutes of one core). The learning rate is 2e-3, twice the default's: short runs need it.
+PCA of equal size, the nearest training clip and the mean need no training. A run's figures are
+appended to --out as it ends; runs that are there already are not repeated. --quick is one seed, 100
+steps and the synthetic set (8 minutes of one core). The learning rate is 2e-3, twice the default's:
+short runs need it.
 """
 
 import argparse
@@ -42,25 +44,35 @@ from brass import halved
 from timing import one_machine
 from torch import Tensor
 
-from tootlearn import classifier, dataset, generation, presets, training
-from tootlearn.autoencoder import AutoencoderConfig
-from tootlearn.classifier import ClassifierConfig
 from tootlearn.data.clips import Clips
-from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd
-from tootlearn.losses import frame_weights, squared_error
-from tootlearn.metrics import compare
-from tootlearn.normalization import Normalizer
-from tootlearn.phase import ridge_integration
-from tootlearn.presets import TrainConfig
-from tootlearn.reconstruction import nearest, pca
-from tootlearn.vocoder import Vocoder
+from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd
+from tootlearn.dsp.normalization import Normalizer
+from tootlearn.dsp.phase import ridge_integration
+from tootlearn.evaluation.metrics import compare
+from tootlearn.evaluation.reconstruction import nearest, pca
+from tootlearn.generation import toot_generator
+from tootlearn.losses.log_mel import frame_weights, squared_error
+from tootlearn.models import classifier
+from tootlearn.models.autoencoder import AutoencoderConfig
+from tootlearn.models.classifier import ClassifierConfig
+from tootlearn.models.vocoder import Vocoder
+from tootlearn.training import config as presets
+from tootlearn.training import dataset
+from tootlearn.training import train as training
+from tootlearn.training.config import TrainConfig
+from tootlearn.training.train_classifier import listener
 
 JUDGE_SEED = 9000
 SPLITS = 20  # halvings behind a KAD
 COLUMNS = ("error", "LSD", "MR", "KAD", "parameters", "examples / s")
 SETS: dict[str, dict[str, Any]] = {
     "synthetic": {"clips": 4800, "sampled": 0},
-    "font notes": {"clips": 0, "sampled": 2400, "bright": 0.0, "kinds": ("trumpet", "trombone", "tuba", "french_horn")},
+    "font notes": {
+        "clips": 0,
+        "sampled": 2400,
+        "bright": 0.0,
+        "kinds": ("trumpet", "trombone", "tuba", "french_horn"),
+    },
 }
 # What differs from the default. `baseline` differs in everything.
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -85,7 +97,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "128 numbers": {"latent": 128},
     "baseline": asdict(AutoencoderConfig()),
 }
-WITHOUT_TRAINING = {"PCA": 64, "PCA, 16 numbers": 16, "PCA, 128 numbers": 128, "nearest clip": 0, "mean": 0}
+WITHOUT_TRAINING = {
+    "PCA": 64,
+    "PCA, 16 numbers": 16,
+    "PCA, 128 numbers": 128,
+    "nearest clip": 0,
+    "mean": 0,
+}
 
 
 class Data(NamedTuple):
@@ -104,19 +122,23 @@ class Chain:
 
     def __init__(self, config: TrainConfig) -> None:
         self.front_end = FrontEnd(config.front_end)
-        self.vocoder: Vocoder = generation.model_file.load_vocoder(None, config.front_end)[0]
+        self.vocoder: Vocoder = toot_generator.model_file.load_vocoder(None, config.front_end)[0]
 
     def __call__(self, log_mels: Tensor) -> Tensor:
         return torch.cat(
             [
-                ridge_integration(self.vocoder(x[None]), self.front_end.stft, iterations=4, length=WINDOW_SAMPLES)
+                ridge_integration(
+                    self.vocoder(x[None]), self.front_end.stft, iterations=4, length=WINDOW_SAMPLES
+                )
                 for x in log_mels
             ]
         )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--part", choices=("autoencoder", "generator"), default="autoencoder")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=32)
@@ -124,10 +146,21 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--rows", nargs="+", help="only these")
     parser.add_argument("--count", type=int, default=60, help="N of MR and KAD (default 60)")
-    parser.add_argument("--quick", action="store_true", help="one seed, 100 steps, the synthetic set")
-    parser.add_argument("--out", type=Path, default=Path("ablation.jsonl"), help="figures of each run (ablation.jsonl)")
+    parser.add_argument(
+        "--quick", action="store_true", help="one seed, 100 steps, the synthetic set"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("ablation.jsonl"),
+        help="figures of each run (ablation.jsonl)",
+    )
     parser.add_argument("--table", type=Path, help="only show what is in this file")
-    parser.add_argument("--json", type=Path, help="put mean and spread in this file too, in place of the same tables")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        help="put mean and spread in this file too, in place of the same tables",
+    )
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     if options.quick:
@@ -158,12 +191,20 @@ def measure(options: argparse.Namespace) -> None:
         for name in options.sets:
             untrained = of.WITHOUT_TRAINING if seed == options.seeds[0] else ()
             for row in [*of.VARIANTS, *untrained]:
-                run = {"row": row, "set": name, "seed": seed, "steps": options.steps, "batch": options.batch}
+                run = {
+                    "row": row,
+                    "set": name,
+                    "seed": seed,
+                    "steps": options.steps,
+                    "batch": options.batch,
+                }
                 run |= {"part": "generator"} if generator else {}
                 if json.dumps(run, sort_keys=True) in done or row not in (options.rows or [row]):
                     continue
                 given = prepared(name)
-                found = of.trained(row, seed, given) if row in of.VARIANTS else of.untrained(row, given)
+                found = (
+                    of.trained(row, seed, given) if row in of.VARIANTS else of.untrained(row, given)
+                )
                 with options.out.open("a", encoding="utf-8") as file:
                     file.write(json.dumps({"run": run, "figures": found}) + "\n")
                 print(f"{name}, seed {seed}, {row}: {found}", flush=True)
@@ -173,14 +214,20 @@ def setting(name: str, options: argparse.Namespace) -> TrainConfig:
     """What every run on a set has in common."""
     default = presets.PRESETS["default"]
     half = {"autoencoder": None} if options.part == "generator" else {"generator": None}
-    steps = {"steps": options.steps, "batch": options.batch, "check_every": options.steps, "learning_rate": 2e-3}
-    return replace(default, **half, **SETS[name], **steps, weights={})  # plain errors: what listens is in losses.py
+    steps = {
+        "steps": options.steps,
+        "batch": options.batch,
+        "check_every": options.steps,
+        "learning_rate": 2e-3,
+    }
+    # plain errors: what listens is in losses.py
+    return replace(default, **half, **SETS[name], **steps, weights={})
 
 
 def data(config: TrainConfig, count: int) -> Data:
     """Clips of a set, and what judges on them."""
     clips = dataset.gather(config)
-    judge = classifier.listener(config.front_end, ClassifierConfig(seed=JUDGE_SEED), seed=JUDGE_SEED)
+    judge = listener(config.front_end, ClassifierConfig(seed=JUDGE_SEED), seed=JUDGE_SEED)
     chain = Chain(config)
     with torch.inference_mode():
         true = chain(chosen(clips, count).log_mel.float())
@@ -266,10 +313,12 @@ def summarise(path: Path) -> dict[str, Any]:
 
     def of(runs: list[dict[str, float]]) -> dict[str, Any]:
         columns = {key: [run[key] for run in runs] for key in runs[0]}
-        spread = {key: float(np.std(v, ddof=1)) if len(v) > 1 else None for key, v in columns.items()}
-        return {key: {"mean": float(np.mean(v)), "std": spread[key]} for key, v in columns.items()} | {
-            "seeds": len(runs)
+        spread = {
+            key: float(np.std(v, ddof=1)) if len(v) > 1 else None for key, v in columns.items()
         }
+        return {
+            key: {"mean": float(np.mean(v)), "std": spread[key]} for key, v in columns.items()
+        } | {"seeds": len(runs)}
 
     return {name: {row: of(runs) for row, runs in table.items()} for name, table in found.items()}
 
@@ -279,7 +328,10 @@ def as_text(summary: dict[str, Any]) -> str:
     lines = []
     for name, table in summary.items():
         first = next(iter(table.values()))
-        lines += ["", f"{name}; N = {first['N']['mean']:.0f}, of sounds {first['N sounds']['mean']:.0f}; "]
+        lines += [
+            "",
+            f"{name}; N = {first['N']['mean']:.0f}, of sounds {first['N sounds']['mean']:.0f}; ",
+        ]
         lines[-1] += f"KAD floor {first['KAD floor']['mean']:.3f}"
         columns = ablation_generator.COLUMNS if "generator" in name else COLUMNS
         lines += [f"{'':30}" + "".join(f"{column:>18}" for column in (*columns, "seeds"))]

@@ -1,14 +1,16 @@
-"""The generator's half of `ablation.py`: what is trained, and how the toots that it plays are judged.
+"""The generator's half of `ablation.py`: what is trained, and how the toots that it plays are
+judged.
 
 For the controls of held-out clips, evenly among them, toots are played and measured:
 
-* error: mean squared error of standardised log-mels of held-out clips, from controls and the encoder's residual;
-* f0 (cents) and duration (ms): median error; brightness and loudness: rank correlation with what was asked for;
-* kind: the share that a classifier takes for what they are. It has heard the training clips alone, and has a seed of
+* error: mean squared error of standardised log-mels of held-out clips, from controls and the
+encoder's residual; * f0 (cents) and duration (ms): median error; brightness and loudness: rank
+correlation with what was asked for; * kind: the share that a classifier takes for what they are. It
+has heard the training clips alone, and has a seed of
   its own;
-* KAD, by embeddings of that classifier, as in `ablation.py`;
-* new: median distance from the nearest training clip, as a share of that of other held-out clips. 0 is a copy;
-* parameters, and examples that a second of one core learns from.
+* KAD, by embeddings of that classifier, as in `ablation.py`; * new: median distance from the
+nearest training clip, as a share of that of other held-out clips. 0 is a copy; * parameters, and
+examples that a second of one core learns from.
 
 Beside them the synthesiser for the same controls, and the training clip whose controls are nearest.
 """
@@ -24,20 +26,37 @@ import torch
 from brass import halved
 from torch import Tensor
 
-from tootlearn import classifier, dataset, generation, rng, set_metrics, training
-from tootlearn.classifier import ClassifierConfig
+from tootlearn import rng
 from tootlearn.controls import ONSET_SAMPLES
 from tootlearn.data import synthesis
 from tootlearn.data.clips import Clips
-from tootlearn.decoder import Condition
-from tootlearn.evaluation import Obedience, measured_controls
-from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd
-from tootlearn.likeness import shapes, within_range
-from tootlearn.presets import TrainConfig
+from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd
+from tootlearn.evaluation import set_metrics
+from tootlearn.evaluation.control import Obedience, measured_controls
+from tootlearn.evaluation.set_distances import shapes, within_range
+from tootlearn.generation import toot_generator
+from tootlearn.models import classifier
+from tootlearn.models.classifier import ClassifierConfig
+from tootlearn.models.decoder import Condition
+from tootlearn.training import dataset
+from tootlearn.training import train as training
+from tootlearn.training.config import TrainConfig
+from tootlearn.training.train_classifier import train_classifier
 
 JUDGE_SEED = 9000
 SPLITS = 20  # halvings behind a KAD
-COLUMNS = ("error", "f0", "duration", "brightness", "loudness", "kind", "KAD", "new", "parameters", "examples / s")
+COLUMNS = (
+    "error",
+    "f0",
+    "duration",
+    "brightness",
+    "loudness",
+    "kind",
+    "KAD",
+    "new",
+    "parameters",
+    "examples / s",
+)
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     "concatenation, no FiLM": {"conditioning": "concat"},
@@ -62,7 +81,7 @@ def data(config: TrainConfig, count: int) -> Data:
     """Clips of a set, and what judges on them."""
     clips = dataset.gather(config)
     learn, held_out = clips.split()
-    judge = classifier.train(learn, ClassifierConfig(seed=JUDGE_SEED), config.front_end)
+    judge = train_classifier(learn, ClassifierConfig(seed=JUDGE_SEED), config.front_end)
     few = held_out[np.linspace(0, len(held_out) - 1, count).round().astype(int)]
     few = replace(few, controls=within_range(few.controls, few.kinds, few.kinds))
     return Data(config, clips, few, judge)
@@ -75,7 +94,7 @@ def trained(row: str, seed: int, given: Data) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         training.train(config, given.clips, Path(folder) / "run", progress=False)
         seconds = time.process_time() - started
-        toots = generation.load(Path(folder) / "run" / "model.safetensors")
+        toots = toot_generator.load(Path(folder) / "run" / "model.safetensors")
     assert toots.model.generator is not None
     waves = torch.zeros(len(given.few), WINDOW_SAMPLES)
     asked = given.few.controls
@@ -107,7 +126,9 @@ def untrained(row: str, given: Data) -> dict[str, float]:
         return heard(given, learn.log_mel[nearest].float())
     waves = torch.zeros(len(asked), WINDOW_SAMPLES)
     for i in range(len(asked)):
-        numbers = (float(x[i]) for x in (asked.pitch, asked.duration, asked.brightness, asked.loudness))
+        numbers = (
+            float(x[i]) for x in (asked.pitch, asked.duration, asked.brightness, asked.loudness)
+        )
         kind = given.few.kinds[asked.kind[i]].name
         waves[i] = torch.from_numpy(synthesis.render(kind, *numbers, rng.child(JUDGE_SEED, i)))
     return figures(given, waves)
@@ -120,7 +141,9 @@ def put(window: Tensor, wave: Tensor) -> None:
 
 
 def figures(given: Data, waves: Tensor) -> dict[str, float]:
-    """Control, and what is `heard`, of toots (N, WINDOW_SAMPLES) played for the controls of the set."""
+    """Control, and what is `heard`, of toots (N, WINDOW_SAMPLES) played for the controls of the
+    set.
+    """
     asked = given.few.controls
     o = Obedience.of(asked, measured_controls(waves, asked, given.few.kinds, pyin=False))
     control = {
@@ -139,7 +162,9 @@ def heard(given: Data, log_mel: Tensor) -> dict[str, float]:
     kinds = [given.few.kinds[k].name for k in given.few.controls.kind]
     made, real = given.judge.embeddings(log_mel), given.judge.embeddings(true)
     training_shapes = shapes(given.clips.split()[0].log_mel)
-    near, usual = (set_metrics.nearest_distance(shapes(x), training_shapes).median() for x in (log_mel, true))
+    near, usual = (
+        set_metrics.nearest_distance(shapes(x), training_shapes).median() for x in (log_mel, true)
+    )
 
     def right(x: Tensor) -> float:
         return float(np.mean([a == b for a, b in zip(given.judge.names(x), kinds, strict=True)]))

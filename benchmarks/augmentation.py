@@ -1,20 +1,24 @@
-"""What each augmentation buys on a small set of recordings: held-out LSD with it against without, over seeds.
+"""What each augmentation buys on a small set of recordings: held-out LSD with it against without,
+over seeds.
 
-    python benchmarks/augmentation.py MANIFEST [--path autoencoder] [--steps 100] [--seeds 1 2 3] [--most 40]
+    python benchmarks/augmentation.py MANIFEST [--path autoencoder] [--steps 100] [--seeds 1 2 3]
+    [--most 40]
 
-MANIFEST is a CSV of recordings (see `tootlearn.data.folder`). At most --most of each label, spread evenly over it, are
-taken. Recordings with a pitch are grouped by label and semitone, others by the first part of the file name up to "-"
-(in UrbanSound8K: the recording that a clip was cut from). Whole groups are held out, so no held-out recording has a
-twin, or a variant, among those that are learned.
+MANIFEST is a CSV of recordings (see `tootlearn.data.folder`). At most --most of each label, spread
+evenly over it, are taken. Recordings with a pitch are grouped by label and semitone, others by the
+first part of the file name up to "-" (in UrbanSound8K: the recording that a clip was cut from).
+Whole groups are held out, so no held-out recording has a twin, or a variant, among those that are
+learned.
 
-Every run trains one network of the preset "own", the autoencoder or the generator, for --steps. Seeds decide initial
-weights, batches, noise and variants. Shown is the LSD of held-out log-mels in dB, of what the network draws from its
-latent (and the generator from controls): mean and standard deviation over the seeds, the change from no augmentation at
-the same seed in percent, that of the worst seed, and the LSD on what was learned. What is held out is halved by groups:
-"together" takes those that are better in the mean on the first half, and all figures are of the second.
+Every run trains one network of the preset "own", the autoencoder or the generator, for --steps.
+Seeds decide initial weights, batches, noise and variants. Shown is the LSD of held-out log-mels in
+dB, of what the network draws from its latent (and the generator from controls): mean and standard
+deviation over the seeds, the change from no augmentation at the same seed in percent, that of the
+worst seed, and the LSD on what was learned. What is held out is halved by groups: "together" takes
+those that are better in the mean on the first half, and all figures are of the second.
 
-A run's figures are appended to --out as it ends; runs that are there already are not repeated. --json writes the table
-of the path into a file, beside the other path's.
+A run's figures are appended to --out as it ends; runs that are there already are not repeated.
+--json writes the table of the path into a file, beside the other path's.
 """
 
 import argparse
@@ -30,16 +34,17 @@ import torch
 from numpy.typing import NDArray
 from timing import one_machine
 
-from tootlearn import presets, training
-from tootlearn.audio import write_whole
-from tootlearn.autoencoder import TootModel
-from tootlearn.batches import Batch
 from tootlearn.data import folder
 from tootlearn.data.augmentation import Augmentation
 from tootlearn.data.clips import Clips
 from tootlearn.data.folder import Recording
 from tootlearn.data.recipes import KINDS
-from tootlearn.front_end import FrontEnd
+from tootlearn.dsp.front_end import FrontEnd
+from tootlearn.files import atomic_write
+from tootlearn.models.toot_model import TootModel
+from tootlearn.training import config as presets
+from tootlearn.training import train as training
+from tootlearn.training.batches import Batch
 
 STRENGTHS = {
     "gain": 6.0,
@@ -57,35 +62,58 @@ FEWEST = 6  # recordings of a label: fewer are no set
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--path", choices=("autoencoder", "generator"), default="autoencoder")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--most", type=int, default=40, help="recordings of a label (default 40)")
-    parser.add_argument("--out", type=Path, default=Path("augmentation.jsonl"), help="figures of each run")
+    parser.add_argument(
+        "--out", type=Path, default=Path("augmentation.jsonl"), help="figures of each run"
+    )
     parser.add_argument("--json", type=Path, help="also write the table there")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     machine = one_machine(options.threads)
     budget = {"steps": options.steps, "batch": options.batch}
-    config = presets.preset("own", **budget, check_every=options.steps, warmup=max(1, min(100, options.steps // 4)))
-    config = replace(config, **{"generator" if options.path == "autoencoder" else "autoencoder": None})
+    config = presets.preset(
+        "own", **budget, check_every=options.steps, warmup=max(1, min(100, options.steps // 4))
+    )
+    config = replace(
+        config, **{"generator" if options.path == "autoencoder" else "autoencoder": None}
+    )
 
     recordings = grouped(folder.read_manifest(options.manifest, []), options.most)
-    clips, _ = folder.read_recordings(recordings, FrontEnd(), list(KINDS.values()), [], progress=True, keep=True)
-    which = hashlib.sha256("\n".join(f"{r.label} {r.path.name}" for r in recordings).encode()).hexdigest()[:12]
+    clips, _ = folder.read_recordings(
+        recordings, FrontEnd(), list(KINDS.values()), [], progress=True, keep=True
+    )
+    which = hashlib.sha256(
+        "\n".join(f"{r.label} {r.path.name}" for r in recordings).encode()
+    ).hexdigest()[:12]
     learn, held_out = clips.split()
     halves = halved(held_out)
     counts = {"learned": len(learn), "first half": len(halves[0]), "second half": len(halves[1])}
-    print(f"{machine}\n{options.path}, {options.steps} steps at batch {options.batch}; clips: {counts}", flush=True)
+    print(
+        f"{machine}\n{options.path}, {options.steps} steps at batch {options.batch}; clips: {counts}",
+        flush=True,
+    )
 
     lines = options.out.read_text("utf8").splitlines() if options.out.exists() else []
-    done = {json.dumps(row["run"], sort_keys=True): row["figures"] for row in map(json.loads, lines)}
+    done = {
+        json.dumps(row["run"], sort_keys=True): row["figures"] for row in map(json.loads, lines)
+    }
 
     def figures(strengths: dict[str, float], seed: int) -> list[float]:
-        of = {"set": which, "path": options.path, "seed": seed, "strengths": strengths, "most": options.most} | budget
+        of = {
+            "set": which,
+            "path": options.path,
+            "seed": seed,
+            "strengths": strengths,
+            "most": options.most,
+        } | budget
         key = json.dumps(of, sort_keys=True)
         if key not in done:
             run = replace(config, seed=seed, augmentation=Augmentation(**strengths))
@@ -97,22 +125,32 @@ def main() -> None:
             print(f"  {seed} {strengths or 'none'}: {done[key]}", flush=True)
         return done[key]
 
-    names: dict[str, dict[str, float]] = {"none": {}} | {name: {name: value} for name, value in STRENGTHS.items()}
+    names: dict[str, dict[str, float]] = {"none": {}} | {
+        name: {name: value} for name, value in STRENGTHS.items()
+    }
     found: dict[str, list[list[float]]] = {name: [] for name in names}
     for seed in options.seeds:
         for name, strengths in names.items():
             found[name].append(figures(strengths, seed))
     first = {name: np.array(runs)[:, 0] for name, runs in found.items()}
     helping = [name for name in STRENGTHS if np.mean(first[name] / first["none"]) < 1]
-    found["together"] = [figures({name: STRENGTHS[name] for name in helping}, seed) for seed in options.seeds]
+    found["together"] = [
+        figures({name: STRENGTHS[name] for name in helping}, seed) for seed in options.seeds
+    ]
     table = {name: row(np.array(runs), np.array(found["none"])) for name, runs in found.items()}
     show(table)
     print(f"together: {', '.join(helping)}")
     if options.json:
-        told = {"machine": machine, "budget": budget, "clips": counts, "seeds": options.seeds, "together": helping}
+        told = {
+            "machine": machine,
+            "budget": budget,
+            "clips": counts,
+            "seeds": options.seeds,
+            "together": helping,
+        }
         whole = json.loads(options.json.read_text("utf8")) if options.json.exists() else {}
         whole[options.path] = told | {"strengths": STRENGTHS, "table": table}
-        write_whole(options.json, (json.dumps(whole, indent=1) + "\n").encode())
+        atomic_write(options.json, (json.dumps(whole, indent=1) + "\n").encode())
 
 
 @torch.inference_mode()
@@ -122,7 +160,9 @@ def distance(model: TootModel, clips: Clips) -> float:
     batch = Batch.of(clips, config, torch.device("cpu"))
     log_mel = batch.log_mel.float()
     if model.generator:
-        drawn = model.generator.decode(batch.controls, model.generator.encode(log_mel, batch.controls)[0]).log_mel
+        drawn = model.generator.decode(
+            batch.controls, model.generator.encode(log_mel, batch.controls)[0]
+        ).log_mel
     else:
         drawn = model.normalizer.inverse(model.autoencoder(model.normalizer(log_mel)))
     decibel = (drawn - log_mel) * (20 / math.log(10))
@@ -169,7 +209,9 @@ def row(runs: NDArray[np.float64], plain: NDArray[np.float64]) -> dict[str, floa
 
 
 def show(table: dict[str, dict[str, float]]) -> None:
-    print(f"{'':12}{'held-out LSD (dB)':>20}{'change (%)':>12}{'worst seed':>12}{'learned LSD':>14}")
+    print(
+        f"{'':12}{'held-out LSD (dB)':>20}{'change (%)':>12}{'worst seed':>12}{'learned LSD':>14}"
+    )
     for name, f in table.items():
         lsd = f"{f['lsd']:.2f} +- {f['std']:.2f}"
         print(f"{name:12}{lsd:>20}{f['change']:>12.1f}{f['worst']:>12.1f}{f['learned']:>14.2f}")

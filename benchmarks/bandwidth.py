@@ -1,21 +1,26 @@
 """Is what toots have above 11 kHz what real brass has there?
 
-    python benchmarks/bandwidth.py [--recordings MANIFEST] [--bandwidth FILE] [--only levels toots control time cost]
+    python benchmarks/bandwidth.py [--recordings MANIFEST] [--bandwidth FILE] [--only levels toots
+    control time cost]
 
 levels   Recordings at 44.1 kHz are brought down to 22,050 Hz and extended again, so that only the extension is judged:
-         energy of 11-14, 14-17, 17-20 and 11-20 kHz against the whole, in dB, of the recording; and by how much ours is
-         off, mean and mean absolute value over the recordings. Beside it: nothing at all (the resampled wave), and a
-         constant tilt, each band at the distance from 8-10 kHz that it has in the notes of the font that training
-         hears. Then the share of tone around 12.5, 15.5 and 18.5 kHz. Held-out notes of the font go with the
-         recordings, which come from a CSV file with the columns path, label, midi (or empty), sample_rate and source;
-         of a source and kind at most 60 are taken. The shipped extension was designed with these in view, though it did
-         not learn from them; --fresh takes others, from between them, and --seed other notes.
+         energy of 11-14, 14-17, 17-20 and 11-20 kHz against the whole, in dB, of the recording; and
+         by how much ours is off, mean and mean absolute value over the recordings. Beside it:
+         nothing at all (the resampled wave), and a constant tilt, each band at the distance from
+         8-10 kHz that it has in the notes of the font that training hears. Then the share of tone
+         around 12.5, 15.5 and 18.5 kHz. Held-out notes of the font go with the recordings, which
+         come from a CSV file with the columns path, label, midi (or empty), sample_rate and source;
+         of a source and kind at most 60 are taken. The shipped extension was designed with these in
+         view, though it did not learn from them; --fresh takes others, from between them, and
+         --seed other notes.
 toots    Toots of the kind, pitch, duration, brightness and loudness of these recordings, against them.
 control  f0, duration, brightness and loudness of toots at 22,050 Hz and at 44,100 Hz, measured at their own rate, and
-         at 22,050 Hz, for which the controls are defined: a centroid has more to lie between where there is more.
+         at 22,050 Hz, for which the controls are defined: a centroid has more to lie between where
+         there is more.
 time     What the extension adds to the time of a toot.
 cost     Examples a second that a vocoder trains with at 22,050 Hz (1024 / 256) and at 44,100 Hz (2048 / 512), the same
-         number of frames: what a model of its own for 44,100 Hz would add to the training of that part.
+         number of frames: what a model of its own for 44,100 Hz would add to the training of that
+         part.
 
 With --figures FOLDER, spectrograms of recordings beside ours are drawn there.
 """
@@ -35,18 +40,21 @@ from torch import Tensor
 from tqdm import tqdm
 
 import tootlearn
-from tootlearn import measures, model_file, rng, vocoder_training
-from tootlearn.audio import load, resample
-from tootlearn.bandwidth import Bandwidth, tone_share
+from tootlearn import rng
 from tootlearn.controls import Controls, midi_to_hz
 from tootlearn.data.sound_font import PROGRAMS, find_font, open_font, play
 from tootlearn.data.sounds import note_is_held_out
 from tootlearn.data.synthesis import natural_controls
-from tootlearn.evaluation import Obedience
-from tootlearn.front_end import FrontEndConfig
-from tootlearn.generation import TootGenerator
-from tootlearn.vocoder import Vocoder
-from tootlearn.vocoder_training import VocoderTrainConfig
+from tootlearn.dsp import measures
+from tootlearn.dsp.audio import load, resample
+from tootlearn.dsp.front_end import FrontEndConfig
+from tootlearn.evaluation.control import Obedience
+from tootlearn.generation.toot_generator import TootGenerator
+from tootlearn.models import model_file
+from tootlearn.models.bandwidth import Bandwidth, tone_share
+from tootlearn.models.vocoder import Vocoder
+from tootlearn.training import train_vocoder
+from tootlearn.training.train_vocoder import VocoderTrainConfig
 
 RATE = 44100
 TONES = (12.5e3, 15.5e3, 18.5e3)  # Hz
@@ -68,16 +76,28 @@ class Recording:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--recordings", type=Path, help="a CSV file that lists them; without it, the font's notes alone"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--fresh", action="store_true", help="take recordings from between those, where there are more")
+    parser.add_argument(
+        "--recordings",
+        type=Path,
+        help="a CSV file that lists them; without it, the font's notes alone",
+    )
+    parser.add_argument(
+        "--fresh",
+        action="store_true",
+        help="take recordings from between those, where there are more",
+    )
     parser.add_argument("--model", type=Path, help="the shipped one by default")
     parser.add_argument("--bandwidth", type=Path, help="the shipped one by default")
     parser.add_argument("--font", type=Path, help="the installed one by default")
-    parser.add_argument("--notes", type=int, default=120, help="held-out notes of the font (default 120)")
-    parser.add_argument("--count", type=int, default=240, help="toots whose control is measured (default 240)")
+    parser.add_argument(
+        "--notes", type=int, default=120, help="held-out notes of the font (default 120)"
+    )
+    parser.add_argument(
+        "--count", type=int, default=240, help="toots whose control is measured (default 240)"
+    )
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--figures", type=Path, help="a folder for spectrograms")
     parser.add_argument("--seed", type=int, default=5000)
@@ -88,7 +108,11 @@ def main() -> None:
     generator = tootlearn.load(options.model)
     generator.bandwidth = extension
     font = options.font or find_font()
-    real = list(notes(font, options.notes, options.seed)) if {"levels", "toots"} & set(options.only) else []
+    real = (
+        list(notes(font, options.notes, options.seed))
+        if {"levels", "toots"} & set(options.only)
+        else []
+    )
     if options.recordings and real:
         real += recordings(options.recordings, options.fresh)
     if "levels" in options.only:
@@ -121,12 +145,15 @@ def notes(font: Path, count: int, seed: int, held_out: bool = True) -> Iterator[
         if (kind == "tuba" and midi > 58) or note_is_held_out(PROGRAMS[kind], midi) != held_out:
             continue
         made += 1
-        wave = play(player, PROGRAMS[kind], midi, int(24 + 104 * u[1]), 0.2 + 0.6 * float(u[2]), RATE)
+        wave = play(
+            player, PROGRAMS[kind], midi, int(24 + 104 * u[1]), 0.2 + 0.6 * float(u[2]), RATE
+        )
         yield Recording(f"{kind} {midi:g}", "font", kind, float(midi_to_hz(midi)), wave)
 
 
 def recordings(manifest: Path, fresh: bool = False) -> Iterator[Recording]:
-    """Recordings at 44,100 Hz or more, of 60 ms or more, the same number of every source and kind at most.
+    """Recordings at 44,100 Hz or more, of 60 ms or more, the same number of every source and kind
+    at most.
 
     Fresh ones lie between the others.
     """
@@ -151,7 +178,9 @@ def recordings(manifest: Path, fresh: bool = False) -> Iterator[Recording]:
 
 
 def faded(wave: Tensor) -> Tensor:
-    """A wave whose first and last 10 ms are faded: raw samples begin and end in the midst of a sound, with a click."""
+    """A wave whose first and last 10 ms are faded: raw samples begin and end in the midst of a
+    sound, with a click.
+    """
     ramp = torch.linspace(0, 1, RATE // 100)
     wave = wave.clone()
     wave[: len(ramp)] *= ramp
@@ -160,16 +189,22 @@ def faded(wave: Tensor) -> Tensor:
 
 
 def bands(wave: Tensor) -> np.ndarray:
-    """Energy of each of `BANDS` and of 8 to 10 kHz against the whole, dB, at 44,100 Hz: -140 where there is none."""
+    """Energy of each of `BANDS` and of 8 to 10 kHz against the whole, dB, at 44,100 Hz: -140 where
+    there is none.
+    """
     power = torch.fft.rfft(wave.double()).abs().square()
     hz = torch.arange(len(power)) * (RATE / len(wave))
-    parts = [power[(hz >= low) & (hz < high)].sum() / power.sum() for low, high in (*BANDS, (8e3, 10e3))]
+    parts = [
+        power[(hz >= low) & (hz < high)].sum() / power.sum() for low, high in (*BANDS, (8e3, 10e3))
+    ]
     return np.array([10 * math.log10(float(part) + 1e-14) for part in parts])
 
 
 def fitted_tilt(font: Path, seed: int) -> np.ndarray:
     """Distance in dB of each band from 8 to 10 kHz, the mean over notes that training hears."""
-    return np.mean([bands(note.wave)[:-1] - bands(note.wave)[-1] for note in notes(font, 300, seed, False)], 0)
+    return np.mean(
+        [bands(note.wave)[:-1] - bands(note.wave)[-1] for note in notes(font, 300, seed, False)], 0
+    )
 
 
 # What is printed
@@ -191,11 +226,24 @@ def show_levels(extension: Bandwidth, real: list[Recording], tilt: np.ndarray) -
     for recording in tqdm(real, desc="levels", leave=False, disable=None):
         ours, plain = (bands(wave)[:-1] for wave in extended(extension, recording))
         true = bands(recording.wave)
-        row = {"real": true[:-1], "extended": ours, "constant tilt": true[-1] + tilt, "nothing": plain}
+        row = {
+            "real": true[:-1],
+            "extended": ours,
+            "constant tilt": true[-1] + tilt,
+            "nothing": plain,
+        }
         kind = "brass" if recording.kind in BRASS else "other"
-        for group in ((recording.source, recording.kind), (recording.source, f"all {kind}"), ("all", f"all {kind}")):
+        for group in (
+            (recording.source, recording.kind),
+            (recording.source, f"all {kind}"),
+            ("all", f"all {kind}"),
+        ):
             groups[group].append(row)
-    groups = {g: rows for g, rows in groups.items() if g[1][:4] != "all " or g[0] == "all" or _kinds(groups, g[0]) > 1}
+    groups = {
+        g: rows
+        for g, rows in groups.items()
+        if g[1][:4] != "all " or g[0] == "all" or _kinds(groups, g[0]) > 1
+    }
     for (source, kind), rows in sorted(groups.items()):
         for name in rows[0]:
             values = np.array([row[name] for row in rows])
@@ -204,7 +252,8 @@ def show_levels(extension: Bandwidth, real: list[Recording], tilt: np.ndarray) -
             else:
                 off = values - np.array([row["real"] for row in rows])
                 cells = [
-                    f"{mean:+.1f} ({size:.1f})" for mean, size in zip(off.mean(0), np.abs(off).mean(0), strict=True)
+                    f"{mean:+.1f} ({size:.1f})"
+                    for mean, size in zip(off.mean(0), np.abs(off).mean(0), strict=True)
                 ]
             title = f"{source[:30]}, {kind}, {name}"
             print(f"{title:60}{len(rows):4}" + "".join(f"{cell:>18}" for cell in cells))
@@ -226,7 +275,10 @@ def show_tone(extension: Bandwidth, real: list[Recording]) -> None:
             f"{mean:+.2f} ({size:.2f})"
             for mean, size in zip((ours - true).mean(0), (ours - true).abs().mean(0), strict=True)
         ]
-        print(f"{f'{source[:30]}, {kind}, extended':60}{len(rows):4}" + "".join(f"{cell:>18}" for cell in cells))
+        print(
+            f"{f'{source[:30]}, {kind}, extended':60}{len(rows):4}"
+            + "".join(f"{cell:>18}" for cell in cells)
+        )
 
 
 def _kinds(groups: dict[tuple[str, str], list[dict[str, np.ndarray]]], source: str) -> int:
@@ -261,14 +313,18 @@ def show_toots(generator: TootGenerator, real: list[Recording], seed: int) -> No
         groups[recording.source, recording.kind].append((true, wide, narrow))
     for (source, kind), rows in sorted(groups.items()):
         values = np.array(rows)
-        for name, column in zip(("real", "generated", "generated, narrow"), values.swapaxes(0, 1), strict=True):
+        for name, column in zip(
+            ("real", "generated", "generated, narrow"), values.swapaxes(0, 1), strict=True
+        ):
             title = f"{source[:30]}, {kind}, {name}"
             print(f"{title:60}{len(rows):4}" + "".join(f"{mean:18.1f}" for mean in column.mean(0)))
 
 
 def without(generator: TootGenerator) -> TootGenerator:
     """The same generator, but for the high band."""
-    return TootGenerator(generator.model, generator.description, generator.device, generator.vocoder)
+    return TootGenerator(
+        generator.model, generator.description, generator.device, generator.vocoder
+    )
 
 
 def show_control(generator: TootGenerator, count: int, seed: int) -> None:
@@ -293,7 +349,9 @@ def show_control(generator: TootGenerator, count: int, seed: int) -> None:
             steady = wave[: len(wave) // 5] if kind.slide else wave
             f0 = measures.chord_f0(steady, rate, kind.intervals, pitch)
             octaves = float(measures.brightness_octaves(found.centroid, pitch))
-            rows.append((float(f0), float(found.duration), kind.brightness(octaves), float(found.loudness)))
+            rows.append(
+                (float(f0), float(found.duration), kind.brightness(octaves), float(found.loudness))
+            )
         o = Obedience.of(asked, Controls(asked.kind, *np.array(rows, dtype=np.float64).T))
         cells = f"{o.f0_median:12.2f}{o.f0_within_50:12.1%}{o.duration_median:12.2f}"
         cells += f"{o.brightness_rank:12.4f}{o.loudness_rank:12.4f}{o.count:6}"
@@ -304,7 +362,9 @@ def show_time(generator: TootGenerator) -> None:
     narrow = without(generator)
 
     def toot(rate: int | None, wide: bool) -> object:
-        return (generator if wide else narrow).generate("trumpet", "A4", 1.0, 0.5, -14, seed=1, sample_rate=rate)
+        return (generator if wide else narrow).generate(
+            "trumpet", "A4", 1.0, 0.5, -14, seed=1, sample_rate=rate
+        )
 
     calls = {
         "22050 Hz": lambda: toot(None, True),
@@ -330,7 +390,9 @@ def show_cost() -> None:
         with torch.random.fork_rng(devices=[]):
             vocoder = Vocoder(front_end, config.vocoder).train()
             waves = torch.randn(8, config.frames * front_end.hop) * 0.1
-        steps[name] = lambda vocoder=vocoder, waves=waves, config=config: step_of(vocoder, waves, config)
+        steps[name] = lambda vocoder=vocoder, waves=waves, config=config: step_of(
+            vocoder, waves, config
+        )
     for name, seconds in interleaved(steps, 10.0).items():
         print(f"  {name:30}{8 / seconds:8.1f}")
 
@@ -338,7 +400,7 @@ def show_cost() -> None:
 def step_of(vocoder: Vocoder, waves: Tensor, config: VocoderTrainConfig) -> None:
     """One step of training, but for the optimiser."""
     vocoder.zero_grad(set_to_none=True)
-    vocoder_training.total(vocoder_training.terms(vocoder, waves), config).backward()
+    train_vocoder.total(train_vocoder.terms(vocoder, waves), config).backward()
 
 
 def draw(extension: Bandwidth, real: list[Recording], folder: Path) -> None:
@@ -355,10 +417,20 @@ def draw(extension: Bandwidth, real: list[Recording], folder: Path) -> None:
         waves = {"real": recording.wave, "extended": extended(extension, recording)[0]}
         for axis, (title, wave) in zip(axes, waves.items(), strict=True):
             window = torch.hann_window(2048)
-            magnitude = torch.stft(wave[: 2 * RATE], 2048, 256, window=window, return_complex=True).abs()
+            magnitude = torch.stft(
+                wave[: 2 * RATE], 2048, 256, window=window, return_complex=True
+            ).abs()
             decibel = 20 * (magnitude / magnitude.max() + 1e-7).log10()
             extent = (0, len(wave) / RATE, 0, RATE / 2000)
-            axis.imshow(decibel, origin="lower", aspect="auto", vmin=-100, vmax=-20, extent=extent, cmap="magma")
+            axis.imshow(
+                decibel,
+                origin="lower",
+                aspect="auto",
+                vmin=-100,
+                vmax=-20,
+                extent=extent,
+                cmap="magma",
+            )
             axis.set_title(f"{recording.name}, {title}")
         figure.savefig(folder / f"{recording.name.replace('/', '_').replace(' ', '_')}.png", dpi=60)
         plt.close(figure)

@@ -1,10 +1,11 @@
-"""A batch of toots: seconds of sound a second, memory over its course, and whether a killed batch goes on without a
-repeated or missing file.
+"""A batch of toots: seconds of sound a second, memory over its course, and whether a killed batch
+goes on without a repeated or missing file.
 
     python benchmarks/batch.py --count 10000 --workers 2
 
-The command `tootlearn batch` is started, killed half-way with all its processes, started again, and the folder is
-compared with the table that was asked for. Memory is that of the parent and its workers (Linux).
+The command `tootlearn batch` is started, killed half-way with all its processes, started again, and
+the folder is compared with the table that was asked for. Memory is that of the parent and its
+workers (Linux).
 """
 
 import argparse
@@ -36,9 +37,13 @@ def memory(parent: int) -> float:
 
 
 def run(command: list[str], out: Path, until: int | None) -> tuple[float, list[tuple[int, float]]]:
-    """Seconds that a command takes, and MiB by the number of files; it is killed when there are ``until``."""
+    """Seconds that a command takes, and MiB by the number of files; it is killed when there are
+    ``until``.
+    """
     started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     ended = threading.Event()
     threading.Thread(target=lambda: (process.wait(), ended.set()), daemon=True).start()
     seen = []
@@ -55,7 +60,9 @@ def run(command: list[str], out: Path, until: int | None) -> tuple[float, list[t
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--count", type=int, default=10000, help="toots (default 10000)")
     parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
     options = parser.parse_args()
@@ -67,13 +74,17 @@ def main() -> None:
         command += ["--workers", str(options.workers)]
         first, before = run(command, out, options.count // 2)
         kept = {path: path.stat().st_mtime_ns for path in out.rglob("*.wav")}
-        print(f"killed with {len(kept)} of {options.count} files, {len(list(out.rglob('*.part')))} unfinished")
+        print(
+            f"killed with {len(kept)} of {options.count} files, {len(list(out.rglob('*.part')))} unfinished"
+        )
         second, after = run(command, out, None)
         with open(out / "manifest.csv", encoding="utf8", newline="") as file:
             named = [out / row["path"] for row in csv.DictReader(file)]
         there = set(out.rglob("*.wav"))
         again = sum(path.stat().st_mtime_ns != when for path, when in kept.items())
-        print(f"gone on: {len(there)} files, {len(set(named) - there)} missing, {len(there - set(named))} too many,")
+        print(
+            f"gone on: {len(there)} files, {len(set(named) - there)} missing, {len(there - set(named))} too many,"
+        )
         print(f"  {again} made twice, {len(list(out.rglob('*.part')))} unfinished")
         seconds = sum(soundfile.info(path).duration for path in there)
         took = first + second

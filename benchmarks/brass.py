@@ -1,24 +1,27 @@
-"""Does the network add anything: is generated brass nearer to recorded brass than the synthesiser's is?
+"""Does the network add anything: is generated brass nearer to recorded brass than the synthesiser's
+is?
 
     python benchmarks/brass.py [--model FILE] [--font FILE] [--notes 2400] [--splits 20]
 
-Notes of a sound font's trumpet, trombone, tuba and French horn, played as they were recorded and at the semitones that
-training holds out, are compared by kernel audio distance (KAD, N of each side printed) with
+Notes of a sound font's trumpet, trombone, tuba and French horn, played as they were recorded and at
+the semitones that training holds out, are compared by kernel audio distance (KAD, N of each side
+printed) with
 
-* other held-out notes: the floor, real to real, which no model can be asked to beat;
-* what the model generates for the same controls: kind, pitch, duration, brightness and loudness as measured;
-* what the synthesiser makes for the same controls.
+* other held-out notes: the floor, real to real, which no model can be asked to beat; * what the
+model generates for the same controls: kind, pitch, duration, brightness and loudness as measured; *
+what the synthesiser makes for the same controls.
 
-The held-out notes are halved at random, many times. One half is the reference; what stands for the other half is
-compared with it. So all rows have the same N and the same controls, and no sound meets its own counterpart. Printed are
-mean and standard deviation over the halvings; these overlap, so that the deviation is that of one halving, not the
-error of the mean.
+The held-out notes are halved at random, many times. One half is the reference; what stands for the
+other half is compared with it. So all rows have the same N and the same controls, and no sound
+meets its own counterpart. Printed are mean and standard deviation over the halvings; these overlap,
+so that the deviation is that of one halving, not the error of the mean.
 
-Embeddings are those of a classifier of the four kinds that has heard synthetic and sampled training notes alike. One
-that knows only one side would spread that side's sounds out by what distinguishes its kinds, and lump the other's. How
-many of each it names right is printed too, then the same for the synthesiser's held-out toots, and what the model
-generates for their controls. A font plays neighbouring semitones from one recording, so a held-out note has relatives
-in training: this measures how close a model comes to the recordings of the font, not to brass at large.
+Embeddings are those of a classifier of the four kinds that has heard synthetic and sampled training
+notes alike. One that knows only one side would spread that side's sounds out by what distinguishes
+its kinds, and lump the other's. How many of each it names right is printed too, then the same for
+the synthesiser's held-out toots, and what the model generates for their controls. A font plays
+neighbouring semitones from one recording, so a held-out note has relatives in training: this
+measures how close a model comes to the recordings of the font, not to brass at large.
 """
 
 import argparse
@@ -33,25 +36,34 @@ from torch import Tensor
 from tqdm import tqdm
 
 import tootlearn
-from tootlearn import classifier, rng
-from tootlearn.classifier import ClassifierConfig
+from tootlearn import rng
 from tootlearn.controls import ONSET_SAMPLES, Controls, Kind
 from tootlearn.data import sampled, synthesis
 from tootlearn.data.clips import Clips, synthesise
-from tootlearn.front_end import WINDOW_SAMPLES
-from tootlearn.generation import TootGenerator
-from tootlearn.set_metrics import kernel_distance
+from tootlearn.dsp.front_end import WINDOW_SAMPLES
+from tootlearn.evaluation.set_metrics import kernel_distance
+from tootlearn.generation.toot_generator import TootGenerator
+from tootlearn.models.classifier import ClassifierConfig
+from tootlearn.training.train_classifier import train_classifier
 
 BRASS = ("trumpet", "trombone", "tuba", "french_horn")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, help="the shipped one by default")
     parser.add_argument("--font", type=Path, help="the installed one by default")
-    parser.add_argument("--notes", type=int, default=2400, help="of the font; one in six is held out (default 2400)")
-    parser.add_argument("--splits", type=int, default=20, help="halvings of the held-out notes (default 20)")
-    parser.add_argument("--steps", type=int, default=ClassifierConfig.steps, help="of the classifier's training")
+    parser.add_argument(
+        "--notes", type=int, default=2400, help="of the font; one in six is held out (default 2400)"
+    )
+    parser.add_argument(
+        "--splits", type=int, default=20, help="halvings of the held-out notes (default 20)"
+    )
+    parser.add_argument(
+        "--steps", type=int, default=ClassifierConfig.steps, help="of the classifier's training"
+    )
     parser.add_argument("--seed", type=int, default=4000)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
@@ -59,15 +71,25 @@ def main() -> None:
     generator = tootlearn.load(options.model)
     font = options.font or sampled.find_font()
     learn, real = notes(generator, font, options.notes, options.seed)
-    judge = classifier.train(learn, ClassifierConfig(steps=options.steps), generator.model.front_end.config)
+    judge = train_classifier(
+        learn, ClassifierConfig(steps=options.steps), generator.model.front_end.config
+    )
     kinds = [real.kinds[k].name for k in real.controls.kind]
-    sounds = {"held-out notes": real.log_mel} | made(generator, real.controls, real.kinds, options.seed)
+    sounds = {"held-out notes": real.log_mel} | made(
+        generator, real.controls, real.kinds, options.seed
+    )
     sets = {name: judge.embeddings(log_mel) for name, log_mel in sounds.items()}
     right = {name: np.equal(judge.names(log_mel), kinds) for name, log_mel in sounds.items()}
-    print(f"{Path(font).name}\n{'KAD to held-out notes':24}{'N':>6}" + "".join(f"{name:>22}" for name in sets))
+    print(
+        f"{Path(font).name}\n{'KAD to held-out notes':24}{'N':>6}"
+        + "".join(f"{name:>22}" for name in sets)
+    )
     for kind in ("all", *BRASS):
         rows = np.flatnonzero([kind in ("all", own) for own in kinds])
-        found = [halved(e[rows], sets["held-out notes"][rows], options.splits, options.seed) for e in sets.values()]
+        found = [
+            halved(e[rows], sets["held-out notes"][rows], options.splits, options.seed)
+            for e in sets.values()
+        ]
         cells = [f"{mean:.2f} +- {spread:.2f}" for mean, spread in found]
         print(f"{kind:24}{len(rows) // 2:6}" + "".join(f"{cell:>22}" for cell in cells))
     print(f"\n{'told right by it':30}" + "".join(f"{name:>22}" for name in sets))
@@ -77,14 +99,20 @@ def main() -> None:
     kinds = [own.kinds[k].name for k in own.controls.kind]
     sounds = made(generator, own.controls, own.kinds, options.seed) | {"synthesiser": own.log_mel}
     print(f"\n{'for its own controls':30}" + f"{'synthesiser':>22}{'generated':>22}")
-    told({name: np.equal(judge.names(sounds[name]), kinds) for name in ("synthesiser", "generated")}, kinds)
+    told(
+        {name: np.equal(judge.names(sounds[name]), kinds) for name in ("synthesiser", "generated")},
+        kinds,
+    )
 
 
 def told(right: dict[str, NDArray[np.bool_]], kinds: Sequence[str]) -> None:
     """Print how many are named right, by kind."""
     for kind in ("all", *BRASS):
         rows = np.flatnonzero([kind in ("all", own) for own in kinds])
-        print(f"{kind:24}{len(rows):6}" + "".join(f"{named[rows].mean():>22.0%}" for named in right.values()))
+        print(
+            f"{kind:24}{len(rows):6}"
+            + "".join(f"{named[rows].mean():>22.0%}" for named in right.values())
+        )
 
 
 def notes(generator: TootGenerator, font: str | Path, count: int, seed: int) -> tuple[Clips, Clips]:
@@ -96,7 +124,9 @@ def notes(generator: TootGenerator, font: str | Path, count: int, seed: int) -> 
     return Clips.concatenate([synthetic.split()[0], learn]), held_out
 
 
-def made(generator: TootGenerator, asked: Controls, kinds: Sequence[Kind], seed: int) -> dict[str, Tensor]:
+def made(
+    generator: TootGenerator, asked: Controls, kinds: Sequence[Kind], seed: int
+) -> dict[str, Tensor]:
     """Log-mels (B, M, T) of what the model and the synthesiser make for these controls."""
     place = {kind.name: k for k, kind in enumerate(generator.model.kinds)}
     waves = torch.zeros(2, len(asked), WINDOW_SAMPLES)
@@ -118,7 +148,9 @@ def made(generator: TootGenerator, asked: Controls, kinds: Sequence[Kind], seed:
 
 
 def halved(estimate: Tensor, reference: Tensor, splits: int, seed: int) -> tuple[float, float]:
-    """Mean and standard deviation of KAD over halvings: one half of ``estimate`` to the other half of ``reference``."""
+    """Mean and standard deviation of KAD over halvings: one half of ``estimate`` to the other half
+    of ``reference``.
+    """
     found = []
     for split in range(splits):
         order = torch.from_numpy(np.argsort(rng.words(seed, split, len(reference)), kind="stable"))

@@ -1,25 +1,29 @@
-"""Noise reduction: ours beside noisereduce and scipy's Wiener filter, on toots and on recordings, in noise.
+"""Noise reduction: ours beside noisereduce and scipy's Wiener filter, on toots and on recordings,
+in noise.
 
     python benchmarks/denoising.py [FOLDER] [--count 30]
 
-Set 1 is synthetic: toots of all twelve kinds in turn, in windows of 2.04 s, each with .1 s of silence before and
-silence after it. Set 2, if a folder is given, are recordings in it and below, spread evenly over their sorted names:
-their first 2.04 s at 22,050 Hz, as they are, with the noise that they have themselves; what is shorter than .2 s is
-left out. White noise and pink noise (1 / f from 20 Hz on) are added at a signal-to-noise ratio over the whole clip. The
-methods take turns on each clip.
+Set 1 is synthetic: toots of all twelve kinds in turn, in windows of 2.04 s, each with .1 s of
+silence before and silence after it. Set 2, if a folder is given, are recordings in it and below,
+spread evenly over their sorted names: their first 2.04 s at 22,050 Hz, as they are, with the noise
+that they have themselves; what is shorter than .2 s is left out. White noise and pink noise (1 / f
+from 20 Hz on) are added at a signal-to-noise ratio over the whole clip. The methods take turns on
+each clip.
 
-Printed is the gain in SI-SDR (scale-invariant signal-to-distortion ratio, Le Roux et al. 2019) in dB, the mean over the
-clips; SI-SDR itself for the clean clip, median and least; and the time. "blind" sees the mix alone, "noise given" also
-a second of other noise from the same source, and "true spectrum" is our Wiener rule with the spectrum of the very
-noise: a limit. Then, what a reconstruction from the log-mel (the shipped model's chain, without a network in between)
-has from the filter: distances to the original, with it and without. Then, what share of the energy of a 440 Hz tone is
-left that is held through 2 s, 29 dB above the noise; what is left of noise alone, as a whole and in cells of the STFT
-that stick out (within 20 dB of its mean: "birdies", musical noise); and what becomes of clean toots that are cut where
-they begin and end, so that no quiet is left in the clip.
+Printed is the gain in SI-SDR (scale-invariant signal-to-distortion ratio, Le Roux et al. 2019) in
+dB, the mean over the clips; SI-SDR itself for the clean clip, median and least; and the time.
+"blind" sees the mix alone, "noise given" also a second of other noise from the same source, and
+"true spectrum" is our Wiener rule with the spectrum of the very noise: a limit. Then, what a
+reconstruction from the log-mel (the shipped model's chain, without a network in between) has from
+the filter: distances to the original, with it and without. Then, what share of the energy of a 440
+Hz tone is left that is held through 2 s, 29 dB above the noise; what is left of noise alone, as a
+whole and in cells of the STFT that stick out (within 20 dB of its mean: "birdies", musical noise);
+and what becomes of clean toots that are cut where they begin and end, so that no quiet is left in
+the clip.
 
-The constants of `tootlearn.denoising` were set on six of the kinds (every other one) with other seeds, the second
-window after a look at a dozen recordings of a tuba, and at earlier tables of this script. So set 1 is held out;
-recordings of that tuba are not.
+The constants of `tootlearn.dsp.denoising` were set on six of the kinds (every other one) with other
+seeds, the second window after a look at a dozen recordings of a tuba, and at earlier tables of this
+script. So set 1 is held out; recordings of that tuba are not.
 """
 
 import argparse
@@ -37,19 +41,23 @@ from torch.nn import functional
 from tqdm import tqdm
 
 import tootlearn
-from tootlearn import audio, denoising, metrics, rng
-from tootlearn.audio import InputError
+from tootlearn import rng
 from tootlearn.data import synthesis
 from tootlearn.data.folder import SUFFIXES
-from tootlearn.front_end import WINDOW_SAMPLES
-from tootlearn.stft import Stft
+from tootlearn.dsp import audio, denoising
+from tootlearn.dsp.front_end import WINDOW_SAMPLES
+from tootlearn.dsp.stft import Stft
+from tootlearn.errors import InputError
+from tootlearn.evaluation import metrics
 
 RATE, RATIOS, COLOURS = 22050, (0, 5, 10, 20), ("white", "pink")
 Method = Callable[[Tensor, Tensor], Tensor]  # of the mix and of other noise from the same source
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path, nargs="?", help="of recordings, for a second set")
     parser.add_argument("--count", type=int, default=30, help="clips of a set (default 30)")
     parser.add_argument("--seed", type=int, default=5000)
@@ -78,9 +86,13 @@ def methods() -> dict[str, Method]:
 
     known: dict[str, Method] = {
         "tootlearn Wiener, blind": lambda mix, _: denoising.denoise(mix, RATE),
-        "tootlearn log-amplitude, blind": lambda mix, _: denoising.denoise(mix, RATE, rule="log_amplitude"),
+        "tootlearn log-amplitude, blind": lambda mix, _: denoising.denoise(
+            mix, RATE, rule="log_amplitude"
+        ),
         "tootlearn Wiener, noise given": lambda mix, noise: denoising.denoise(mix, RATE, noise),
-        "tootlearn log-amplitude, noise given": lambda mix, noise: denoising.denoise(mix, RATE, noise, "log_amplitude"),
+        "tootlearn log-amplitude, noise given": lambda mix, noise: denoising.denoise(
+            mix, RATE, noise, "log_amplitude"
+        ),
     }
     try:
         import noisereduce
@@ -88,11 +100,15 @@ def methods() -> dict[str, Method]:
         print(f"noisereduce {version('noisereduce')}")
 
         def reduced(mix: Tensor, **how: object) -> Tensor:
-            return torch.from_numpy(np.asarray(noisereduce.reduce_noise(mix.numpy(), RATE, **how), dtype=np.float32))
+            return torch.from_numpy(
+                np.asarray(noisereduce.reduce_noise(mix.numpy(), RATE, **how), dtype=np.float32)
+            )
 
         known["noisereduce default, blind"] = lambda mix, _: reduced(mix)
         known["noisereduce stationary, blind"] = lambda mix, _: reduced(mix, stationary=True)
-        known["noisereduce, noise given"] = lambda mix, noise: reduced(mix, stationary=True, y_noise=noise.numpy())
+        known["noisereduce, noise given"] = lambda mix, noise: reduced(
+            mix, stationary=True, y_noise=noise.numpy()
+        )
     except ImportError as error:
         print(f"noisereduce is left out: {error}")
 
@@ -131,7 +147,10 @@ def si_sdr(estimate: Tensor, clean: Tensor) -> float:
     clean, estimate = clean.double(), estimate.double()
     target = clean * (estimate @ clean) / (clean @ clean)
     return 10 * float(
-        ((target @ target) / (estimate - target).square().sum().clamp_min(1e-14 * (target @ target))).log10()
+        (
+            (target @ target)
+            / (estimate - target).square().sum().clamp_min(1e-14 * (target @ target))
+        ).log10()
     )
 
 
@@ -150,7 +169,9 @@ def table(known: dict[str, Method], clips: list[Tensor], seed: int) -> None:
                     spent[name].append(1e3 * (time.perf_counter() - start))
                     gains[name, colour, ratio].append(si_sdr(estimate, clean) - ratio)
                 true = denoising.denoise(mix, RATE, scaled[: len(clean)])
-                gains["limit: Wiener, true spectrum", colour, ratio].append(si_sdr(true, clean) - ratio)
+                gains["limit: Wiener, true spectrum", colour, ratio].append(
+                    si_sdr(true, clean) - ratio
+                )
         quiet = 1e-3 * other
         for name, method in known.items():
             if "given" not in name:
@@ -158,14 +179,24 @@ def table(known: dict[str, Method], clips: list[Tensor], seed: int) -> None:
     head = "".join(f"{f'{colour} {ratio}':>10}" for colour in COLOURS for ratio in RATIOS)
     print(f"{'':38}{head}   clean (least)   ms a clip")
     for name in (*known, "limit: Wiener, true spectrum"):
-        cells = "".join(f"{np.mean(gains[name, colour, ratio]):10.1f}" for colour in COLOURS for ratio in RATIOS)
-        clean = f"{np.median(cleaned[name]):8.0f} ({min(cleaned[name]):.0f})" if cleaned[name] else ""
-        print(f"{name:38}{cells}   {clean:13}" + (f"   {np.median(spent[name]):6.0f}" if spent[name] else ""))
+        cells = "".join(
+            f"{np.mean(gains[name, colour, ratio]):10.1f}" for colour in COLOURS for ratio in RATIOS
+        )
+        clean = (
+            f"{np.median(cleaned[name]):8.0f} ({min(cleaned[name]):.0f})" if cleaned[name] else ""
+        )
+        print(
+            f"{name:38}{cells}   {clean:13}"
+            + (f"   {np.median(spent[name]):6.0f}" if spent[name] else "")
+        )
 
 
 def held_tone(known: dict[str, Method], seed: int) -> None:
     print("\na 440 Hz tone held through 2 s, noise 29 dB below: energy kept (%)")
-    tone = 0.3 * torch.sin(2 * torch.pi * 440 * torch.arange(2 * RATE, dtype=torch.float64) / RATE).float()
+    tone = (
+        0.3
+        * torch.sin(2 * torch.pi * 440 * torch.arange(2 * RATE, dtype=torch.float64) / RATE).float()
+    )
     noise = tone.square().mean().sqrt() * 10 ** (-29 / 20) * coloured(3 * RATE, "white", seed)
     for name, method in known.items():
         estimate = method(tone + noise[: len(tone)], noise[len(tone) :])
@@ -173,7 +204,9 @@ def held_tone(known: dict[str, Method], seed: int) -> None:
 
 
 def noise_alone(known: dict[str, Method], seed: int) -> None:
-    print(f"\n{'2 s of noise alone: what is left':38}   white (dB)  birdies (%)   pink (dB)  birdies (%)")
+    print(
+        f"\n{'2 s of noise alone: what is left':38}   white (dB)  birdies (%)   pink (dB)  birdies (%)"
+    )
     stft = Stft(1024, 256)
     clips = [coloured(3 * RATE, colour, seed + 1) for colour in COLOURS]
     for name, method in known.items():
@@ -187,7 +220,9 @@ def noise_alone(known: dict[str, Method], seed: int) -> None:
 
 
 def without_quiet(known: dict[str, Method], toots: Tensor, kind: np.ndarray) -> None:
-    """Clean toots with no quiet around them: breath that goes on from end to end is steady noise, and taken for it."""
+    """Clean toots with no quiet around them: breath that goes on from end to end is steady noise,
+    and taken for it.
+    """
     print("\nclean toots cut where they begin and end: SI-SDR (dB), median by kind")
     names = list(synthesis.KINDS)
     cut = [audio.trim(toot, RATE, -40) for toot in toots]
@@ -196,7 +231,9 @@ def without_quiet(known: dict[str, Method], toots: Tensor, kind: np.ndarray) -> 
     for k, kind_name in enumerate(names):
         own = [clip for clip, of in zip(cut, kind, strict=True) if of == k]
         if own:
-            cells = [np.median([si_sdr(known[name](clip, clip), clip) for clip in own]) for name in blind]
+            cells = [
+                np.median([si_sdr(known[name](clip, clip), clip) for clip in own]) for name in blind
+            ]
             print(f"{kind_name:16}" + "".join(f"{cell:28.0f}" for cell in cells))
 
 
@@ -209,7 +246,9 @@ def after_reconstruction(clips: list[Tensor]) -> None:
     print(f"\n{'after a reconstruction from the log-mel':38}    mel L1   MR distance")
     for name, waves in (("as it is", again), ("tootlearn Wiener, blind", filtered)):
         found = metrics.compare(waves, whole, RATE)
-        print(f"{name:38}{float(found.mel_l1.mean()):10.3f}{float(found.multi_resolution.mean()):14.3f}")
+        print(
+            f"{name:38}{float(found.mel_l1.mean()):10.3f}{float(found.multi_resolution.mean()):14.3f}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""How fast waves become log-mels: ours beside librosa, torchaudio, nnAudio and torch.stft with a matrix product.
+"""How fast waves become log-mels: ours beside librosa, torchaudio, nnAudio and torch.stft with a
+matrix product.
 
-Every peer makes the same log-mels (22,050 Hz, 1024 / 256, 128 Slaney bands, power 1, natural log floored at 1e-5) of
-the same clips; how far each is from librosa is printed. The peers take turns, so that a busy machine slows all of them;
-medians and ratios count. librosa's `melspectrogram` makes its filterbank anew in each call; "kept bank" does not.
+Every peer makes the same log-mels (22,050 Hz, 1024 / 256, 128 Slaney bands, power 1, natural log
+floored at 1e-5) of the same clips; how far each is from librosa is printed. The peers take turns,
+so that a busy machine slows all of them; medians and ratios count. librosa's `melspectrogram` makes
+its filterbank anew in each call; "kept bank" does not.
 
     python benchmarks/front_end.py --seconds 60
 """
@@ -21,7 +23,7 @@ import torch
 from timing import interleaved, one_machine
 from torch import Tensor
 
-from tootlearn.front_end import FrontEnd
+from tootlearn.dsp.front_end import FrontEnd
 
 RATE, N_FFT, HOP, MELS, FLOOR = 22050, 1024, 256, 128, 1e-5
 SAMPLES = 28_160  # 1.28 s: 110 frames
@@ -72,7 +74,14 @@ def torchaudio_transform() -> Peer:
     import torchaudio
 
     transform = torchaudio.transforms.MelSpectrogram(
-        RATE, N_FFT, hop_length=HOP, n_mels=MELS, power=1.0, pad_mode="constant", norm="slaney", mel_scale="slaney"
+        RATE,
+        N_FFT,
+        hop_length=HOP,
+        n_mels=MELS,
+        power=1.0,
+        pad_mode="constant",
+        norm="slaney",
+        mel_scale="slaney",
     )
     return lambda waves: transform(waves).clamp_min(FLOOR).log()
 
@@ -81,7 +90,13 @@ def nnaudio_transform() -> Peer:
     from nnAudio.features.mel import MelSpectrogram
 
     transform = MelSpectrogram(
-        sr=RATE, n_fft=N_FFT, hop_length=HOP, n_mels=MELS, power=1.0, pad_mode="constant", verbose=False
+        sr=RATE,
+        n_fft=N_FFT,
+        hop_length=HOP,
+        n_mels=MELS,
+        power=1.0,
+        pad_mode="constant",
+        verbose=False,
     )
     return lambda waves: transform(waves).clamp_min(FLOOR).log()
 
@@ -90,7 +105,9 @@ def torch_matmul() -> Peer:
     bank, window = FrontEnd().mel.bank, torch.hann_window(N_FFT)
 
     def features(waves: Tensor) -> Tensor:
-        spectrum = torch.stft(waves, N_FFT, HOP, window=window, pad_mode="constant", return_complex=True)
+        spectrum = torch.stft(
+            waves, N_FFT, HOP, window=window, pad_mode="constant", return_complex=True
+        )
         return (bank @ spectrum.abs()).clamp_min(FLOOR).log()
 
     return features
@@ -108,7 +125,9 @@ PEERS: dict[str, Callable[[], Peer]] = {
 
 
 def extra_memory(name: str, batch: int) -> float:
-    """MiB by which one call raises the peak of a fresh process, beyond its input and its result; nan but on Linux."""
+    """MiB by which one call raises the peak of a fresh process, beyond its input and its result;
+    nan but on Linux.
+    """
     call = [sys.executable, os.path.abspath(__file__), "--memory-of", name, "--batch", str(batch)]
     answer = subprocess.run(call, capture_output=True, text=True)
     return float(answer.stdout) if answer.returncode == 0 else float("nan")
@@ -143,10 +162,16 @@ def installed_peers() -> dict[str, Peer]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=30, help="of measuring, over all batch sizes (default 30)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=30, help="of measuring, over all batch sizes (default 30)"
+    )
     parser.add_argument("--threads", type=int, default=1, help="of torch and numpy (default 1)")
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 64], help="clips at a time (default 1 64)")
+    parser.add_argument(
+        "--batches", type=int, nargs="+", default=[1, 64], help="clips at a time (default 1 64)"
+    )
     parser.add_argument("--memory-of", choices=PEERS, help=argparse.SUPPRESS)
     parser.add_argument("--batch", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -156,7 +181,13 @@ def main() -> None:
 
     print(machine)
     peers = installed_peers()
-    print(", ".join(f"{name} {version(name)}" for name in LIBRARIES if any(p.startswith(name) for p in peers)))
+    print(
+        ", ".join(
+            f"{name} {version(name)}"
+            for name in LIBRARIES
+            if any(p.startswith(name) for p in peers)
+        )
+    )
     print(f"log-mels of clips of {SAMPLES / RATE:.2f} s; speed: librosa's loop = 1")
     with torch.no_grad():
         reference = peers.get("librosa, loop", peers["tootlearn"])(clips(4))
@@ -165,10 +196,16 @@ def main() -> None:
             calls = {name: partial(peer, waves) for name, peer in peers.items()}
             medians = interleaved(calls, options.seconds / len(options.batches))
             unit = medians.get("librosa, loop", medians["tootlearn"])
-            print(f"\n{f'batch {batch}':24} {'ms':>8} {'speed':>7} {'ours is':>8} {'extra MiB':>10} {'off by':>8}")
+            print(
+                f"\n{f'batch {batch}':24} {'ms':>8} {'speed':>7} {'ours is':>8} {'extra MiB':>10} {'off by':>8}"
+            )
             for name, median in medians.items():
                 frames = FrontEnd().frames(SAMPLES)
-                off = (peers[name](clips(4))[..., :frames].exp() - reference[..., :frames].exp()).abs().max()
+                off = (
+                    (peers[name](clips(4))[..., :frames].exp() - reference[..., :frames].exp())
+                    .abs()
+                    .max()
+                )
                 print(
                     f"{name:24} {1e3 * median:8.2f} {unit / median:7.2f} {median / medians['tootlearn']:7.2f}x"
                     f" {extra_memory(name, batch):10.1f} {float(off / reference.exp().max()):8.0e}"

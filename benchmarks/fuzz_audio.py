@@ -1,4 +1,5 @@
-"""Read files whose headers are broken in a thousand ways: each loads or is refused by name, soon and in little memory.
+"""Read files whose headers are broken in a thousand ways: each loads or is refused by name, soon
+and in little memory.
 
 python benchmarks/fuzz_audio.py --count 1000
 """
@@ -17,8 +18,9 @@ import numpy as np
 import soundfile
 import torch
 
-from tootlearn import audio, rng
-from tootlearn.audio import InputError
+from tootlearn import rng
+from tootlearn.dsp import audio
+from tootlearn.errors import InputError
 
 RATE = 22050
 FORMATS = [
@@ -26,7 +28,14 @@ FORMATS = [
     *(("WAV", "FLOAT"), ("WAV", "IMA_ADPCM"), ("OGG", "OPUS")),
 ]
 HEADER = {"WAV": 96, "FLAC": 160, "OGG": 4200}  # bytes: Vorbis has its codebooks in the header
-EXTREMES = [bytes(4), b"\xff" * 4, b"\xff\xff\xff\x7f", b"\x7f\xff\xff\xff", b"\x00\x00\x00\x80", b"\x01\x00\x00\x00"]
+EXTREMES = [
+    bytes(4),
+    b"\xff" * 4,
+    b"\xff\xff\xff\x7f",
+    b"\x7f\xff\xff\xff",
+    b"\x00\x00\x00\x80",
+    b"\x01\x00\x00\x00",
+]
 
 
 def checksum_of(value: int) -> int:
@@ -45,12 +54,16 @@ def whole_file(file_format: str, subtype: str) -> bytes:
     rate = 24000 if subtype == "OPUS" else RATE
     wave = 0.3 * np.sin(2 * np.pi * 440 * np.arange(rate // 10) / rate)
     buffer = io.BytesIO()
-    soundfile.write(buffer, np.stack((wave, -0.5 * wave), 1), rate, format=file_format, subtype=subtype)
+    soundfile.write(
+        buffer, np.stack((wave, -0.5 * wave), 1), rate, format=file_format, subtype=subtype
+    )
     return buffer.getvalue()
 
 
 def broken(content: bytes, header: int, seed: int) -> bytes:
-    """The file with its header damaged: bits, bytes, lengths, or a piece that is missing, doubled or cut off."""
+    """The file with its header damaged: bits, bytes, lengths, or a piece that is missing, doubled
+    or cut off.
+    """
     data = bytearray(content)
     words = [int(w) for w in rng.words(seed, 1, 32)]
     header = min(header, len(data) - 8)
@@ -77,7 +90,9 @@ def broken(content: bytes, header: int, seed: int) -> bytes:
 
 
 def with_checksums(data: bytearray) -> bytes:
-    """The file with the checksums of its Ogg pages made right, or else no damage would be seen but by them."""
+    """The file with the checksums of its Ogg pages made right, or else no damage would be seen but
+    by them.
+    """
     start = data.find(b"OggS")
     while start >= 0:
         sizes = data[start + 27 : start + 27 + data[start + 26]] if start + 26 < len(data) else b""
@@ -113,7 +128,9 @@ def fuzz(count: int, folder: Path, first_seed: int = 0) -> tuple[Counter[str], f
         started = time.perf_counter()
         try:
             wave, rate = audio.load(path, 16000)
-            assert rate == 16000 and wave.ndim == 1 and len(wave) > 0 and bool(wave.isfinite().all()), path
+            assert (
+                rate == 16000 and wave.ndim == 1 and len(wave) > 0 and bool(wave.isfinite().all())
+            ), path
             outcome = "loaded"
         except InputError as error:
             assert str(path) in str(error) and "\n" not in str(error), error
@@ -126,7 +143,9 @@ def fuzz(count: int, folder: Path, first_seed: int = 0) -> tuple[Counter[str], f
 
 def main() -> None:
     torch.set_num_threads(1)
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--count", type=int, default=1000, help="files")
     parser.add_argument("--seed", type=int, default=0, help="of the first")
     asked = parser.parse_args()
@@ -137,7 +156,9 @@ def main() -> None:
         outcomes, longest = fuzz(asked.count, Path(folder), asked.seed)
     for outcome, times in sorted(outcomes.items()):
         print(f"{times:6d}  {outcome}")
-    print(f"{asked.count} files in {time.perf_counter() - started:.1f} s, the slowest took {1000 * longest:.0f} ms")
+    print(
+        f"{asked.count} files in {time.perf_counter() - started:.1f} s, the slowest took {1000 * longest:.0f} ms"
+    )
     print(f"most memory: {peak_mebibytes():.0f} MiB, of which {before:.0f} MiB before")
 
 
@@ -147,7 +168,9 @@ def peak_mebibytes() -> float:
         import resource
     except ImportError:  # Windows
         return float("nan")
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        2**20 if sys.platform == "darwin" else 2**10
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""How fast a toot is made and a model trained, beside what librosa and torchaudio offer for the same step.
+"""How fast a toot is made and a model trained, beside what librosa and torchaudio offer for the
+same step.
 
     python benchmarks/generation.py --seconds 60
 
-Three tables: from a mel spectrogram to a wave; the stages of one toot; training examples a second from waves, beside a
-loop that makes log-mels one by one with librosa. The rivals take turns; medians and ratios count.
+Three tables: from a mel spectrogram to a wave; the stages of one toot; training examples a second
+from waves, beside a loop that makes log-mels one by one with librosa. The rivals take turns;
+medians and ratios count.
 """
 
 import argparse
@@ -15,14 +17,15 @@ from timing import interleaved, one_machine
 from torch import Tensor
 
 import tootlearn
-from tootlearn import presets, training
-from tootlearn.criterion import Criterion
 from tootlearn.data import synthesis
 from tootlearn.data.clips import synthesise
-from tootlearn.decoder import Condition
-from tootlearn.front_end import FrontEnd
-from tootlearn.metrics import compare
-from tootlearn.phase import ridge_integration
+from tootlearn.dsp.front_end import FrontEnd
+from tootlearn.dsp.phase import ridge_integration
+from tootlearn.evaluation.metrics import compare
+from tootlearn.models.decoder import Condition
+from tootlearn.training import config as presets
+from tootlearn.training import train as training
+from tootlearn.training.objective import Criterion
 
 
 def mel_to_wave(seconds: float) -> None:
@@ -35,22 +38,37 @@ def mel_to_wave(seconds: float) -> None:
     log_mel = front_end(wave)
     n = 256 * (log_mel.shape[-1] - 1)  # what librosa gives back of so many frames
     mel, wave = log_mel.exp().numpy(), wave[:n]
-    inverse = torchaudio.transforms.InverseMelScale(513, 128, 22050, norm="slaney", mel_scale="slaney")
-    griffin_lim = torchaudio.transforms.GriffinLim(1024, n_iter=32, hop_length=256, power=1.0, length=n)
+    inverse = torchaudio.transforms.InverseMelScale(
+        513, 128, 22050, norm="slaney", mel_scale="slaney"
+    )
+    griffin_lim = torchaudio.transforms.GriffinLim(
+        1024, n_iter=32, hop_length=256, power=1.0, length=n
+    )
     to_audio = librosa.feature.inverse.mel_to_audio
     calls = {
-        "librosa mel_to_audio, 32": lambda: to_audio(mel, sr=22050, n_fft=1024, hop_length=256, power=1.0, length=n),
+        "librosa mel_to_audio, 32": lambda: to_audio(
+            mel, sr=22050, n_fft=1024, hop_length=256, power=1.0, length=n
+        ),
         "torchaudio, 32": lambda: griffin_lim(inverse(log_mel.exp())),
-        "tootlearn, 2": lambda: ridge_integration(front_end.magnitude(log_mel), front_end.stft, iterations=2, length=n),
-        "tootlearn, 4": lambda: ridge_integration(front_end.magnitude(log_mel), front_end.stft, iterations=4, length=n),
+        "tootlearn, 2": lambda: ridge_integration(
+            front_end.magnitude(log_mel), front_end.stft, iterations=2, length=n
+        ),
+        "tootlearn, 4": lambda: ridge_integration(
+            front_end.magnitude(log_mel), front_end.stft, iterations=4, length=n
+        ),
     }
     medians = interleaved(calls, seconds, rounds=3)
     unit = medians["librosa mel_to_audio, 32"]
-    print(f"\n{'mel to wave, 2.04 s':28}{'ms':>9}{'speed':>8}{'SC (dB)':>9}{'LSD (dB)':>9}{'mel L1':>8}{'MR':>7}")
+    print(
+        f"\n{'mel to wave, 2.04 s':28}{'ms':>9}{'speed':>8}{'SC (dB)':>9}{'LSD (dB)':>9}{'mel L1':>8}{'MR':>7}"
+    )
     for name, median in medians.items():
         d = compare(torch.as_tensor(calls[name]()), wave)
         figures = (d.spectral_convergence, d.log_spectral_distance, d.mel_l1, d.multi_resolution)
-        row = "".join(f"{float(f):{w}.{p}f}" for f, w, p in zip(figures, (9, 9, 8, 7), (1, 2, 3, 2), strict=True))
+        row = "".join(
+            f"{float(f):{w}.{p}f}"
+            for f, w, p in zip(figures, (9, 9, 8, 7), (1, 2, 3, 2), strict=True)
+        )
         print(f"{name:28}{1e3 * median:9.1f}{unit / median:8.1f}{row}")
 
 
@@ -77,7 +95,9 @@ def one_toot(seconds: float) -> None:
 
 
 def training_examples(seconds: float, batch: int = 32) -> None:
-    """Examples a second of the default preset's training, from waves, without the losses that listen."""
+    """Examples a second of the default preset's training, from waves, without the losses that
+    listen.
+    """
     import librosa
 
     config = presets.preset("default", batch=batch, weights={})
@@ -116,8 +136,12 @@ def training_examples(seconds: float, batch: int = 32) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=30, help="of measuring, over all tables (default 30)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=30, help="of measuring, over all tables (default 30)"
+    )
     parser.add_argument("--threads", type=int, default=1, help="of torch and numpy (default 1)")
     options = parser.parse_args()
     print(one_machine(options.threads))

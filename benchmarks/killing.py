@@ -1,11 +1,13 @@
-"""What is left of a run that is killed: is every checkpoint whole, and does the run go on to the same weights?
+"""What is left of a run that is killed: is every checkpoint whole, and does the run go on to the
+same weights?
 
     python benchmarks/killing.py --points 20 [--stream]
 
-A small run is killed by SIGKILL, which no program can answer, at random points of its training, and every third time
-while a checkpoint is being written, half of it on the disk. What lies there is read, the run goes on, and its weights
-are compared with those of a run that was left alone. Each killed run is a process of its own, forked from this one.
-With --stream the run reads its toots from shards while it trains.
+A small run is killed by SIGKILL, which no program can answer, at random points of its training, and
+every third time while a checkpoint is being written, half of it on the disk. What lies there is
+read, the run goes on, and its weights are compared with those of a run that was left alone. Each
+killed run is a process of its own, forked from this one. With --stream the run reads its toots from
+shards while it trains.
 """
 
 import argparse
@@ -23,12 +25,14 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from tootlearn import audio, dataset, training
-from tootlearn.autoencoder import AutoencoderConfig, GeneratorConfig
-from tootlearn.data import sharding, synthesis
+from tootlearn.data import shard_writer, synthesis
 from tootlearn.data.clips import Clips, synthesise
-from tootlearn.front_end import FrontEnd, FrontEndConfig
-from tootlearn.presets import TrainConfig
+from tootlearn.dsp import audio
+from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
+from tootlearn.models.autoencoder import AutoencoderConfig, GeneratorConfig
+from tootlearn.training import dataset
+from tootlearn.training import train as training
+from tootlearn.training.config import TrainConfig
 
 
 def tiny(steps: int) -> TrainConfig:
@@ -55,7 +59,7 @@ def streamed(config: TrainConfig, out: Path) -> tuple[TrainConfig, Clips]:
         audio.save(out / f"{i}.wav", wave, synthesis.SAMPLE_RATE)
         rows.append(f"{i}.wav,{config.kinds[controls.kind[i]]},{controls.pitch[i]},{i % 12}")
     (out / "manifest.csv").write_text("\n".join(rows))
-    sharding.write([out], out / "shards", megabytes=0.5)
+    shard_writer.write([out], out / "shards", megabytes=0.5)
     config = replace(config, kinds=(), clips=0, data=(str(out / "shards"),), stream=True)
     return config, dataset.gather(config, progress=False)
 
@@ -92,10 +96,16 @@ def unreadable(out: Path) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--points", type=int, default=20, help="how often a run is killed (default 20)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--points", type=int, default=20, help="how often a run is killed (default 20)"
+    )
     parser.add_argument("--steps", type=int, default=60, help="of a run (default 60)")
-    parser.add_argument("--stream", action="store_true", help="train on shards that are read meanwhile")
+    parser.add_argument(
+        "--stream", action="store_true", help="train on shards that are read meanwhile"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the points (default 0)")
     options = parser.parse_args()
     if not hasattr(os, "fork"):
@@ -108,13 +118,19 @@ def main() -> None:
         if options.stream:
             config, clips = streamed(config, Path(folder) / "wavs")
         else:
-            clips = synthesise(config.kinds, config.clips, config.seed, FrontEnd(config.front_end), progress=False)
+            clips = synthesise(
+                config.kinds, config.clips, config.seed, FrontEnd(config.front_end), progress=False
+            )
         whole = Path(folder) / "whole"
         training.train(config, clips, whole, progress=False)
         started = time.perf_counter()
-        training.train(config, clips, Path(folder) / "timed", progress=False)  # now that everything is loaded
+        # now that everything is loaded
+        training.train(config, clips, Path(folder) / "timed", progress=False)
         seconds = time.perf_counter() - started
-        wanted = {name: load_file(whole / name) for name in ("model.safetensors", "checkpoint.safetensors")}
+        wanted = {
+            name: load_file(whole / name)
+            for name in ("model.safetensors", "checkpoint.safetensors")
+        }
         for point in range(options.points):
             out = Path(folder) / f"killed-{point}"
             if point % 3 == 2:
@@ -129,20 +145,30 @@ def main() -> None:
                 child.join(chance.uniform(0.02, 1.0) * seconds)
                 child.kill()
                 child.join()
-                rows = len((out / "log.jsonl").read_text().splitlines()) if (out / "log.jsonl").exists() else 0
+                rows = (
+                    len((out / "log.jsonl").read_text().splitlines())
+                    if (out / "log.jsonl").exists()
+                    else 0
+                )
                 where = f"after {rows * config.check_every} steps or more"
             broken += unreadable(out)
-            training.train(config, clips, out, (out / "checkpoint.safetensors").exists(), progress=False)
+            training.train(
+                config, clips, out, (out / "checkpoint.safetensors").exists(), progress=False
+            )
             same = (
                 all(
-                    found.keys() == tensors.keys() and all(torch.equal(found[k], tensors[k]) for k in tensors)
+                    found.keys() == tensors.keys()
+                    and all(torch.equal(found[k], tensors[k]) for k in tensors)
                     for name, tensors in wanted.items()
                     for found in [load_file(out / name)]
                 )
                 and (out / "log.jsonl").read_bytes() == (whole / "log.jsonl").read_bytes()
             )
             equal += same
-            print(f"killed {where} (status {child.exitcode}): {'the same' if same else 'DIFFERENT'}", flush=True)
+            print(
+                f"killed {where} (status {child.exitcode}): {'the same' if same else 'DIFFERENT'}",
+                flush=True,
+            )
     print(f"{equal} of {options.points} bit-equal, {broken} unreadable")
     sys.exit(equal != options.points or broken != 0)
 

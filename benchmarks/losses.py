@@ -1,26 +1,30 @@
-"""What each loss of a drawing buys: default generator and autoencoder without them, with each, and with all.
+"""What each loss of a drawing buys: default generator and autoencoder without them, with each, and
+with all.
 
-    python benchmarks/losses.py [--losses audible multi_scale embedding] [--steps 300] [--seeds 1 2 3] [--out FILE]
-    python benchmarks/losses.py --losses envelope difference onset --balance
-    python benchmarks/losses.py --tune --steps 150 --batch 32 --count 90
-    python benchmarks/losses.py --cost [--batch 64]
+    python benchmarks/losses.py [--losses audible multi_scale embedding] [--steps 300] [--seeds 1 2
+    3] [--out FILE] python benchmarks/losses.py --losses envelope difference onset --balance python
+    benchmarks/losses.py --tune --steps 150 --batch 32 --count 90 python benchmarks/losses.py --cost
+    [--batch 64]
 
-A loss counts for both drawings, the generator's and the autoencoder's. With --balance its weight is its share of the
-gradient, beside 1 of the squared error's. Every run learns from the same synthetic clips; seeds decide initial weights,
-batches and noise. On held-out (kind, semitone) groups, of which N sounds are made, the tables show mean and standard
-deviation over the seeds of
+A loss counts for both drawings, the generator's and the autoencoder's. With --balance its weight is
+its share of the gradient, beside 1 of the squared error's. Every run learns from the same synthetic
+clips; seeds decide initial weights, batches and noise. On held-out (kind, semitone) groups, of
+which N sounds are made, the tables show mean and standard deviation over the seeds of
 
-* the squared error of standardised log-mels;
-* LSD (dB) and MR of the sound after phase reconstruction, against the original sound;
-* KAD of the sound to original ones, over embeddings of a classifier that is not the one that the embedding loss listens
-  with: other toots, other seed. Held-out sounds are halved at random; no sound meets its own counterpart (see
-  `brass.py`). "drawn" are toots whose residual comes from the prior, as `tootlearn generate` makes them;
-* the error of f0 and the rank correlation of the brightness with what was asked for, on toots of the generator.
+* the squared error of standardised log-mels; * LSD (dB) and MR of the sound after phase
+reconstruction, against the original sound; * KAD of the sound to original ones, over embeddings of
+a classifier that is not the one that the embedding loss listens
+  with: other toots, other seed. Held-out sounds are halved at random; no sound meets its own
+  counterpart (see `brass.py`). "drawn" are toots whose residual comes from the prior, as `tootlearn
+  generate` makes them;
+* the error of f0 and the rank correlation of the brightness with what was asked for, on toots of
+the generator.
 
-Then the difference from the baseline of the same seed. A star marks what is better with every seed, and by more than
-twice the standard deviation of the difference. The weights of the perceptual losses were chosen by --tune, on a seed
-that is none of the others: of each the weight with the least LSD, MR and KAD, as the geometric mean of all six over the
-baseline's. The weights of the others were not tuned. --cost shows how much longer a step takes with each loss.
+Then the difference from the baseline of the same seed. A star marks what is better with every seed,
+and by more than twice the standard deviation of the difference. The weights of the perceptual
+losses were chosen by --tune, on a seed that is none of the others: of each the weight with the
+least LSD, MR and KAD, as the geometric mean of all six over the baseline's. The weights of the
+others were not tuned. --cost shows how much longer a step takes with each loss.
 
 A run's figures are appended to --out as it ends; runs that are there already are not repeated.
 """
@@ -41,20 +45,33 @@ from timing import interleaved, one_machine
 from torch import Tensor
 from tqdm import tqdm
 
-from tootlearn import classifier, generation, metrics, presets, rng, training
-from tootlearn.batches import Batch
-from tootlearn.classifier import ClassifierConfig
+from tootlearn import rng
 from tootlearn.controls import ONSET_SAMPLES
-from tootlearn.criterion import Criterion
 from tootlearn.data import synthesis
 from tootlearn.data.clips import Clips, synthesise
-from tootlearn.evaluation import control_table
-from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd
-from tootlearn.losses import OF_DRAWINGS
-from tootlearn.presets import TrainConfig
+from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd
+from tootlearn.evaluation import metrics
+from tootlearn.evaluation.control import control_table
+from tootlearn.generation import toot_generator
+from tootlearn.losses.log_mel import OF_DRAWINGS
+from tootlearn.models import classifier
+from tootlearn.models.classifier import ClassifierConfig
+from tootlearn.training import config as presets
+from tootlearn.training import train as training
+from tootlearn.training import train_classifier
+from tootlearn.training.batches import Batch
+from tootlearn.training.config import TrainConfig
+from tootlearn.training.objective import Criterion
 
 WEIGHTS = {"audible": 0.1, "multi_scale": 0.3, "embedding": 0.5}
-WEIGHTS |= {"l1": 0.3, "convergence": 0.2, "envelope": 0.3, "difference": 0.3, "onset": 1.0, "stft": 0.1}
+WEIGHTS |= {
+    "l1": 0.3,
+    "convergence": 0.2,
+    "envelope": 0.3,
+    "difference": 0.3,
+    "onset": 1.0,
+    "stft": 0.1,
+}
 PERCEPTUAL = ("audible", "multi_scale", "embedding")
 CANDIDATES = {"audible": (0.03, 0.1, 0.3), "multi_scale": (0.03, 0.1, 0.3), "embedding": (0.5, 2.0)}
 CPU = torch.device("cpu")
@@ -75,23 +92,41 @@ class HeldOut(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--clips", type=int, default=2400)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--count", type=int, default=120, help="N: held-out sounds that are made (default 120)")
     parser.add_argument(
-        "--losses", nargs="+", choices=WEIGHTS, default=PERCEPTUAL, metavar="LOSS", help=", ".join(WEIGHTS)
+        "--count", type=int, default=120, help="N: held-out sounds that are made (default 120)"
     )
-    parser.add_argument("--balance", action="store_true", help="weights are shares of the gradient, 0.3 each")
+    parser.add_argument(
+        "--losses",
+        nargs="+",
+        choices=WEIGHTS,
+        default=PERCEPTUAL,
+        metavar="LOSS",
+        help=", ".join(WEIGHTS),
+    )
+    parser.add_argument(
+        "--balance", action="store_true", help="weights are shares of the gradient, 0.3 each"
+    )
     parser.add_argument("--tune", action="store_true", help="try weights, on a seed of its own")
     parser.add_argument("--cost", action="store_true", help="only time a step with each loss")
-    parser.add_argument("--out", type=Path, default=Path("losses.jsonl"), help="figures of each run (losses.jsonl)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("losses.jsonl"), help="figures of each run (losses.jsonl)"
+    )
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     machine = one_machine(options.threads)
-    changes = {"steps": options.steps, "clips": options.clips, "batch": options.batch, "check_every": options.steps}
+    changes = {
+        "steps": options.steps,
+        "clips": options.clips,
+        "batch": options.batch,
+        "check_every": options.steps,
+    }
     changes |= {"balance": True} if options.balance else {}
     config = presets.preset("synthetic", **changes)
     if options.cost:
@@ -100,52 +135,81 @@ def main() -> None:
     seeds = [TUNING_SEED] if options.tune else options.seeds
     variants: dict[str, dict[str, float]] = {"baseline": {}}
     if options.tune:
-        variants |= {f"{name} {w:g}": {name: w} for name, tried in CANDIDATES.items() for w in tried}
+        variants |= {
+            f"{name} {w:g}": {name: w} for name, tried in CANDIDATES.items() for w in tried
+        }
     else:
         chosen = {name: SHARE if options.balance else WEIGHTS[name] for name in options.losses}
         variants |= {name: {name: weight} for name, weight in chosen.items()} | {"all": chosen}
 
-    classifier.listener = functools.cache(classifier.listener)  # it is the same in every run
-    prepared = functools.cache(lambda: sounds(config, options.count))  # a table of runs that are done needs no sound
+    # it is the same in every run
+    train_classifier.listener = functools.cache(train_classifier.listener)
+    # a table of runs that are done needs no sound
+    prepared = functools.cache(lambda: sounds(config, options.count))
     lines = options.out.read_text("utf8").splitlines() if options.out.exists() else []
-    done = {json.dumps(row["run"], sort_keys=True): row["figures"] for row in map(json.loads, lines)}
+    done = {
+        json.dumps(row["run"], sort_keys=True): row["figures"] for row in map(json.loads, lines)
+    }
     found: dict[str, list[dict[str, float]]] = {name: [] for name in variants}
     for seed in seeds:
         for name, weights in variants.items():
             of = {"seed": seed, "weights": weights, "count": options.count} | changes
             key = json.dumps(of, sort_keys=True)
             if key not in done:
-                done[key] = figures(replace(config, seed=seed, weights=of_both(weights)), *prepared())
+                done[key] = figures(
+                    replace(config, seed=seed, weights=of_both(weights)), *prepared()
+                )
                 with options.out.open("a", encoding="utf-8") as file:
                     file.write(json.dumps({"run": of, "figures": done[key]}) + "\n")
             found[name].append(done[key])
     print(machine)
-    print(f"{options.steps} steps at batch {options.batch} on {options.clips} clips, held-out ones included; ", end="")
-    print(f"N = {options.count} held-out sounds, seeds {', '.join(map(str, seeds))}; weights {variants}")
+    print(
+        f"{options.steps} steps at batch {options.batch} on {options.clips} clips, held-out ones included; ",
+        end="",
+    )
+    print(
+        f"N = {options.count} held-out sounds, seeds {', '.join(map(str, seeds))}; weights {variants}"
+    )
     show("generator", GENERATOR, found)
     show("autoencoder", AUTOENCODER, found)
 
 
 def of_both(weights: Mapping[str, float]) -> dict[str, float]:
     """Weights of losses for what the generator and for what the autoencoder draws."""
-    return {f"{drawing}_{name}": w for drawing in ("generation", "reconstruction") for name, w in weights.items()}
+    return {
+        f"{drawing}_{name}": w
+        for drawing in ("generation", "reconstruction")
+        for name, w in weights.items()
+    }
 
 
 def cost(config: TrainConfig) -> None:
     """How long a step takes with each loss for both drawings, and with all of them balanced."""
     clips = synthesise(config.kinds, config.batch, 0, FrontEnd(config.front_end), progress=False)
-    batch, model = Batch.of(clips, config, CPU)[torch.arange(config.batch)], training.build(config, clips).train()
-    brief = functools.partial(classifier.listener, config=ClassifierConfig(steps=2), clips=48)
-    classifier.listener = functools.cache(brief)  # as slow as a trained one
-    variants = {"squared error": {}} | {name: {name: weight} for name, weight in WEIGHTS.items()} | {"all": WEIGHTS}
-    judges = {name: replace(config, weights=of_both(weights), balance=False) for name, weights in variants.items()}
+    batch, model = (
+        Batch.of(clips, config, CPU)[torch.arange(config.batch)],
+        training.build(config, clips).train(),
+    )
+    brief = functools.partial(train_classifier.listener, config=ClassifierConfig(steps=2), clips=48)
+    train_classifier.listener = functools.cache(brief)  # as slow as a trained one
+    variants = (
+        {"squared error": {}}
+        | {name: {name: weight} for name, weight in WEIGHTS.items()}
+        | {"all": WEIGHTS}
+    )
+    judges = {
+        name: replace(config, weights=of_both(weights), balance=False)
+        for name, weights in variants.items()
+    }
     judges["all, balanced"] = replace(judges["all"], balance=True)
 
     def step(criterion: Criterion) -> None:
         model.zero_grad()
         criterion(model, batch, 0)[0].backward()
 
-    made = {name: functools.partial(step, Criterion.of(judge, CPU)) for name, judge in judges.items()}
+    made = {
+        name: functools.partial(step, Criterion.of(judge, CPU)) for name, judge in judges.items()
+    }
     medians = interleaved(made, seconds=0, rounds=5)
     print(f"\n{f'a step, batch {config.batch}':22}{'ms':>8}{'times':>8}")
     for name, median in medians.items():
@@ -155,13 +219,18 @@ def cost(config: TrainConfig) -> None:
 def sounds(config: TrainConfig, count: int) -> tuple[Clips, HeldOut]:
     """All clips, and ``count`` of those held out with their waves and a judge."""
     clips = synthesise(config.kinds, config.clips, config.seed, FrontEnd(config.front_end))
-    numbered = replace(clips, source=tuple(map(str, range(len(clips)))))  # synthetic ones are not split by source
+    # synthetic ones are not split by source
+    numbered = replace(clips, source=tuple(map(str, range(len(clips)))))
     rest = numbered.split()[1]
     if len(rest) < count:
-        raise SystemExit(f"only {len(rest)} of {len(clips)} clips are held out: give a --count of at most that")
+        raise SystemExit(
+            f"only {len(rest)} of {len(clips)} clips are held out: give a --count of at most that"
+        )
     rest = rest[np.linspace(0, len(rest) - 1, count).round().astype(int)]
     waves = [synthesis.toots(config.kinds, 1, config.seed, int(i))[0][0] for i in rest.source]
-    judge = classifier.listener(config.front_end, ClassifierConfig(seed=JUDGE_SEED), seed=JUDGE_SEED)
+    judge = train_classifier.listener(
+        config.front_end, ClassifierConfig(seed=JUDGE_SEED), seed=JUDGE_SEED
+    )
     return clips, HeldOut(rest, torch.stack(waves), judge)
 
 
@@ -169,14 +238,20 @@ def figures(config: TrainConfig, clips: Clips, held_out: HeldOut) -> dict[str, f
     """Train, and measure: {"generator" or "autoencoder", a space, the column: figure}."""
     with tempfile.TemporaryDirectory() as folder:
         training.train(config, clips, Path(folder) / "run")
-        generator = generation.load(Path(folder) / "run" / "model.safetensors")
+        generator = toot_generator.load(Path(folder) / "run" / "model.safetensors")
     model, count = generator.model, len(held_out.clips)
     assert model.generator is not None and model.autoencoder is not None
     errors = generator.description["provenance"]["held_out"]
     batch = Batch.of(held_out.clips, config, CPU)
-    made = {name: torch.zeros(count, WINDOW_SAMPLES) for name in ("generator", "autoencoder", "drawn")}
+    made = {
+        name: torch.zeros(count, WINDOW_SAMPLES) for name in ("generator", "autoencoder", "drawn")
+    }
     for i in tqdm(range(count), desc="sounds", leave=False, disable=None):
-        one, row, own = batch[torch.tensor([i])], held_out.clips.controls[i : i + 1], rng.child(JUDGE_SEED, i)
+        one, row, own = (
+            batch[torch.tensor([i])],
+            held_out.clips.controls[i : i + 1],
+            rng.child(JUDGE_SEED, i),
+        )
         with torch.inference_mode():
             residual = model.generator.encode(one.log_mel, one.controls)[0]
             drawing = model.generator.decode(one.controls, residual)
@@ -200,13 +275,19 @@ def figures(config: TrainConfig, clips: Clips, held_out: HeldOut) -> dict[str, f
         found[f"{name} MR"] = float(distances.multi_resolution.mean())
         found[f"{name} KAD"] = kad
     obeyed = control_table(generator, 60, pyin=False)["all"]["generated"]
-    return found | {"generator f0 (cents)": obeyed.f0_median, "generator brightness": obeyed.brightness_rank}
+    return found | {
+        "generator f0 (cents)": obeyed.f0_median,
+        "generator brightness": obeyed.brightness_rank,
+    }
 
 
 def show(half: str, columns: tuple[str, ...], found: Mapping[str, list[dict[str, float]]]) -> None:
     """Mean and spread of each variant, then of its difference from the baseline, seed by seed."""
     print(f"\n{half:22}" + "".join(f"{column:>20}" for column in columns))
-    values = {name: np.array([[run[f"{half} {c}"] for c in columns] for run in runs]) for name, runs in found.items()}
+    values = {
+        name: np.array([[run[f"{half} {c}"] for c in columns] for run in runs])
+        for name, runs in found.items()
+    }
     for name, of in values.items():
         cells = [cell(column) for column in of.T]
         print(f"{name:22}" + "".join(f"{c:>20}" for c in cells))

@@ -2,17 +2,20 @@
 
     python benchmarks/metrics.py [FOLDER] [--clips 20] [--set 96] [--values] [--json FILE]
 
-Clean sounds are synthetic toots, or the recordings of FOLDER: one with a sub-folder for each kind, or with a
-manifest.csv; a seeded choice, the kinds in turn. Each is made worse by `tootlearn.degradations`, at five levels.
+Clean sounds are synthetic toots, or the recordings of FOLDER: one with a sub-folder for each kind,
+or with a manifest.csv; a seeded choice, the kinds in turn. Each is made worse by
+`tootlearn.evaluation.degradations`, at five levels.
 
-Printed is Spearman's rank correlation of a metric with the level, from mild to severe. For distances between two waves
-and for measures of one (their loss against the clean one) it is the median over the clips. A metric that stays the same
-over all levels has 0; one that cannot be measured any more (no pitch is left) counts as worst; a clip whose clean sound
-cannot be measured (too short to have a jitter, no pitch) does not count, and the number that do is printed. For
-distances between sets it is the median over 20 halvings of the set: one half is degraded, the other is the reference.
-Embeddings are those of the project's own classifier, trained on synthetic toots.
+Printed is Spearman's rank correlation of a metric with the level, from mild to severe. For
+distances between two waves and for measures of one (their loss against the clean one) it is the
+median over the clips. A metric that stays the same over all levels has 0; one that cannot be
+measured any more (no pitch is left) counts as worst; a clip whose clean sound cannot be measured
+(too short to have a jitter, no pitch) does not count, and the number that do is printed. For
+distances between sets it is the median over 20 halvings of the set: one half is degraded, the other
+is the reference. Embeddings are those of the project's own classifier, trained on synthetic toots.
 
-Below .9 is a blind spot, marked with *. With --values, what the metrics read at the mildest and at the severest level.
+Below .9 is a blind spot, marked with *. With --values, what the metrics read at the mildest and at
+the severest level.
 """
 
 import argparse
@@ -29,16 +32,21 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from tootlearn import audio, classifier, jitter, loudness, measures, metrics, rng, set_metrics
-from tootlearn.audio import InputError
+from tootlearn import rng
 from tootlearn.controls import ONSET_SAMPLES
 from tootlearn.data import folder, synthesis
 from tootlearn.data.clips import synthesise
 from tootlearn.data.recipes import KINDS
-from tootlearn.degradations import DEGRADATIONS
-from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd
-from tootlearn.mel import Mel
-from tootlearn.stft import Stft
+from tootlearn.dsp import audio, jitter, loudness, measures
+from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd
+from tootlearn.dsp.mel import Mel
+from tootlearn.dsp.stft import Stft
+from tootlearn.errors import InputError
+from tootlearn.evaluation import metrics, set_metrics
+from tootlearn.evaluation.degradations import DEGRADATIONS
+from tootlearn.files import atomic_write
+from tootlearn.models import classifier
+from tootlearn.training.train_classifier import train_classifier
 
 RATE = synthesis.SAMPLE_RATE
 GOOD = 0.9
@@ -59,19 +67,31 @@ def synthetic(count: int, seed: int) -> list[tuple[Tensor, float]]:
     steady = [kind.steady for kind in KINDS.values()]
     pitch = [p if steady[k] else math.nan for k, p in zip(labels.kind, labels.pitch, strict=True)]
     return [
-        (wave[: int(wave.abs().gt(0).nonzero()[-1]) + ONSET_SAMPLES], p) for wave, p in zip(waves, pitch, strict=True)
+        (wave[: int(wave.abs().gt(0).nonzero()[-1]) + ONSET_SAMPLES], p)
+        for wave, p in zip(waves, pitch, strict=True)
     ]
 
 
 def recorded(path: Path, count: int, seed: int) -> list[tuple[Tensor, float]]:
-    """The first toot of some recordings of a folder, its kinds in turn, and their pitch: as told, or by pyin."""
+    """The first toot of some recordings of a folder, its kinds in turn, and their pitch: as told,
+    or by pyin.
+    """
     manifest, problems = path / "manifest.csv", list[str]()
-    listed = folder.read_manifest(manifest, problems) if manifest.is_file() else folder.list_folder(path, problems)
+    listed = (
+        folder.read_manifest(manifest, problems)
+        if manifest.is_file()
+        else folder.list_folder(path, problems)
+    )
     order = np.argsort(rng.words(seed, 1, len(listed)), kind="stable")
     by_kind: dict[str, list[folder.Recording]] = {}
     for i in order:
         by_kind.setdefault(listed[i].label, []).append(listed[i])
-    turns = [own[turn] for turn in range(len(listed)) for _, own in sorted(by_kind.items()) if turn < len(own)]
+    turns = [
+        own[turn]
+        for turn in range(len(listed))
+        for _, own in sorted(by_kind.items())
+        if turn < len(own)
+    ]
     found = []
     for recording in turns:
         if len(found) == count:
@@ -79,7 +99,14 @@ def recorded(path: Path, count: int, seed: int) -> list[tuple[Tensor, float]]:
         if toots := folder.pieces(audio.load(recording.path, RATE)[0], RATE):
             wave = functional.pad(toots[0], (ONSET_SAMPLES, ONSET_SAMPLES))
             told = recording.pitch > 0
-            found.append((wave, recording.pitch if told else float(measures.median_f0(wave, RATE, 40.0, 2000.0))))
+            found.append(
+                (
+                    wave,
+                    recording.pitch
+                    if told
+                    else float(measures.median_f0(wave, RATE, 40.0, 2000.0)),
+                )
+            )
     return found
 
 
@@ -88,9 +115,13 @@ def pairwise(estimate: Tensor, clean: Tensor, pitch: float) -> dict[str, float]:
     known = pitch > 0
     four = metrics.compare(estimate, clean, RATE)
     stft, mel = Stft(1024, 256), Mel(RATE, 1024, 128)
-    f0 = metrics.f0_error(estimate, clean, RATE, *((pitch / 1.5, 1.5 * pitch) if known else (40.0, 2000.0)))
+    f0 = metrics.f0_error(
+        estimate, clean, RATE, *((pitch / 1.5, 1.5 * pitch) if known else (40.0, 2000.0))
+    )
     held = jitter.jitter(estimate, RATE, pitch)
-    ratio = measures.harmonic_to_noise_ratio(estimate, RATE, pitch) if known else torch.tensor(math.nan)
+    ratio = (
+        measures.harmonic_to_noise_ratio(estimate, RATE, pitch) if known else torch.tensor(math.nan)
+    )
     loud = [loudness.integrated_loudness(wave, RATE) for wave in (estimate, clean)]
     found = {
         "spectral convergence": four.spectral_convergence,
@@ -115,7 +146,9 @@ def pairwise(estimate: Tensor, clean: Tensor, pitch: float) -> dict[str, float]:
 
 
 def followed(values: list[float]) -> float:
-    """Rank correlation of a metric with the level: 0 where it stays the same; what cannot be measured is worst."""
+    """Rank correlation of a metric with the level: 0 where it stays the same; what cannot be
+    measured is worst.
+    """
     found = metrics.rank_correlation(
         torch.tensor(values).nan_to_num(math.inf, math.inf, -math.inf), torch.arange(len(values))
     )
@@ -123,47 +156,69 @@ def followed(values: list[float]) -> float:
 
 
 def table_of_clips(sounds: list[tuple[Tensor, float]], seed: int) -> Table:
-    """{metric: {degradation: its rank correlation, how many clips have one, and medians at both ends}}."""
+    """{metric: {degradation: its rank correlation, how many clips have one, and medians at both
+    ends}}.
+    """
     found: dict[str, dict[str, list[list[float]]]] = {}
     for i, (clean, pitch) in enumerate(tqdm(sounds, desc="clips", leave=False, disable=None)):
         itself = pairwise(clean, clean, pitch)
         for name, (apply, levels, _) in DEGRADATIONS.items():
-            ladder = [pairwise(apply(clean, level, RATE, rng.child(seed, i)), clean, pitch) for level in levels]
+            ladder = [
+                pairwise(apply(clean, level, RATE, rng.child(seed, i)), clean, pitch)
+                for level in levels
+            ]
             for metric, value in itself.items():
                 ladders = found.setdefault(metric, {}).setdefault(name, [])
                 if not math.isnan(value):
                     ladders.append([step[metric] for step in ladder])
-    return {metric: {name: summary(ladders) for name, ladders in row.items()} for metric, row in found.items()}
+    return {
+        metric: {name: summary(ladders) for name, ladders in row.items()}
+        for metric, row in found.items()
+    }
 
 
 def summary(ladders: list[list[float]]) -> dict[str, float]:
     """Of the readings of a metric (clips, levels); nan where there are none."""
-    ends = [sorted(ladder[end] for ladder in ladders if not math.isnan(ladder[end])) for end in (0, -1)]
+    ends = [
+        sorted(ladder[end] for ladder in ladders if not math.isnan(ladder[end])) for end in (0, -1)
+    ]
     mildest, severest = (float(np.median(values)) if values else math.nan for values in ends)
     rank = float(np.median([followed(values) for values in ladders])) if ladders else math.nan
     return {"rank": rank, "count": len(ladders), "mildest": mildest, "severest": severest}
 
 
-def table_of_sets(sounds: list[tuple[Tensor, float]], judge: classifier.Classifier, seed: int) -> Table:
+def table_of_sets(
+    sounds: list[tuple[Tensor, float]], judge: classifier.Classifier, seed: int
+) -> Table:
     """The same of distances between sets; "floor" is what the clean half reads."""
 
     def embedded(waves: list[Tensor]) -> Tensor:
         windows = torch.stack(
-            [functional.pad(wave[:WINDOW_SAMPLES], (0, max(0, WINDOW_SAMPLES - len(wave)))) for wave in waves]
+            [
+                functional.pad(wave[:WINDOW_SAMPLES], (0, max(0, WINDOW_SAMPLES - len(wave))))
+                for wave in waves
+            ]
         )
         with torch.inference_mode():
             return torch.cat([judge.embed(FrontEnd()(part)) for part in windows.split(32)])
 
     clean = embedded([wave for wave, _ in sounds])
     half = len(sounds) // 2
-    orders = [torch.from_numpy(np.argsort(rng.words(seed, i, len(sounds)), kind="stable")) for i in range(HALVINGS)]
+    orders = [
+        torch.from_numpy(np.argsort(rng.words(seed, i, len(sounds)), kind="stable"))
+        for i in range(HALVINGS)
+    ]
     table: Table = {metric: {} for metric in SETS}
     for name, (apply, levels, _) in DEGRADATIONS.items():
         worse = [
-            embedded([apply(w, level, RATE, rng.child(seed, i)) for i, (w, _) in enumerate(sounds)]) for level in levels
+            embedded([apply(w, level, RATE, rng.child(seed, i)) for i, (w, _) in enumerate(sounds)])
+            for level in levels
         ]
         for metric, distance in SETS.items():
-            ladders = [[distance(e[o[half : 2 * half]], clean[o[:half]]) for e in (clean, *worse)] for o in orders]
+            ladders = [
+                [distance(e[o[half : 2 * half]], clean[o[:half]]) for e in (clean, *worse)]
+                for o in orders
+            ]
             floor, *_, severest = np.mean(ladders, 0).tolist()
             rank = float(np.median([followed(values[1:]) for values in ladders]))
             mildest = float(np.mean(ladders, 0)[1])
@@ -193,36 +248,60 @@ def ends(found: dict[str, float]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, nargs="?", help="of recordings; synthetic toots without it")
-    parser.add_argument("--clips", type=int, default=20, help="for distances between waves (default 20)")
-    parser.add_argument(
-        "--set", type=int, default=96, help="for distances between sets (default 96; 0 leaves them out)"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=300, help="of the classifier's training (default 300)")
-    parser.add_argument("--values", action="store_true", help="also print what the metrics read at both ends")
+    parser.add_argument(
+        "folder", type=Path, nargs="?", help="of recordings; synthetic toots without it"
+    )
+    parser.add_argument(
+        "--clips", type=int, default=20, help="for distances between waves (default 20)"
+    )
+    parser.add_argument(
+        "--set",
+        type=int,
+        default=96,
+        help="for distances between sets (default 96; 0 leaves them out)",
+    )
+    parser.add_argument(
+        "--steps", type=int, default=300, help="of the classifier's training (default 300)"
+    )
+    parser.add_argument(
+        "--values", action="store_true", help="also print what the metrics read at both ends"
+    )
     parser.add_argument("--json", type=Path, help="also write the tables there")
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     print(one_machine(options.threads))
     for name, degradation in DEGRADATIONS.items():
-        print(f"{name:10} {', '.join(f'{level:g}' for level in degradation.levels)} {degradation.unit}")
+        print(
+            f"{name:10} {', '.join(f'{level:g}' for level in degradation.levels)} {degradation.unit}"
+        )
     most = max(options.clips, options.set)
-    sounds = recorded(options.folder, most, options.seed) if options.folder else synthetic(most, options.seed)
+    sounds = (
+        recorded(options.folder, most, options.seed)
+        if options.folder
+        else synthetic(most, options.seed)
+    )
     tables = {"waves": table_of_clips(sounds[: options.clips], options.seed)}
     if options.set:
         clips = synthesise(tuple(KINDS), 1200, options.seed, FrontEnd(), progress=False)
-        judge = classifier.train(clips, classifier.ClassifierConfig(steps=options.steps))
+        judge = train_classifier(clips, classifier.ClassifierConfig(steps=options.steps))
         tables["sets"] = table_of_sets(sounds[: options.set], judge, options.seed)
     for name, table in tables.items():
         show(f"rank correlation, {name}", table, rank, 12)
     for name, table in tables.items() if options.values else ():
         show(f"mildest to severest, {name}", table, ends, 22)
     if options.set:
-        print("floors: " + ", ".join(f"{name} {row['noise']['floor']:.3g}" for name, row in tables["sets"].items()))
+        print(
+            "floors: "
+            + ", ".join(
+                f"{name} {row['noise']['floor']:.3g}" for name, row in tables["sets"].items()
+            )
+        )
     if options.json:
-        audio.write_whole(options.json, (json.dumps(tables, indent=1) + "\n").encode())
+        atomic_write(options.json, (json.dumps(tables, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

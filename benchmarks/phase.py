@@ -3,13 +3,14 @@
     python benchmarks/phase.py
     python benchmarks/phase.py --recordings "tuba=sounds/tuba/*.flac" "car_horns=sounds/car_horn/*"
 
-For each set of sounds, tables of the phase alone, from the true magnitude, and of the way from mel bands: 128, the
-front end of the package, and 80, with a vocoder if `--vocoder80` names one (from `tootlearn train-vocoder
---front_end.mels 80`). Sets: synthetic toots; white noise, of
-which mel bands tell next to nothing; notes of a sound font at semitones that the vocoder did not learn from;
-and recordings. Each clip is cut to 1.28 s. SC, LSD, mel L1 and MR are medians over the clips; f0 is the median of the
-absolute change in cents among clips that have an f0 (in steps of 5), with the share of them within 20 cents. Speeds are
-those of one clip at a time, the methods in turn, in units of librosa's.
+For each set of sounds, tables of the phase alone, from the true magnitude, and of the way from mel
+bands: 128, the front end of the package, and 80, with a vocoder if `--vocoder80` names one (from
+`tootlearn train-vocoder --front_end.mels 80`). Sets: synthetic toots; white noise, of which mel
+bands tell next to nothing; notes of a sound font at semitones that the vocoder did not learn from;
+and recordings. Each clip is cut to 1.28 s. SC, LSD, mel L1 and MR are medians over the clips; f0 is
+the median of the absolute change in cents among clips that have an f0 (in steps of 5), with the
+share of them within 20 cents. Speeds are those of one clip at a time, the methods in turn, in units
+of librosa's.
 """
 
 import argparse
@@ -23,15 +24,17 @@ import torch
 from timing import interleaved, one_machine
 from torch import Tensor
 
-from tootlearn import measures, model_file
-from tootlearn.audio import InputError, load
 from tootlearn.data import sounds, synthesis
 from tootlearn.data.recipes import KINDS
 from tootlearn.data.sound_font import PROGRAMS, find_font, open_font, play
-from tootlearn.front_end import FrontEnd, FrontEndConfig
-from tootlearn.metrics import compare
-from tootlearn.phase import fast_griffin_lim, joint_integration, ridge_integration
-from tootlearn.vocoder import Vocoder
+from tootlearn.dsp import measures
+from tootlearn.dsp.audio import load
+from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
+from tootlearn.dsp.phase import fast_griffin_lim, joint_integration, ridge_integration
+from tootlearn.errors import InputError
+from tootlearn.evaluation.metrics import compare
+from tootlearn.models import model_file
+from tootlearn.models.vocoder import Vocoder
 
 RATE, SAMPLES = 22050, 28160  # 1.28 s, 110 hops of 256
 SEED = 4
@@ -83,15 +86,21 @@ def phase_methods(front_end: FrontEnd) -> dict[str, Method]:
 
     def by_librosa(wave: Tensor) -> Tensor:
         magnitude = stft.magnitude(wave).numpy()
-        return torch.from_numpy(librosa.griffinlim(magnitude, n_iter=32, hop_length=256, random_state=1))
+        return torch.from_numpy(
+            librosa.griffinlim(magnitude, n_iter=32, hop_length=256, random_state=1)
+        )
 
     def ridges(iterations: int) -> Method:
-        return lambda wave: ridge_integration(stft.magnitude(wave), stft, iterations=iterations, length=len(wave))
+        return lambda wave: ridge_integration(
+            stft.magnitude(wave), stft, iterations=iterations, length=len(wave)
+        )
 
     return {
         LIBROSA: by_librosa,
         "torchaudio 32": lambda wave: peer(stft.magnitude(wave)),
-        "fast Griffin-Lim 32": lambda wave: fast_griffin_lim(stft.magnitude(wave), stft, iterations=32),
+        "fast Griffin-Lim 32": lambda wave: fast_griffin_lim(
+            stft.magnitude(wave), stft, iterations=32
+        ),
         **{f"ridges + {n}": ridges(n) for n in (0, 2, 4, 8, 16)},
     }
 
@@ -102,7 +111,9 @@ def mel_methods(front_end: FrontEnd, vocoder: Vocoder | None) -> dict[str, Metho
     import torchaudio
 
     stft, mel, mels = front_end.stft, front_end.mel, front_end.config.mels
-    inverse = torchaudio.transforms.InverseMelScale(513, mels, RATE, norm="slaney", mel_scale="slaney")
+    inverse = torchaudio.transforms.InverseMelScale(
+        513, mels, RATE, norm="slaney", mel_scale="slaney"
+    )
     peer = torchaudio.transforms.GriffinLim(1024, n_iter=32, hop_length=256, power=1.0)
 
     def bands(wave: Tensor) -> Tensor:
@@ -110,10 +121,14 @@ def mel_methods(front_end: FrontEnd, vocoder: Vocoder | None) -> dict[str, Metho
 
     def by_librosa(wave: Tensor) -> Tensor:
         settings = {"sr": RATE, "n_fft": 1024, "hop_length": 256, "power": 1.0, "length": len(wave)}
-        return torch.from_numpy(librosa.feature.inverse.mel_to_audio(bands(wave).numpy(), **settings))
+        return torch.from_numpy(
+            librosa.feature.inverse.mel_to_audio(bands(wave).numpy(), **settings)
+        )
 
     def with_ridges(guess: Callable[[Tensor], Tensor], iterations: int) -> Method:
-        return lambda wave: ridge_integration(guess(bands(wave)), stft, iterations=iterations, length=len(wave))
+        return lambda wave: ridge_integration(
+            guess(bands(wave)), stft, iterations=iterations, length=len(wave)
+        )
 
     def joint(guess: Callable[[Tensor], Tensor]) -> Method:
         return lambda wave: joint_integration(
@@ -152,9 +167,13 @@ def f0_change(back: Tensor, wave: Tensor) -> float:
     return abs(1200 * float(np.log2(a / b))) if a > 0 and b > 0 else float("nan")
 
 
-def table(title: str, methods: Mapping[str, Method], waves: Sequence[Tensor], seconds: float) -> None:
+def table(
+    title: str, methods: Mapping[str, Method], waves: Sequence[Tensor], seconds: float
+) -> None:
     """One row a method: how far it is from the sound, and how fast."""
-    medians = interleaved({name: lambda m=method: m(waves[0]) for name, method in methods.items()}, seconds, rounds=3)
+    medians = interleaved(
+        {name: lambda m=method: m(waves[0]) for name, method in methods.items()}, seconds, rounds=3
+    )
     head = f"{title} (N = {len(waves)})"
     columns = f"{'SC (dB)':>9}{'LSD (dB)':>10}{'mel L1':>8}{'MR':>7}{'f0 (cents)':>12}{'within 20':>11}{'speed':>8}"
     print(f"\n{head:40}{columns}")
@@ -166,8 +185,14 @@ def table(title: str, methods: Mapping[str, Method], waves: Sequence[Tensor], se
             found.append([*(float(d) for d in compare(back, wave)), f0_change(back, wave)])
         sc, lsd, l1, mr, f0 = np.array(found).T
         heard = f0[~np.isnan(f0)]
-        tuned = f"{np.median(heard):12.1f}{np.mean(heard <= 20):11.0%}" if len(heard) else f"{'-':>12}{'-':>11}"
-        figures = f"{np.median(sc):9.1f}{np.median(lsd):10.2f}{np.median(l1):8.3f}{np.median(mr):7.3f}"
+        tuned = (
+            f"{np.median(heard):12.1f}{np.mean(heard <= 20):11.0%}"
+            if len(heard)
+            else f"{'-':>12}{'-':>11}"
+        )
+        figures = (
+            f"{np.median(sc):9.1f}{np.median(lsd):10.2f}{np.median(l1):8.3f}{np.median(mr):7.3f}"
+        )
         print(f"{name:40}{figures}{tuned}{medians[LIBROSA] / medians[name]:8.1f}", flush=True)
 
 
@@ -175,7 +200,10 @@ def sets(patterns: Sequence[str], count: int) -> Iterator[tuple[str, list[Tensor
     """Each set's name and waves."""
     yield "synthetic toots", toots(count)
     generator = torch.Generator().manual_seed(SEED)
-    yield "white noise", [0.1 * torch.randn(SAMPLES, generator=generator) for _ in range(min(count, 6))]
+    yield (
+        "white noise",
+        [0.1 * torch.randn(SAMPLES, generator=generator) for _ in range(min(count, 6))],
+    )
     try:
         yield "held-out font notes", notes(count)
     except InputError as error:
@@ -187,9 +215,15 @@ def sets(patterns: Sequence[str], count: int) -> Iterator[tuple[str, list[Tensor
 
 @torch.inference_mode()
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
-        "--recordings", nargs="*", default=[], metavar="NAME=PATTERN", help="files, as a shell has them"
+        "--recordings",
+        nargs="*",
+        default=[],
+        metavar="NAME=PATTERN",
+        help="files, as a shell has them",
     )
     parser.add_argument("--vocoder", type=Path, help="for 128 mels; the shipped one without it")
     parser.add_argument("--vocoder80", type=Path, help="for 80 mels")
@@ -200,7 +234,9 @@ def main() -> None:
     print(one_machine(options.threads))
     whole, fewer = FrontEnd(), FrontEnd(FrontEndConfig(mels=80))
     speaker = model_file.load_vocoder(options.vocoder, whole.config)[0]
-    other = model_file.load_vocoder(options.vocoder80, fewer.config)[0] if options.vocoder80 else None
+    other = (
+        model_file.load_vocoder(options.vocoder80, fewer.config)[0] if options.vocoder80 else None
+    )
     for name, waves in sets(options.recordings, options.count):
         table(f"{name}: true magnitude", phase_methods(whole), waves, options.seconds)
         table(f"{name}: 80 mels", mel_methods(fewer, other), waves, options.seconds)

@@ -1,9 +1,11 @@
-"""How fast the book's playground is, in headless Chromium: from a click to the sound, and what the page weighs.
+"""How fast the book's playground is, in headless Chromium: from a click to the sound, and what the
+page weighs.
 
     python benchmarks/playground.py --count 50
 
-Each click is on "Play" after another seed and pitch, for toots of .5 s of all kinds that can be so short; it ends when
-the buffer is started. The longest frame of the main thread is measured over all of it. Needs Chromium and Playwright.
+Each click is on "Play" after another seed and pitch, for toots of .5 s of all kinds that can be so
+short; it ends when the buffer is started. The longest frame of the main thread is measured over all
+of it. Needs Chromium and Playwright.
 """
 
 import argparse
@@ -17,7 +19,8 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 from timing import one_machine
 
-from tootlearn import export, model_file, reading
+from tootlearn.models import export, model_file
+from tootlearn.teaching import notebooks
 
 PAGE = Path(__file__).resolve().parents[1] / "book/assets/playground"
 CLICKS = """async ({count, kinds}) => {
@@ -43,20 +46,26 @@ CLICKS = """async ({count, kinds}) => {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--count", type=int, default=50, help="clicks (default 50)")
     options = parser.parse_args()
     print(one_machine(1))
     model = model_file.load("tiny")[0]
     kinds = [i for i, kind in enumerate(model.kinds) if kind.duration[0] <= 0.5 <= kind.duration[1]]
-    chromium = next((found for name in ("chromium", "google-chrome") if (found := shutil.which(name))), None)
+    chromium = next(
+        (found for name in ("chromium", "google-chrome") if (found := shutil.which(name))), None
+    )
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         site = Path(folder) / "site"
         shutil.copytree(PAGE, site)
         export.to_web(site / "model", model)
-        with reading.server(site) as server:
+        with notebooks.server(site) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
-            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+            browser = playwright.chromium.launch(
+                executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+            )
             page = browser.new_page()
             page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
             page.wait_for_function("() => playground.dataset.ready === ''")
@@ -66,7 +75,10 @@ def main() -> None:
             server.shutdown()
         sizes = {path: path.read_bytes() for path in site.rglob("*") if path.is_file()}
     times = sorted(measured["found"])
-    print(f"click to sound, {len(times)} toots of .5 s: median {statistics.median(times):.0f} ms, ", end="")
+    print(
+        f"click to sound, {len(times)} toots of .5 s: median {statistics.median(times):.0f} ms, ",
+        end="",
+    )
     print(f"95 % within {times[int(0.95 * len(times))]:.0f} ms, longest {times[-1]:.0f} ms")
     print(f"longest frame of the main thread: {measured['longest']:.0f} ms")
     for name, chosen in (

@@ -1,18 +1,21 @@
-"""How well a prior knows the residual latents of sounds that nobody learned from, and what toots it makes of them.
+"""How well a prior knows the residual latents of sounds that nobody learned from, and what toots it
+makes of them.
 
     python benchmarks/priors.py [--model FILE] [--clips 4800] [--seeds 1 2 3] [--kad] [--toots 120]
 
-The generator's encoder gives a residual (its mean) for every synthetic clip; whole (kind, semitone) groups are held
-out. Printed is the mean log-likelihood of the held-out residuals, in nats for each of their numbers: more is better,
-and the difference from the first row is what a prior knows beyond mean and variance of all. Priors:
+The generator's encoder gives a residual (its mean) for every synthetic clip; whole (kind, semitone)
+groups are held out. Printed is the mean log-likelihood of the held-out residuals, in nats for each
+of their numbers: more is better, and the difference from the first row is what a prior knows beyond
+mean and variance of all. Priors:
 
 * one Gaussian for all; a Gaussian for each kind (the one that is shipped);
 * for each kind a Gaussian whose mean is linear in pitch, duration, brightness and loudness;
 * for each kind a mixture of Gaussians, see `priors.Mixture`;
 * a flow that sees kind and controls, see `priors.Flow`; the seeds are those of its weights.
 
-With `--kad`, toots are generated from the priors that a model can have, for the controls of held-out sounds, and
-compared with these as sets; the floor is real against real. Beside it stands how well they follow their controls.
+With `--kad`, toots are generated from the priors that a model can have, for the controls of
+held-out sounds, and compared with these as sets; the floor is real against real. Beside it stands
+how well they follow their controls.
 """
 
 import argparse
@@ -27,23 +30,28 @@ from torch.distributions import MultivariateNormal
 
 import tootlearn
 from tootlearn.data.clips import Clips, synthesise
-from tootlearn.decoder import Condition
-from tootlearn.evaluation import control_table
-from tootlearn.generation import TootGenerator
-from tootlearn.likeness import set_table
-from tootlearn.priors import Flow, Gaussian, Mixture
-from tootlearn.recognition import judge_of
+from tootlearn.evaluation.control import control_table
+from tootlearn.evaluation.kind_accuracy import judge_of
+from tootlearn.evaluation.set_distances import set_table
+from tootlearn.generation.toot_generator import TootGenerator
+from tootlearn.models.decoder import Condition
+from tootlearn.models.priors import Flow, Gaussian, Mixture
 
-LogProb = Callable[[Tensor, Condition], Tensor]  # residuals (B, Z) and their controls -> log-likelihoods (B,)
+# residuals (B, Z) and their controls -> log-likelihoods (B,)
+LogProb = Callable[[Tensor, Condition], Tensor]
 SETS = ("kernel audio distance", "density", "coverage")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, help="the shipped one without it")
     parser.add_argument("--clips", type=int, default=4800)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--kad", action="store_true", help="also generate from each, with the first seed")
+    parser.add_argument(
+        "--kad", action="store_true", help="also generate from each, with the first seed"
+    )
     parser.add_argument("--toots", type=int, default=120, help="to generate from each")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
@@ -53,7 +61,9 @@ def main() -> None:
     learn, held_out = clips.split()
     z, controls = residuals(generator, learn)
     test, asked = residuals(generator, held_out)
-    print(f"N = {len(test)} held out, {len(z)} to learn from; {test.shape[1]} numbers; nats a number")
+    print(
+        f"N = {len(test)} held out, {len(z)} to learn from; {test.shape[1]} numbers; nats a number"
+    )
     kinds = len(generator.kinds)
     flows = [flow(z, controls, kinds, seed) for seed in options.seeds]
     fitted = {
@@ -70,13 +80,26 @@ def main() -> None:
     }
     for name, priors in rows.items():
         values = [float(log_prob(test, asked).mean()) / test.shape[1] for log_prob in priors]
-        print(f"{name:34}{np.mean(values):8.3f}" + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""))
+        print(
+            f"{name:34}{np.mean(values):8.3f}"
+            + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else "")
+        )
     if options.kad:
-        generated(generator, learn, held_out, fitted | {"a flow over kind and controls": flows[0]}, options.toots)
+        generated(
+            generator,
+            learn,
+            held_out,
+            fitted | {"a flow over kind and controls": flows[0]},
+            options.toots,
+        )
 
 
 def generated(
-    generator: TootGenerator, learn: Clips, held_out: Clips, priors: dict[str, Gaussian | Mixture | Flow], toots: int
+    generator: TootGenerator,
+    learn: Clips,
+    held_out: Clips,
+    priors: dict[str, Gaussian | Mixture | Flow],
+    toots: int,
 ) -> None:
     """Print likeness and control of toots from each prior."""
     judge, network, floor = judge_of(generator, learn), generator.network, ""
@@ -96,7 +119,9 @@ def generated(
         o = control_table(generator, toots, pyin=False)["all"]["generated"]
         numbers = f"{o.f0_median:11.1f}{o.duration_median:7.1f}{o.brightness_rank:8.3f}{o.loudness_rank:8.3f}"
         print(f"{name:34}" + "".join(f"{value:>14}" for value in told) + numbers, flush=True)
-    print(f"{'real against real':34}{floor}   N = {sets['density'].count} for sets, {toots} for controls")
+    print(
+        f"{'real against real':34}{floor}   N = {sets['density'].count} for sets, {toots} for controls"
+    )
 
 
 @torch.inference_mode()
@@ -134,7 +159,8 @@ def linear(z: Tensor, controls: Condition) -> LogProb:
 
     kinds = int(controls.kind.max()) + 1
     rows = [controls.kind == k for k in range(kinds)]
-    weights = torch.stack([torch.linalg.lstsq(terms(controls)[r], z[r]).solution for r in rows])  # (K, 5, Z)
+    # (K, 5, Z)
+    weights = torch.stack([torch.linalg.lstsq(terms(controls)[r], z[r]).solution for r in rows])
 
     def strayed(x: Tensor, given: Condition) -> Tensor:
         return x - torch.einsum("bi,biz->bz", terms(given), weights[given.kind])

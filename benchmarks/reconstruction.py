@@ -1,10 +1,12 @@
-"""Reconstruction of notes that training never saw: the baseline, the default, and what needs no network.
+"""Reconstruction of notes that training never saw: the baseline, the default, and what needs no
+network.
 
     python benchmarks/reconstruction.py [--steps 2000] [--model FILE]
 
-Trains the baseline preset (some minutes; --steps 0 leaves it out), and prints squared error of standardised log-mels
-and log-spectral distance on held-out (kind, semitone) groups of the default preset's synthetic set; then, kind by kind,
-by how much the loudest band of a toot comes back louder or quieter (median), which an error of logarithms hardly sees.
+Trains the baseline preset (some minutes; --steps 0 leaves it out), and prints squared error of
+standardised log-mels and log-spectral distance on held-out (kind, semitone) groups of the default
+preset's synthetic set; then, kind by kind, by how much the loudest band of a toot comes back louder
+or quieter (median), which an error of logarithms hardly sees.
 """
 
 import argparse
@@ -18,19 +20,30 @@ from timing import one_machine
 from torch import Tensor
 
 import tootlearn
-from tootlearn import presets, training
 from tootlearn.data.clips import Clips, synthesise
-from tootlearn.evaluation import as_text
-from tootlearn.front_end import FrontEnd
-from tootlearn.generation import TootGenerator
-from tootlearn.reconstruction import autoencoder_of, reconstruction_table
+from tootlearn.dsp.front_end import FrontEnd
+from tootlearn.evaluation.reconstruction import autoencoder_of, reconstruction_table
+from tootlearn.evaluation.report import as_text
+from tootlearn.generation.toot_generator import TootGenerator
+from tootlearn.training import config as presets
+from tootlearn.training import train as training
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=2000, help="of the baseline's training (default 2000)")
-    parser.add_argument("--clips", type=int, default=8000, help="of the synthetic set (default 8000)")
-    parser.add_argument("--model", type=Path, help="whose autoencoder is shown beside it; the shipped one by default")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--steps", type=int, default=2000, help="of the baseline's training (default 2000)"
+    )
+    parser.add_argument(
+        "--clips", type=int, default=8000, help="of the synthetic set (default 8000)"
+    )
+    parser.add_argument(
+        "--model",
+        type=Path,
+        help="whose autoencoder is shown beside it; the shipped one by default",
+    )
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     print(one_machine(options.threads))
@@ -43,7 +56,9 @@ def main() -> None:
     if options.steps:
         with tempfile.TemporaryDirectory() as folder:
             training.train(config, clips, Path(folder) / "run")
-            baseline = reconstruction_table(tootlearn.load(Path(folder) / "run" / "model.safetensors"), clips)
+            baseline = reconstruction_table(
+                tootlearn.load(Path(folder) / "run" / "model.safetensors"), clips
+            )
         table |= {name.replace("autoencoder", "baseline"): row for name, row in baseline.items()}
     print(as_text({"reconstruction": table}))
     print(f"\n{'loudest band':36}{'median, dB':>12}{'N':>12}")

@@ -1,15 +1,17 @@
-"""Shards against a folder of the same WAVs, and training that streams them against training from memory.
+"""Shards against a folder of the same WAVs, and training that streams them against training from
+memory.
 
     python benchmarks/shards.py [--toots 600] [--megabytes 3] [--seconds 60]
 
-First what is read a second, front to end: "clips" are log-mels and controls, all that training needs; "waves" alone are
-all that a loop over a folder can do less. The folder holds WAVs as `tootlearn batch` writes them, with their pitches in
-a manifest, and the shards are written from it. Then examples a second in training, with the preset's model: from
-memory; streamed, where a thread reads the next batch while one is learned from; and streamed without that thread. On
-the processor that thread needs a core of its own, so the same follows for a step that only waits, as for a graphics
-card. All of a table take turns. Last the memory of a process of its own that trains a small model for three epochs,
-streamed, on these shards and on copies of them, which are more than the pool for statistics holds: the most that the
-process has held until each epoch's end.
+First what is read a second, front to end: "clips" are log-mels and controls, all that training
+needs; "waves" alone are all that a loop over a folder can do less. The folder holds WAVs as
+`tootlearn batch` writes them, with their pitches in a manifest, and the shards are written from it.
+Then examples a second in training, with the preset's model: from memory; streamed, where a thread
+reads the next batch while one is learned from; and streamed without that thread. On the processor
+that thread needs a core of its own, so the same follows for a step that only waits, as for a
+graphics card. All of a table take turns. Last the memory of a process of its own that trains a
+small model for three epochs, streamed, on these shards and on copies of them, which are more than
+the pool for statistics holds: the most that the process has held until each epoch's end.
 """
 
 import argparse
@@ -27,18 +29,21 @@ from pathlib import Path
 import torch
 from timing import interleaved, one_machine
 
-from tootlearn import audio, dataset, presets, training
-from tootlearn.autoencoder import AutoencoderConfig
-from tootlearn.batches import Batch, shares
-from tootlearn.criterion import Criterion
-from tootlearn.data import folder, sharding, shards, synthesis
+from tootlearn.data import folder, shard_writer, shards, synthesis
 from tootlearn.data.recipes import KINDS
-from tootlearn.data.streamed import Stream
-from tootlearn.feed import Feed, Streamed, feed_of
-from tootlearn.front_end import FrontEnd
-from tootlearn.presets import TrainConfig
-from tootlearn.run_config import RunConfig
-from tootlearn.steps import Objective, set_up, take_step
+from tootlearn.data.shard_stream import Stream
+from tootlearn.dsp import audio
+from tootlearn.dsp.front_end import FrontEnd
+from tootlearn.models.autoencoder import AutoencoderConfig
+from tootlearn.training import config as presets
+from tootlearn.training import dataset
+from tootlearn.training import train as training
+from tootlearn.training.batches import Batch, shares
+from tootlearn.training.compute import RunConfig
+from tootlearn.training.config import TrainConfig
+from tootlearn.training.loader import Feed, Streamed, feed_of
+from tootlearn.training.objective import Criterion
+from tootlearn.training.steps import Objective, set_up, take_step
 
 NAMES = ("trumpet", "car_horn", "tuba")
 STEPS = 3  # of a turn
@@ -62,7 +67,11 @@ def reading(wavs: Path, packed: Path, compact: Path, seconds: float) -> None:
     def waves_of(path: Path) -> int:
         found = shards.index(path)
         pairs = zip(found.paths, found.counts, strict=True)
-        return sum(len(shards.decoded(*s, found).wave) > 0 for shard in pairs for s in shards.samples(*shard))
+        return sum(
+            len(shards.decoded(*s, found).wave) > 0
+            for shard in pairs
+            for s in shards.samples(*shard)
+        )
 
     def streamed() -> int:
         stream = Stream(packed)
@@ -71,7 +80,9 @@ def reading(wavs: Path, packed: Path, compact: Path, seconds: float) -> None:
     calls: dict[str, Callable[[], int]] = {
         "clips, from the folder": lambda: len(folder.read(wavs, front_end, known)[0]),
         "clips, from shards": lambda: len(shards.read(packed, front_end)[0]),
-        "waves, from the folder": lambda: sum(len(audio.load(path, 22050)[0]) > 0 for path in wavs.glob("*.wav")),
+        "waves, from the folder": lambda: sum(
+            len(audio.load(path, 22050)[0]) > 0 for path in wavs.glob("*.wav")
+        ),
         "waves, from shards": lambda: waves_of(packed),
         "waves, from shards of FLAC": lambda: waves_of(compact),
         "waves, streamed": streamed,
@@ -97,7 +108,9 @@ def learning(packed: Path, batch: int, seconds: float) -> None:
         """A step on this processor."""
         model, fabric = training.build(config, learn).train(), RunConfig().launch("cpu")
         optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate)
-        prepared = set_up(fabric, Objective(model, Criterion(config), config), optimizer, RunConfig())
+        prepared = set_up(
+            fabric, Objective(model, Criterion(config), config), optimizer, RunConfig()
+        )
         return lambda batch, step: take_step(fabric, *prepared, batch, own, step)
 
     def asleep(batch: Batch, step: int) -> None:
@@ -117,7 +130,10 @@ def learning(packed: Path, batch: int, seconds: float) -> None:
 
         return turn
 
-    for name, work in (("training", step_of), (f"a step elsewhere, {ELSEWHERE * 1000:.0f} ms", lambda: asleep)):
+    for name, work in (
+        ("training", step_of),
+        (f"a step elsewhere, {ELSEWHERE * 1000:.0f} ms", lambda: asleep),
+    ):
         calls = {
             "from memory": turn_of(feed_of(config, learn, own, cpu), work()),
             "streamed": turn_of(streams(), work()),
@@ -133,7 +149,9 @@ def copied(packed: Path, out: Path, copies: int) -> Path:
     """A folder with so many copies of each shard, as links."""
     out.mkdir()
     told = json.loads((packed / shards.INDEX).read_text())
-    every = [shard | {"name": f"{i}-{shard['name']}"} for i in range(copies) for shard in told["shards"]]
+    every = [
+        shard | {"name": f"{i}-{shard['name']}"} for i in range(copies) for shard in told["shards"]
+    ]
     for shard in every:
         os.link(packed / shard["name"].split("-", 1)[1], out / shard["name"])
     (out / shards.INDEX).write_text(json.dumps(told | {"shards": every}))
@@ -141,10 +159,16 @@ def copied(packed: Path, out: Path, copies: int) -> Path:
 
 
 def remember(packed: Path) -> None:
-    """Three epochs; what was held at most until the beginning and until the end of each is printed, in MiB."""
+    """Three epochs; what was held at most until the beginning and until the end of each is printed,
+    in MiB.
+    """
     torch.set_num_threads(1)
-    small = AutoencoderConfig(latent=4, encoder_widths=(8, 8), decoder_start=8, decoder_widths=(8, 8))
-    config = TrainConfig(generator=None, autoencoder=small, kinds=(), clips=0, data=(str(packed),), stream=True)
+    small = AutoencoderConfig(
+        latent=4, encoder_widths=(8, 8), decoder_start=8, decoder_widths=(8, 8)
+    )
+    config = TrainConfig(
+        generator=None, autoencoder=small, kinds=(), clips=0, data=(str(packed),), stream=True
+    )
     count = Stream(packed).count
     every = -(-count // config.batch)
     pool = dataset.gather(config, progress=False)
@@ -155,19 +179,27 @@ def remember(packed: Path) -> None:
             pool,
             Path(out) / "run",
             progress=False,
-            on_check=lambda *_: most.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+            on_check=lambda *_: most.append(
+                resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            ),
         )
     print(f"{count:8}" + "".join(f"{value:10.0f}" for value in most))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--toots", type=int, default=600)
     parser.add_argument("--megabytes", type=float, default=3.0, help="of a shard (default 3)")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of measuring, for each table (default 60)")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="of measuring, for each table (default 60)"
+    )
     parser.add_argument("--threads", type=int, default=1, help="of torch and numpy (default 1)")
     parser.add_argument("--batch", type=int, default=32, help="(default 32)")
-    parser.add_argument("--copies", type=int, default=12, help="of the shards, for the memory; and twice as many")
+    parser.add_argument(
+        "--copies", type=int, default=12, help="of the shards, for the memory; and twice as many"
+    )
     parser.add_argument("--remember", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.remember:
@@ -177,15 +209,26 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         wavs, packed, compact = (Path(temporary) / name for name in ("wavs", "shards", "compact"))
         write_wavs(wavs, options.toots)
-        report = sharding.write([wavs], packed, options.megabytes)
-        sharding.write([wavs], compact, options.megabytes, form="flac")
-        sizes = [sum(path.stat().st_size for path in out.rglob("*")) / 1e6 for out in (wavs, packed, compact)]
-        print(f"{report.clips} toots of {report.files} WAVs in {len(shards.index(packed).paths)} shards; ", end="")
+        report = shard_writer.write([wavs], packed, options.megabytes)
+        shard_writer.write([wavs], compact, options.megabytes, form="flac")
+        sizes = [
+            sum(path.stat().st_size for path in out.rglob("*")) / 1e6
+            for out in (wavs, packed, compact)
+        ]
+        print(
+            f"{report.clips} toots of {report.files} WAVs in {len(shards.index(packed).paths)} shards; ",
+            end="",
+        )
         print("{:.0f} MB as WAVs, {:.0f} as shards, {:.0f} as shards of FLAC".format(*sizes))
         reading(wavs, packed, compact, options.seconds)
         learning(packed, options.batch, options.seconds)
-        print(f"\nMiB at most {'before':>15}{'epoch 1':>10}{'epoch 2':>10}{'epoch 3':>10}\n   toots")
-        more = [copied(packed, Path(temporary) / f"copied-{n}", n) for n in (options.copies, 2 * options.copies)]
+        print(
+            f"\nMiB at most {'before':>15}{'epoch 1':>10}{'epoch 2':>10}{'epoch 3':>10}\n   toots"
+        )
+        more = [
+            copied(packed, Path(temporary) / f"copied-{n}", n)
+            for n in (options.copies, 2 * options.copies)
+        ]
         for data in (packed, *more):
             sys.stdout.flush()
             subprocess.run([sys.executable, __file__, "--remember", data], check=True)

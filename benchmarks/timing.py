@@ -1,4 +1,6 @@
-"""What the benchmarks share: a machine's description and timings that a busy machine does not spoil."""
+"""What the benchmarks share: a machine's description and timings that a busy machine does not
+spoil.
+"""
 
 import contextlib
 import importlib
@@ -23,8 +25,12 @@ def one_machine(threads: int) -> str:
     )
 
 
-def interleaved(calls: Mapping[str, Callable[[], object]], seconds: float, rounds: int = 5) -> dict[str, float]:
-    """Median seconds of each call; they take turns until the time is used up, ``rounds`` rounds at least."""
+def interleaved(
+    calls: Mapping[str, Callable[[], object]], seconds: float, rounds: int = 5
+) -> dict[str, float]:
+    """Median seconds of each call; they take turns until the time is used up, ``rounds`` rounds at
+    least.
+    """
     times: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():
         call()

@@ -1,10 +1,12 @@
-"""Examples a second in training: ours in several ways, beside a librosa loop and a Lightning Trainer.
+"""Examples a second in training: ours in several ways, beside a librosa loop and a Lightning
+Trainer.
 
     python benchmarks/training.py --seconds 60
 
-Three tables: the ways, which take turns, by medians; how near 16 bits come to 32 on held-out clips after a short
-training; and examples a second by batch and width, with the batch that is fastest. All do the same work: a step of the
-preset's model, losses and optimiser on stored log-mels; the librosa loop makes its log-mels from waves, clip by clip.
+Three tables: the ways, which take turns, by medians; how near 16 bits come to 32 on held-out clips
+after a short training; and examples a second by batch and width, with the batch that is fastest.
+All do the same work: a step of the preset's model, losses and optimiser on stored log-mels; the
+librosa loop makes its log-mels from waves, clip by clip.
 """
 
 import argparse
@@ -24,15 +26,17 @@ import torch
 from timing import interleaved, one_machine
 from torch import Tensor
 
-from tootlearn import presets, throughput, training
-from tootlearn.batches import Batch, batch_rows, shares
-from tootlearn.criterion import Criterion
 from tootlearn.data import synthesis
 from tootlearn.data.clips import Clips, synthesise
-from tootlearn.front_end import FrontEnd
-from tootlearn.presets import TrainConfig
-from tootlearn.run_config import RunConfig
-from tootlearn.steps import Objective, set_up, take_step
+from tootlearn.dsp.front_end import FrontEnd
+from tootlearn.training import config as presets
+from tootlearn.training import throughput
+from tootlearn.training import train as training
+from tootlearn.training.batches import Batch, batch_rows, shares
+from tootlearn.training.compute import RunConfig
+from tootlearn.training.config import TrainConfig
+from tootlearn.training.objective import Criterion
+from tootlearn.training.steps import Objective, set_up, take_step
 
 STEPS = 2  # of a turn
 
@@ -42,7 +46,9 @@ def ours(config: TrainConfig, clips: Clips, how: RunConfig) -> Callable[[], None
     fabric = how.launch("cpu")
     model = training.build(config, clips).train()
     objective = Objective(model, Criterion.of(config, fabric.device), config)
-    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), config.learning_rate, weight_decay=config.weight_decay
+    )
     prepared = set_up(fabric, objective, optimizer, how)
     everything = Batch.of(clips, config, fabric.device)
     (own,) = shares(config.batch, 1, how.accumulate)
@@ -51,7 +57,9 @@ def ours(config: TrainConfig, clips: Clips, how: RunConfig) -> Callable[[], None
     def turn() -> None:
         nonlocal step
         for _ in range(STEPS):
-            take_step(fabric, *prepared, everything[batch_rows(config, step, len(clips))], own, step)
+            take_step(
+                fabric, *prepared, everything[batch_rows(config, step, len(clips))], own, step
+            )
             step += 1
 
     return turn
@@ -64,7 +72,9 @@ def librosa_loop(config: TrainConfig, clips: Clips) -> Callable[[], None]:
     waves, _ = synthesis.toots(config.kinds, config.batch, seed=0)
     whole = Batch.of(clips, config, torch.device("cpu"))[torch.arange(config.batch)]
     model, criterion = training.build(config, clips).train(), Criterion(config)
-    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), config.learning_rate, weight_decay=config.weight_decay
+    )
     settings = {"sr": 22050, "n_fft": 1024, "hop_length": 256, "n_mels": 128, "power": 1.0}
 
     def log_mels() -> Tensor:
@@ -86,7 +96,9 @@ def librosa_loop(config: TrainConfig, clips: Clips) -> Callable[[], None]:
 
 
 def lightning_trainer(config: TrainConfig, clips: Clips) -> Callable[[], None]:
-    """A turn of a plain Lightning Trainer: a data loader over the same stored log-mels, and the same losses."""
+    """A turn of a plain Lightning Trainer: a data loader over the same stored log-mels, and the
+    same losses.
+    """
     import pytorch_lightning as pl
 
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
@@ -102,16 +114,29 @@ def lightning_trainer(config: TrainConfig, clips: Clips) -> Callable[[], None]:
             return self.criterion(self.model, everything[rows], number)[0]
 
         def configure_optimizers(self) -> torch.optim.Optimizer:
-            return torch.optim.AdamW(self.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+            return torch.optim.AdamW(
+                self.parameters(), config.learning_rate, weight_decay=config.weight_decay
+            )
 
     loader = torch.utils.data.DataLoader(
-        torch.arange(len(clips)), batch_size=config.batch, shuffle=True, drop_last=True, num_workers=0
+        torch.arange(len(clips)),
+        batch_size=config.batch,
+        shuffle=True,
+        drop_last=True,
+        num_workers=0,
     )
     module = Module()
-    off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    off = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
 
     def turn() -> None:
-        trainer = pl.Trainer(max_steps=STEPS, accelerator="cpu", gradient_clip_val=config.clip, **off)
+        trainer = pl.Trainer(
+            max_steps=STEPS, accelerator="cpu", gradient_clip_val=config.clip, **off
+        )
         trainer.fit(module, loader)
 
     return turn
@@ -138,10 +163,23 @@ def ways(config: TrainConfig, clips: Clips, seconds: float, compiled: bool) -> N
 def processes(seconds: float, batch: int) -> None:
     """One and two processes, of one thread each, which cannot take turns with the others."""
     for count in (1, 2):
-        command = [sys.executable, __file__, "--worker", str(count), "--seconds", str(seconds), "--batch", str(batch)]
-        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        command = [
+            sys.executable,
+            __file__,
+            "--worker",
+            str(count),
+            "--seconds",
+            str(seconds),
+            "--batch",
+            str(batch),
+        ]
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        )
         print(
-            f"{f'processes: {count}':28}{float(done.stdout.split()[-1]):11.1f}" if not done.returncode else done.stderr
+            f"{f'processes: {count}':28}{float(done.stdout.split()[-1]):11.1f}"
+            if not done.returncode
+            else done.stderr
         )
 
 
@@ -151,55 +189,97 @@ def worker(count: int, seconds: float, batch: int) -> None:
     config = presets.preset("synthetic", batch=batch)
     how = RunConfig(devices=count)
     fabric = how.launch("cpu")
-    learn, _ = synthesise(config.kinds, 4 * batch, 0, FrontEnd(config.front_end), progress=False).split()
+    learn, _ = synthesise(
+        config.kinds, 4 * batch, 0, FrontEnd(config.front_end), progress=False
+    ).split()
     model = training.build(config, learn).train()
     objective = Objective(model, Criterion.of(config, fabric.device), config)
     prepared = set_up(fabric, objective, torch.optim.AdamW(model.parameters()), how)
-    everything, own = Batch.of(learn, config, fabric.device), shares(batch, count, 1)[fabric.global_rank]
+    everything, own = (
+        Batch.of(learn, config, fabric.device),
+        shares(batch, count, 1)[fabric.global_rank],
+    )
     times = []
     started = time.perf_counter()
     while len(times) < 4 or not fabric.broadcast(time.perf_counter() > started + seconds):
         now = time.perf_counter()
-        take_step(fabric, *prepared, everything[batch_rows(config, len(times), len(learn))], own, len(times))
+        take_step(
+            fabric,
+            *prepared,
+            everything[batch_rows(config, len(times), len(learn))],
+            own,
+            len(times),
+        )
         times.append(time.perf_counter() - now)
     fabric.print(batch / float(np.median(times[1:])))
 
 
 def precisions(config: TrainConfig, clips: Clips, steps: int, seeds: int) -> None:
     """Held-out losses after a short training, in 32 bits and in bf16."""
-    print(f"\n{f'held out after {steps} steps':28}{'generation':>12}{'reconstruction':>16}{'both / 32 bits':>16}")
+    print(
+        f"\n{f'held out after {steps} steps':28}{'generation':>12}{'reconstruction':>16}{'both / 32 bits':>16}"
+    )
     for seed in range(seeds):
         both = {}
         for precision in ("32", "bf16"):
-            run = replace(config, steps=steps, check_every=steps, warmup=min(config.warmup, steps // 5), seed=seed)
+            run = replace(
+                config,
+                steps=steps,
+                check_every=steps,
+                warmup=min(config.warmup, steps // 5),
+                seed=seed,
+            )
             with tempfile.TemporaryDirectory() as folder:
-                training.train(run, clips, Path(folder), progress=False, how=RunConfig(precision=precision))
-                held = json.loads((Path(folder) / "log.jsonl").read_text().splitlines()[-1])["held_out"]
+                training.train(
+                    run, clips, Path(folder), progress=False, how=RunConfig(precision=precision)
+                )
+                held = json.loads((Path(folder) / "log.jsonl").read_text().splitlines()[-1])[
+                    "held_out"
+                ]
             both[precision] = sum(held.values())
             ratio = both[precision] / both["32"]
             name = f"{precision}, seed {seed}"
-            print(f"{name:28}{held['generation']:12.4f}{held['reconstruction']:16.4f}{ratio:16.4f}", flush=True)
+            print(
+                f"{name:28}{held['generation']:12.4f}{held['reconstruction']:16.4f}{ratio:16.4f}",
+                flush=True,
+            )
 
 
 def sizes(config: TrainConfig, clips: Clips, seconds: float) -> None:
     print(f"\n{'batch':>8}{'width':>8}{'examples/s':>12}{'MB so far':>11}")
     rates = []
-    for rate in throughput.measure(config, clips, (8, 16, 32, 64, 128), (96, 160), seconds=seconds / 10):
+    for rate in throughput.measure(
+        config, clips, (8, 16, 32, 64, 128), (96, 160), seconds=seconds / 10
+    ):
         rates.append(rate)
         print(f"{rate.batch:8}{rate.width:8}{rate.examples:12.1f}{rate.memory:11.0f}", flush=True)
     usual = [rate for rate in rates if rate.width == config.generator.width]
-    print(f"the smallest batch near the fastest, of width {config.generator.width}: {throughput.fastest(usual).batch}")
+    print(
+        f"the smallest batch near the fastest, of width {config.generator.width}: {throughput.fastest(usual).batch}"
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60, help="of measuring, for each table (default 60)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=60, help="of measuring, for each table (default 60)"
+    )
     parser.add_argument("--threads", type=int, default=1, help="of torch and numpy (default 1)")
     parser.add_argument("--batch", type=int, default=32, help="(default 32)")
-    parser.add_argument("--steps", type=int, default=150, help="of the trainings in two precisions; 0 for none")
+    parser.add_argument(
+        "--steps", type=int, default=150, help="of the trainings in two precisions; 0 for none"
+    )
     parser.add_argument("--seeds", type=int, default=1, help="of these (default 1)")
-    parser.add_argument("--compile", action="store_true", help="also compiled networks: needs a C++ compiler, minutes")
-    parser.add_argument("--no-sizes", action="store_true", help="leave out the table by batch and width")
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="also compiled networks: needs a C++ compiler, minutes",
+    )
+    parser.add_argument(
+        "--no-sizes", action="store_true", help="leave out the table by batch and width"
+    )
     parser.add_argument("--worker", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     machine = one_machine(options.threads)
@@ -208,7 +288,9 @@ def main() -> None:
         return
     print(machine)
     config = presets.preset("synthetic", batch=options.batch)
-    clips = synthesise(config.kinds, 8 * options.batch, 0, FrontEnd(config.front_end), progress=False)
+    clips = synthesise(
+        config.kinds, 8 * options.batch, 0, FrontEnd(config.front_end), progress=False
+    )
     ways(config, clips, options.seconds, options.compile)
     processes(options.seconds / 4, options.batch)
     if options.steps:

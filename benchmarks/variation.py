@@ -1,12 +1,14 @@
-"""Whether variations stay what they are variations of, and differ; and how even the steps of a morph are.
+"""Whether variations stay what they are variations of, and differ; and how even the steps of a
+morph are.
 
     python benchmarks/variation.py [--sounds 36] [--variations 4] [--pairs 24] [--clips 2400]
 
-Sounds are the synthesiser's, which the shipped model has not heard with these seeds. Printed for each amount: how many
-variations a classifier names as what the sound is (it has heard synthetic toots alone, and is trained first: a minute),
-and their distance from one another in dB, RMS over bands and frames of the log-mel, beside that of different toots of
-one kind. Of morphs between pairs of generated toots: the largest step over the mean step, in dB of the log-mel, for
-residuals that are mixed as they are, as noise of the prior, and as noise along the sphere: 1 is even. And the
+Sounds are the synthesiser's, which the shipped model has not heard with these seeds. Printed for
+each amount: how many variations a classifier names as what the sound is (it has heard synthetic
+toots alone, and is trained first: a minute), and their distance from one another in dB, RMS over
+bands and frames of the log-mel, beside that of different toots of one kind. Of morphs between pairs
+of generated toots: the largest step over the mean step, in dB of the log-mel, for residuals that
+are mixed as they are, as noise of the prior, and as noise along the sphere: 1 is even. And the
 largest step against the way, of each measure, in the morphs as `variation.morph` makes them.
 """
 
@@ -19,22 +21,26 @@ from timing import one_machine
 from torch import Tensor
 
 import tootlearn
-from tootlearn import classifier, measures, variation
 from tootlearn.controls import ONSET_SAMPLES
 from tootlearn.data import synthesis
 from tootlearn.data.clips import synthesise
 from tootlearn.data.synthesis import natural_controls
-from tootlearn.decoder import Condition
-from tootlearn.description import describe
-from tootlearn.front_end import WINDOW_SAMPLES
-from tootlearn.generation import TootGenerator
+from tootlearn.dsp import measures
+from tootlearn.dsp.front_end import WINDOW_SAMPLES
+from tootlearn.generation import variation
+from tootlearn.generation.inversion import describe
+from tootlearn.generation.toot_generator import TootGenerator
+from tootlearn.models.decoder import Condition
+from tootlearn.training.train_classifier import train_classifier
 
 AMOUNTS = (0.0, 0.25, 0.5, 1.0)
 NEPER = 20 / math.log(10)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sounds", type=int, default=36)
     parser.add_argument("--variations", type=int, default=4)
     parser.add_argument("--pairs", type=int, default=24)
@@ -50,12 +56,16 @@ def main() -> None:
 
 def describe_and_vary(generator: TootGenerator, options: argparse.Namespace) -> None:
     kinds = generator.model.kinds
-    judge = classifier.train(synthesise(generator.kinds, options.clips, 0, generator.model.front_end))
+    judge = train_classifier(
+        synthesise(generator.kinds, options.clips, 0, generator.model.front_end)
+    )
     asked = natural_controls(kinds, options.sounds, options.seed)
     named, true, kept, apart = [], [], {a: [] for a in AMOUNTS}, {a: [] for a in AMOUNTS}
     for i in range(options.sounds):
         row, name = asked[i : i + 1], kinds[int(asked.kind[i])].name
-        values = [float(getattr(row, c)[0]) for c in ("pitch", "duration", "brightness", "loudness")]
+        values = [
+            float(getattr(row, c)[0]) for c in ("pitch", "duration", "brightness", "loudness")
+        ]
         wave = torch.from_numpy(synthesis.render(name, *values, 10_000 + i))
         true.append(name)
         named.append(generator.kinds[int(describe(generator, wave).controls.kind[0])])
@@ -64,10 +74,14 @@ def describe_and_vary(generator: TootGenerator, options: argparse.Namespace) -> 
             toots = variation.vary(generator, sound, options.variations, i, amount)
             log_mel = in_windows(generator, [toot.wave for toot in toots])
             kept[amount] += [found == name for found in judge.names(log_mel)]
-            apart[amount].append(float(torch.pdist(log_mel.flatten(1)).mean()) / log_mel[0].numel() ** 0.5 * NEPER)
+            apart[amount].append(
+                float(torch.pdist(log_mel.flatten(1)).mean()) / log_mel[0].numel() ** 0.5 * NEPER
+            )
     right = np.mean([a == b for a, b in zip(named, true, strict=True)])
     print(f"kinds of {options.sounds} synthetic sounds found by the generator itself: {right:.0%}")
-    print(f"{'amount':10}{'kind kept':>12}{'apart, dB':>12}   N = {options.sounds} x {options.variations}")
+    print(
+        f"{'amount':10}{'kind kept':>12}{'apart, dB':>12}   N = {options.sounds} x {options.variations}"
+    )
     for amount in AMOUNTS:
         print(f"{amount:<10}{np.mean(kept[amount]):12.1%}{np.mean(apart[amount]):12.2f}")
 
@@ -97,17 +111,25 @@ def morphs(generator: TootGenerator, options: argparse.Namespace, steps: int = 7
         waves = [torch.from_numpy(toot.wave) for toot in toots]
         measured = [measures.measure(wave, generator.sample_rate) for wave in waves]
         octaves = [
-            float(torch.log2(m.centroid / float(t.controls.pitch[0]))) for m, t in zip(measured, toots, strict=True)
+            float(torch.log2(m.centroid / float(t.controls.pitch[0])))
+            for m, t in zip(measured, toots, strict=True)
         ]
         rows = np.array(
-            [[1000 * float(m.duration), o, float(m.loudness)] for m, o in zip(measured, octaves, strict=True)]
+            [
+                [1000 * float(m.duration), o, float(m.loudness)]
+                for m, o in zip(measured, octaves, strict=True)
+            ]
         )
         against.append(-np.minimum((np.diff(rows, axis=0) * np.sign(rows[-1] - rows[0])).min(0), 0))
-    print(f"largest step over mean step of the log-mel, median and worst of {options.pairs} pairs, {steps} steps")
+    print(
+        f"largest step over mean step of the log-mel, median and worst of {options.pairs} pairs, {steps} steps"
+    )
     for mixing, found in uneven.items():
         print(f"residuals {mixing:20}{np.median(found):8.3f}{np.max(found):8.3f}")
     worst = np.max(against, 0)
-    print(f"worst step against the way: {worst[0]:.2f} ms, {worst[1]:.3f} octaves, {worst[2]:.3f} dB")
+    print(
+        f"worst step against the way: {worst[0]:.2f} ms, {worst[1]:.3f} octaves, {worst[2]:.3f} dB"
+    )
 
 
 def log_mel_steps(
@@ -125,7 +147,9 @@ def log_mel_steps(
     drawn = []
     for share in torch.linspace(0, 1, steps).tolist():
         shares = torch.lerp(ends[0].shares(count), ends[1].shares(count), share)
-        condition = Condition.of(variation.between(first.controls, last.controls, share))._replace(kind=shares)
+        condition = Condition.of(variation.between(first.controls, last.controls, share))._replace(
+            kind=shares
+        )
         if mixing == "as they are":
             z = torch.lerp(first.residual, last.residual, share)
         else:

@@ -1,4 +1,6 @@
-"""What every test runs under: one thread, no display, and a numba cache that no other process writes to."""
+"""What every test runs under: one thread, no display, and a numba cache that no other process
+writes to.
+"""
 
 import dataclasses
 import os
@@ -15,9 +17,11 @@ import torch
 
 
 def _own_numba_cache() -> tuple[Path, IO[str] | None]:
-    """A folder for compiled functions, warm from earlier runs where one is free, and the lock that keeps it ours.
+    """A folder for compiled functions, warm from earlier runs where one is free, and the lock that
+    keeps it ours.
 
-    Two processes that compile librosa's pyin into one cache at the same time leave it broken: it crashes ever after.
+    Two processes that compile librosa's pyin into one cache at the same time leave it broken: it
+    crashes ever after.
     """
     try:
         import fcntl
@@ -36,20 +40,25 @@ def _own_numba_cache() -> tuple[Path, IO[str] | None]:
 
 
 _FOLDER, _LOCK = _own_numba_cache()
-os.environ["NUMBA_CACHE_DIR"] = str(_FOLDER)  # numba is not imported yet: librosa does so at its first use
-for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # of what tests start: notebooks, the book, the command line
+# numba is not imported yet: librosa does so at its first use
+os.environ["NUMBA_CACHE_DIR"] = str(_FOLDER)
+# of what tests start: notebooks, the book, the command line
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 matplotlib.use("Agg")
 torch.set_num_threads(1)  # the same bits everywhere, and no contention between parallel workers
-hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, max_examples=25, database=None)
+hypothesis.settings.register_profile(
+    "suite", deadline=None, derandomize=True, max_examples=25, database=None
+)
 hypothesis.settings.load_profile("suite")
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs tests in the background has it ignored
+# a shell that runs tests in the background has it ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """What several processes share out: files, since their tests share fixtures; all that looks at the built book; and
-    each run of a notebook on its own."""
+    """What several processes share out: files, since their tests share fixtures; all that looks at
+    the built book; and each run of a notebook on its own."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):
@@ -64,10 +73,24 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.fixture
 def recipe(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """A function that changes ranges of the recipe of a kind; ``still`` first takes all change and noise out of it."""
+    """A function that changes ranges of the recipe of a kind; ``still`` first takes all change and
+    noise out of it.
+    """
     from tootlearn.data.recipes import RECIPES
 
-    zero = ["glide", "vibrato", "tremolo", "detune", "stagger", "flutter", "hold", "droop", "sweep", "drift", "trill"]
+    zero = [
+        "glide",
+        "vibrato",
+        "tremolo",
+        "detune",
+        "stagger",
+        "flutter",
+        "hold",
+        "droop",
+        "sweep",
+        "drift",
+        "trill",
+    ]
     zero += ["jitter", "shimmer", "ripple"]
     none = dict.fromkeys(zero, (0.0, 0.0)) | dict.fromkeys(("breath", "chiff"), (-300.0, -300.0))
 

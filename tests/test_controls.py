@@ -6,16 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tootlearn.audio import InputError
-from tootlearn.controls import (
-    Controls,
-    Kind,
-    check_range,
-    find_kind,
-    hz_to_midi,
-    midi_to_hz,
-    parse_pitch,
-)
+from tootlearn.controls import Controls, Kind, find_kind, hz_to_midi, midi_to_hz, parse_pitch
+from tootlearn.errors import InputError, check_range
 
 HORN = Kind("horn", (100, 400), (0.1, 2), (-0.5, 1.5), (1.0, 1.25), steady=False)
 
@@ -61,13 +53,42 @@ def test_a_pitch_is_read_in_every_form(text, hz):
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "H4", "A", "4A", "A44", "A##4", "A#b4", "Bb", "0", "0 Hz", "-440", "+440", "1e3", "440 kHz", "440 Hz Hz"]
-    + ["midi", "midi x", "midi:", "midi 1e3", "midi 99999", "9" * 400, "." + "0" * 400 + "1", "44O", "4 40", "A 4"]
+    [
+        "",
+        " ",
+        "H4",
+        "A",
+        "4A",
+        "A44",
+        "A##4",
+        "A#b4",
+        "Bb",
+        "0",
+        "0 Hz",
+        "-440",
+        "+440",
+        "1e3",
+        "440 kHz",
+        "440 Hz Hz",
+    ]
+    + [
+        "midi",
+        "midi x",
+        "midi:",
+        "midi 1e3",
+        "midi 99999",
+        "9" * 400,
+        "." + "0" * 400 + "1",
+        "44O",
+        "4 40",
+        "A 4",
+    ]
     + ["nan", "inf", math.nan, math.inf, -440.0, 0, None, True, "A4\nA4"],
 )
 def test_what_is_no_pitch_is_refused_with_the_forms_that_are(text):
     with pytest.raises(
-        InputError, match=r"cannot read .* as a pitch: give Hz \(440\), a note \(A4, Bb3, F#5\) or MIDI"
+        InputError,
+        match=r"cannot read .* as a pitch: give Hz \(440\), a note \(A4, Bb3, F#5\) or MIDI",
     ):
         parse_pitch(text)
 
@@ -135,14 +156,20 @@ def test_a_range_error_names_value_unit_and_range():
 
 
 def test_find_kind_gives_the_index_or_the_nearest_name():
-    kinds = [Kind(name, (100, 400), (0.1, 2), (0, 1)) for name in ("car_horn", "train_horn", "trumpet")]
+    kinds = [
+        Kind(name, (100, 400), (0.1, 2), (0, 1)) for name in ("car_horn", "train_horn", "trumpet")
+    ]
     assert [find_kind(kind.name, kinds) for kind in kinds] == [0, 1, 2]
-    with pytest.raises(InputError, match="'trupmet': did you mean trumpet. This model knows car_horn, train_horn"):
+    with pytest.raises(
+        InputError, match="'trupmet': did you mean trumpet. This model knows car_horn, train_horn"
+    ):
         find_kind("trupmet", kinds)
     with pytest.raises(InputError, match="did you mean train_horn"):
         find_kind("TrainHorn", kinds)
     for strange in ("", "kazoo"):  # no kind is near
-        with pytest.raises(InputError, match=f"unknown kind '{strange}': This model knows car_horn"):
+        with pytest.raises(
+            InputError, match=f"unknown kind '{strange}': This model knows car_horn"
+        ):
             find_kind(strange, kinds)
 
 
@@ -176,7 +203,9 @@ def some_controls(count: int) -> Controls:
     return Controls(np.arange(count) % 3, *(np.arange(count) + 10.0 * i for i in range(1, 5)))
 
 
-@pytest.mark.parametrize("rows", [slice(2, 5), np.array([4, 0, 4]), np.arange(6) % 2 == 0, slice(0, 0)])
+@pytest.mark.parametrize(
+    "rows", [slice(2, 5), np.array([4, 0, 4]), np.arange(6) % 2 == 0, slice(0, 0)]
+)
 def test_rows_are_taken_from_every_control(rows):
     controls = some_controls(6)
     taken = controls[rows]

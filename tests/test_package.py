@@ -1,6 +1,5 @@
 """The package as a whole: its parts, what they import, what ships, and what its files promise."""
 
-import ast
 import importlib.util
 import json
 import re
@@ -22,51 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))
 PROJECT = PYPROJECT["project"]
 MODULES = sorted((ROOT / "tootlearn").rglob("*.py"))
-MODELS = sorted(path.name for path in (ROOT / "tootlearn/models").glob("*.safetensors"))
-
-# Who imports whom: each module only what stands before it.
-ORDER = [
-    *("audio", "stft", "mel", "normalization", "front_end", "rng", "controls", "measures"),
-    *("loudness", "jitter"),
-    *("data.recipes", "data.acoustics", "data.synthesis", "data.clips", "data.sound_font", "data.sampled"),
-    *("data.augmentation", "data.folder", "data.public", "data.shards", "data.sharding"),
-    *("data.sounds", "data.pieces", "data.variants", "data.streamed", "data"),
-    *("layers", "principal", "encoder", "decoder", "priors", "generator", "autoencoder", "losses", "schedule"),
-    *("perceptual", "phase", "vocoder", "bandwidth"),
-    *("denoising", "metrics", "waveform", "set_metrics", "degradations", "classifier"),
-    *(
-        "presets",
-        "model_file",
-        "checkpoint",
-        "run_config",
-        "journal",
-        "fine_tuning",
-        "dataset",
-        "batches",
-        "feed",
-        "balancer",
-    ),
-    *("criterion", "steps", "training", "throughput", "vocoder_training", "bandwidth_training"),
-    *("search_space", "study", "tuning"),
-    *("texture", "harmonics", "contour", "generation", "batch", "streaming", "description"),
-    *("recognition", "likeness", "reconstruction"),
-    *("evaluation", "doctor", "export", "playing"),
-    *("figures", "toot_files", "variation", "runs", "tracking", "players", "abx", "exercises"),
-    *(*(f"answers.ch{i:02d}" for i in range(13)), "answers", "widgets"),
-    *(
-        "roles",
-        "reading",
-        "arguments",
-        "cli_bandwidth",
-        "cli_batch",
-        "cli_data",
-        "cli_runs",
-        "cli_export",
-        "cli_variation",
-        "cli",
-        "__main__",
-    ),
-]
+MODELS = sorted(path.name for path in (ROOT / "tootlearn/weights").glob("*.safetensors"))
 
 
 def text(name: str) -> str:
@@ -77,7 +32,9 @@ def tracked() -> list[Path]:
     """The files of the repository: those in git, or about to be."""
     if not (ROOT / ".git").exists():
         pytest.skip("not a clone")
-    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    names = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     return [ROOT / name for name in names.split("\0") if name and (ROOT / name).is_file()]
 
 
@@ -96,80 +53,73 @@ def written() -> dict[str, str]:
 # Imports
 
 
-def imported(source: str, package: str) -> set[str]:
-    """The modules of tootlearn, named as in ORDER, that a module imports anywhere in its source.
-
-    `package` is where the module stands, for its relative imports: tootlearn or tootlearn.data.
-    """
-    names = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            parents = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
-            base = ".".join([*parents, *([node.module] if node.module else [])])
-            names |= {f"{base}.{alias.name}" for alias in node.names}
-    found = set()
-    for name in names - {"tootlearn.__version__"}:
-        first, *parts = name.split(".")
-        if first == "tootlearn":  # from tootlearn.mel import Mel: the longest part that is a module
-            known = [".".join(parts[:n]) for n in (2, 1) if ".".join(parts[:n]) in ORDER]
-            found.add(known[0] if known else ".".join(parts) or "tootlearn")
-    return found
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    """What import-linter says of the package in a folder, by the contracts of pyproject.toml."""
+    code = "import sys; sys.path.insert(0, '.'); from importlinter.cli import lint_imports; "
+    code += (
+        f"sys.exit(lint_imports(config_filename={str(ROOT / 'pyproject.toml')!r}, no_cache=True))"
+    )
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
 
 
-def not_before(module: str, source: str, package: str = "tootlearn") -> set[str]:
-    """What `module` imports although it does not stand before it."""
-    return {name for name in imported(source, package) if name not in ORDER[: ORDER.index(module)]}
-
-
-@pytest.mark.parametrize("path", [p for p in MODULES if p != ROOT / "tootlearn/__init__.py"], ids=lambda p: p.stem)
-def test_imports_run_one_way(path):
-    parts = path.relative_to(ROOT / "tootlearn").with_suffix("").parts
-    module = ".".join(part for part in parts if part != "__init__")
-    assert module in ORDER, f"give {module} its place in ORDER"
-    assert not not_before(module, path.read_text("utf8"), ".".join(["tootlearn", *parts[:-1]]))
+def test_layers_hold():
+    done = lint_imports(ROOT)
+    assert done.returncode == 0, done.stdout
+    (contract,) = PYPROJECT["tool"]["importlinter"]["contracts"]
+    named = {name for layer in contract["layers"] for name in layer.split(" | ")}
+    rooms = {path.relative_to(ROOT / "tootlearn").parts[0].removesuffix(".py") for path in MODULES}
+    rooms -= {"__init__", "__main__"}
+    assert named == {f"tootlearn.{room}" for room in rooms}, "every folder and module has its layer"
 
 
 @pytest.mark.parametrize(
-    ("module", "source", "wrong"),
+    ("module", "line", "told"),
     [
-        ("mel", "from tootlearn.stft import Stft", set()),
-        ("stft", "from tootlearn.mel import Mel", {"mel"}),
-        ("stft", "from tootlearn import mel", {"mel"}),
-        ("stft", "from . import mel", {"mel"}),
-        ("stft", "def f():\n    from .mel import Mel", {"mel"}),
-        ("stft", "import tootlearn.data.synthesis", {"data.synthesis"}),
-        ("stft", "from tootlearn import load", {"load"}),
-        ("stft", "import tootlearn", {"tootlearn"}),
-        ("stft", "from tootlearn.stft import Stft", {"stft"}),
-        ("generation", "from tootlearn import __version__, rng\nimport melody, torch.nn", set()),
+        (
+            "dsp/mel.py",
+            "from tootlearn.training.train import train",
+            "tootlearn.dsp.mel -> tootlearn.training.train",
+        ),
+        (
+            "models/decoder.py",
+            "from tootlearn import data",
+            "tootlearn.models.decoder -> tootlearn.data",
+        ),
+        ("generation/batch.py", "import tootlearn.training.config", "-> tootlearn.training.config"),
     ],
 )
-def test_an_import_against_the_order_is_seen(module, source, wrong):
-    assert not_before(module, source) == wrong
-
-
-def test_an_import_from_the_parent_package_is_seen():
-    assert imported("from .. import rng\nfrom ..stft import Stft\nfrom .folder import x", "tootlearn.data") == {
-        "rng",
-        "stft",
-        "data.folder",
-    }
+def test_an_upward_import_is_seen(tmp_path, module, line, told):
+    for path in MODULES:
+        copy = tmp_path / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    with (tmp_path / "tootlearn" / module).open("a", encoding="utf8") as file:
+        file.write(f"\n\ndef planted():\n    {line}\n")
+    done = lint_imports(tmp_path)
+    assert done.returncode == 1
+    assert told in done.stdout, done.stdout
 
 
 def test_import_is_cheap():
-    """Only torch and numpy: the others cost from a tenth of a second to seconds, or may fail to import."""
+    """Only torch and numpy: the others cost from a tenth of a second to seconds, or may fail to
+    import.
+    """
     code = "import sys, json, tootlearn; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    costly = ("jsonargparse", "librosa", "matplotlib", "numba", "scipy", "sklearn", "soundfile", "torchaudio")
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    costly = (
+        "jsonargparse",
+        "librosa",
+        "matplotlib",
+        "numba",
+        "scipy",
+        "sklearn",
+        "soundfile",
+        "torchaudio",
+    )
     assert "tootlearn" in json.loads(done.stdout)
     assert not set(costly).intersection(json.loads(done.stdout))
-
-
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.stem)
-def test_no_module_is_two_ideas(path):
-    assert len(path.read_text("utf8").splitlines()) <= 350
 
 
 # What ships
@@ -191,29 +141,47 @@ def contents(dist: Path) -> dict[str, set[str]]:
     with zipfile.ZipFile(wheel) as archive, tarfile.open(sdist) as tar:
         return {
             "wheel": set(archive.namelist()),
-            "sdist": {member.name.split("/", 1)[1] for member in tar.getmembers() if member.isfile()},
+            "sdist": {
+                member.name.split("/", 1)[1] for member in tar.getmembers() if member.isfile()
+            },
         }
 
 
 def test_a_model_ships_and_is_small():
-    assert MODELS, "tootlearn/models holds no model"
-    assert max((ROOT / "tootlearn/models" / name).stat().st_size for name in MODELS) <= 6_000_000
+    assert MODELS, "tootlearn/weights holds no model"
+    assert max((ROOT / "tootlearn/weights" / name).stat().st_size for name in MODELS) <= 6_000_000
 
 
 def test_wheel_and_sdist_hold_the_package_its_models_and_nothing_else(dist):
-    package = {path.relative_to(ROOT).as_posix() for path in MODULES} | {f"tootlearn/models/{name}" for name in MODELS}
-    package |= {"tootlearn/py.typed", "tootlearn/search_space.yaml"}
-    package |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "tootlearn/results").glob("*.json")}
-    chapters = {path.relative_to(ROOT).as_posix() for path in tracked() if path.parent == ROOT / "notebooks"}
+    package = {path.relative_to(ROOT).as_posix() for path in MODULES} | {
+        f"tootlearn/weights/{name}" for name in MODELS
+    }
+    package |= {"tootlearn/py.typed", "tootlearn/tuning/space.yaml"}
+    package |= {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "tootlearn/teaching/results").glob("*.json")
+    }
+    chapters = {
+        path.relative_to(ROOT).as_posix() for path in tracked() if path.parent == ROOT / "notebooks"
+    }
     sources = "book/references.bib"  # what `tootlearn lab` writes out in the chapters' copies
-    played = {path.name for path in (ROOT / "book/assets/playground").iterdir()}  # what `tootlearn play` serves
+    # what `tootlearn play` serves
+    played = {path.name for path in (ROOT / "book/assets/playground").iterdir()}
     info = f"tootlearn-{tootlearn.__version__}.dist-info/"
     held = contents(dist)
     assert {name for name in held["wheel"] if not name.startswith(info)} == package | {
-        f"tootlearn/{name}" for name in [*chapters, "notebooks/references.bib", *(f"playground/{n}" for n in played)]
+        f"tootlearn/{name}"
+        for name in [*chapters, "notebooks/references.bib", *(f"playground/{n}" for n in played)]
     }
     assert info + "licenses/LICENSE" in held["wheel"]
-    pages = {"README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "constraints.txt", "pyproject.toml"}
+    pages = {
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+        "CITATION.cff",
+        "constraints.txt",
+        "pyproject.toml",
+    }
     assert held["sdist"] - {"PKG-INFO", ".gitignore"} == package | chapters | pages | {sources} | {
         f"book/assets/playground/{name}" for name in played
     }
@@ -232,7 +200,7 @@ def test_the_wheel_alone_generates(dist, tmp_path):
         archive.extractall(tmp_path / "site")
     code = (
         "import sys; sys.path.insert(0, 'site'); import tootlearn; assert 'site' in tootlearn.__path__[0];"
-        "from tootlearn.cli import main; sys.exit(main())"
+        "from tootlearn.cli.main import main; sys.exit(main())"
     )
     command = [sys.executable, "-I", "-c", code, "generate", "--count", "1", "--out", "toots"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
@@ -256,7 +224,10 @@ def test_licence():
 
 
 def requirements(*extras: str) -> list[Requirement]:
-    lists = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][extra] for extra in extras)]
+    lists = [
+        PROJECT["dependencies"],
+        *(PROJECT["optional-dependencies"][extra] for extra in extras),
+    ]
     return [Requirement(line) for lines in lists for line in lines]
 
 
@@ -268,7 +239,9 @@ def test_extras():
 
 
 def test_requirements_are_ranges():
-    for requirement in requirements("train", "mlflow", "eval", "export", "play", "sampled", "book", "test"):
+    for requirement in requirements(
+        "train", "mlflow", "eval", "export", "play", "sampled", "book", "test"
+    ):
         operators = {specifier.operator for specifier in requirement.specifier}
         if requirement.name == "jupyter-book":
             assert str(requirement.specifier) == "==1.0.4.post1"
@@ -284,7 +257,9 @@ def test_constraints_pin_every_requirement_within_its_range():
             pin = Requirement(line)
             pins.setdefault(canonicalize_name(pin.name), []).append(next(iter(pin.specifier)))
     assert all(specifier.operator == "==" for pinned in pins.values() for specifier in pinned)
-    for requirement in requirements("train", "mlflow", "eval", "export", "play", "sampled", "book", "test"):
+    for requirement in requirements(
+        "train", "mlflow", "eval", "export", "play", "sampled", "book", "test"
+    ):
         for specifier in pins[canonicalize_name(requirement.name)]:
             assert requirement.specifier.contains(specifier.version, prereleases=True), requirement
 
@@ -292,7 +267,9 @@ def test_constraints_pin_every_requirement_within_its_range():
 def test_conda_environment_installs_everything():
     environment = yaml.safe_load(text("environment.yml"))
     assert environment["dependencies"][0] == f"python {PROJECT['requires-python']},<3.14"
-    assert environment["dependencies"][-1] == {"pip": ["--constraint constraints.txt", "--editable .[all]"]}
+    assert environment["dependencies"][-1] == {
+        "pip": ["--constraint constraints.txt", "--editable .[all]"]
+    }
 
 
 def test_workflow_covers_systems_pythons_lowest_versions_and_the_wheel():
@@ -300,12 +277,18 @@ def test_workflow_covers_systems_pythons_lowest_versions_and_the_wheel():
     jobs = workflow["jobs"]
     matrix = jobs["tested"]["strategy"]["matrix"]
     assert matrix["os"] == ["ubuntu-latest", "macos-latest", "windows-latest"]
-    named = [line.rsplit(" ", 1)[1] for line in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", line)]
+    named = [
+        line.rsplit(" ", 1)[1] for line in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", line)
+    ]
     assert matrix["python"] == named == ["3.11", "3.12", "3.13"]
-    commands = {name: "\n".join(step.get("run", "") for step in job["steps"]) for name, job in jobs.items()}
+    commands = {
+        name: "\n".join(step.get("run", "") for step in job["steps"]) for name, job in jobs.items()
+    }
     assert "python run.py test" in commands["tested"]
     assert "--resolution lowest-direct" in commands["lowest"]
-    assert all(part in commands["package"] for part in ("-m build", "twine check", "tootlearn generate"))
+    assert all(
+        part in commands["package"] for part in ("-m build", "twine check", "tootlearn generate")
+    )
 
 
 def test_every_picture_and_link_in_the_pages_is_there():
@@ -316,15 +299,28 @@ def test_every_picture_and_link_in_the_pages_is_there():
 
 def test_no_address_is_invented():
     """The repository has no home yet: no page names one."""
-    for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "pyproject.toml", "environment.yml"):
+    for page in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "CITATION.cff",
+        "pyproject.toml",
+        "environment.yml",
+    ):
         assert "://" not in text(page), page
 
 
-MACHINE_PATH = re.compile(r"(?<![\w.:/>\])}~*-])/(?:work|root|opt|home|mnt|tmp|Users)/\w|(?<!\w)[A-Z]:\\+Users\b")
+MACHINE_PATH = re.compile(
+    r"(?<![\w.:/>\])}~*-])/(?:work|root|opt|home|mnt|tmp|Users)/\w|(?<!\w)[A-Z]:\\+Users\b"
+)
 
 
 def test_no_file_names_a_path_of_one_machine():
-    named = {name: found[0] for name, content in written().items() if (found := MACHINE_PATH.search(content))}
+    named = {
+        name: found[0]
+        for name, content in written().items()
+        if (found := MACHINE_PATH.search(content))
+    }
     assert not named
 
 
@@ -343,7 +339,9 @@ def test_static(tool):
     name, *options = tool.split()
     if name == "codespell":
         name, options = "codespell_lib", [path.relative_to(ROOT).as_posix() for path in tracked()]
-    done = subprocess.run([sys.executable, "-m", name, *options], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", name, *options], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -357,7 +355,9 @@ def test_hooks():
 
 
 def hook():
-    spec = importlib.util.spec_from_file_location("notebook_metadata", ROOT / ".ci/notebook_metadata.py")
+    spec = importlib.util.spec_from_file_location(
+        "notebook_metadata", ROOT / ".ci/notebook_metadata.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -374,7 +374,12 @@ def untidy_notebook() -> dict:
             "vscode": {"x": 1},
         },
         "cells": [
-            {"cell_type": "markdown", "id": "a", "metadata": {"collapsed": True}, "source": ["# Trött\n"]},
+            {
+                "cell_type": "markdown",
+                "id": "a",
+                "metadata": {"collapsed": True},
+                "source": ["# Trött\n"],
+            },
             {
                 "cell_type": "code",
                 "id": "b",
@@ -385,7 +390,12 @@ def untidy_notebook() -> dict:
                     "execution": {"iopub.execute_input": "now"},
                 },
                 "outputs": [
-                    {"output_type": "execute_result", "execution_count": 7, "data": {}, "metadata": {"isolated": True}},
+                    {
+                        "output_type": "execute_result",
+                        "execution_count": 7,
+                        "data": {},
+                        "metadata": {"isolated": True},
+                    },
                     {"output_type": "stream", "name": "stdout", "text": ["peak -1 dB\n"]},
                 ],
                 "source": ["1"],
@@ -399,7 +409,12 @@ def test_hook_joins_what_was_printed_in_pieces():
         return {"output_type": "stream", "name": name, "text": text}
 
     notebook = untidy_notebook()
-    pieces = [said("stdout", ["a\n", "b"]), said("stdout", "c\n"), said("stderr", "d"), said("stdout", "e")]
+    pieces = [
+        said("stdout", ["a\n", "b"]),
+        said("stdout", "c\n"),
+        said("stderr", "d"),
+        said("stdout", "e"),
+    ]
     notebook["cells"][1]["outputs"] = pieces
     tidy = hook().tidy(notebook)["cells"][1]["outputs"]
     assert tidy == [said("stdout", "a\nbc\n"), said("stderr", "d"), said("stdout", "e")]
@@ -427,4 +442,6 @@ def test_hook_takes_out_what_editors_add_and_nothing_else(tmp_path):
 
 
 def test_notebooks_are_tidy():
-    assert hook().main(["--check", *(str(path) for path in tracked() if path.suffix == ".ipynb")]) == 0
+    assert (
+        hook().main(["--check", *(str(path) for path in tracked() if path.suffix == ".ipynb")]) == 0
+    )

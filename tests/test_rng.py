@@ -55,16 +55,24 @@ def test_golden_words(seed, stream, expected):
 def test_golden_numbers():
     np.testing.assert_array_equal(rng.uniform(7, 3, 2), [0.31278688029851764, 0.07270089618396014])
     np.testing.assert_allclose(
-        rng.normal(7, 3, 4), [1.3683031418088232, 0.6724677985276782, 0.8494077677641478, -1.2992402720262413], 1e-14
+        rng.normal(7, 3, 4),
+        [1.3683031418088232, 0.6724677985276782, 0.8494077677641478, -1.2992402720262413],
+        1e-14,
     )
-    assert [rng.child(7, i) for i in (0, 1, 1000)] == [932230230402188, 1250090472197607, 2052926264064124]
+    assert [rng.child(7, i) for i in (0, 1, 1000)] == [
+        932230230402188,
+        1250090472197607,
+        2052926264064124,
+    ]
     assert rng.children(7, 0, 2) == [932230230402188, 1250090472197607]
     assert rng.children(7, 1000, 1) == [2052926264064124] and rng.children(7, 3, 0) == []
 
 
 @given(SEEDS, STREAMS, st.integers(0, WORD - 2))
 def test_words_are_those_of_the_specification(seed, stream, start):
-    assert rng.words(seed, stream, 3, start).tolist() == [word(seed, stream, start + i) for i in range(3)]
+    assert rng.words(seed, stream, 3, start).tolist() == [
+        word(seed, stream, start + i) for i in range(3)
+    ]
 
 
 def test_the_last_counter_is_allowed_and_none_beyond():
@@ -84,13 +92,16 @@ def test_a_batch_of_seeds_draws_what_each_draws_alone(seeds, stream, count):
 
 @given(SEEDS, STREAMS, st.integers(0, 9), st.integers(0, 9))
 def test_numbers_do_not_depend_on_how_many_are_drawn(seed, stream, few, more):
-    np.testing.assert_array_equal(rng.words(seed, stream, few + more)[few:], rng.words(seed, stream, more, start=few))
+    np.testing.assert_array_equal(
+        rng.words(seed, stream, few + more)[few:], rng.words(seed, stream, more, start=few)
+    )
     for draw in (rng.uniform, rng.normal):
         np.testing.assert_array_equal(draw(seed, stream, few + more)[:few], draw(seed, stream, few))
 
 
 def test_a_stream_repeats_no_word():
-    assert len(np.unique(rng.words(12, 34, 2**19))) == 2**19  # random words would repeat some 32 times
+    # random words would repeat some 32 times
+    assert len(np.unique(rng.words(12, 34, 2**19))) == 2**19
 
 
 @pytest.mark.parametrize("seed", [0, 2**40 + 1])
@@ -123,11 +134,19 @@ def neighbours(what: str) -> np.ndarray:
     if what == "high words of seeds":
         return rng.uniform(np.stack((many, many + 2**32), 1), 4, 1)[..., 0]
     if what == "children":
-        return rng.uniform([[rng.child(5, 2 * i), rng.child(5, 2 * i + 1)] for i in range(2**12)], 4, 1)[..., 0]
-    return np.stack([rng.uniform(3, stream, 64) for stream in range(2**11)]).reshape(-1, 2, 64).swapaxes(1, 2)
+        return rng.uniform(
+            [[rng.child(5, 2 * i), rng.child(5, 2 * i + 1)] for i in range(2**12)], 4, 1
+        )[..., 0]
+    return (
+        np.stack([rng.uniform(3, stream, 64) for stream in range(2**11)])
+        .reshape(-1, 2, 64)
+        .swapaxes(1, 2)
+    )
 
 
-@pytest.mark.parametrize("what", ["counters", "seeds", "high words of seeds", "children", "streams"])
+@pytest.mark.parametrize(
+    "what", ["counters", "seeds", "high words of seeds", "children", "streams"]
+)
 def test_neighbours_are_independent(what):
     pairs = neighbours(what).reshape(-1, 2)
     cells, _, _ = np.histogram2d(pairs[:, 0], pairs[:, 1], bins=16, range=[[0, 1], [0, 1]])
@@ -136,9 +155,12 @@ def test_neighbours_are_independent(what):
 
 
 def test_streams_and_seeds_are_uncorrelated_at_every_lag():
-    rows = np.stack([rng.uniform(seed, stream, 4096) - 0.5 for seed in range(6) for stream in range(6)])
+    rows = np.stack(
+        [rng.uniform(seed, stream, 4096) - 0.5 for seed in range(6) for stream in range(6)]
+    )
     spectra = np.fft.rfft(rows)
-    lagged = np.fft.irfft(spectra[:, None] * spectra.conj()) / (4096 / 12)  # every cyclic correlation
+    # every cyclic correlation
+    lagged = np.fft.irfft(spectra[:, None] * spectra.conj()) / (4096 / 12)
     lagged[np.arange(36), np.arange(36), 0] = 0
     assert np.abs(lagged).max() < 6.5 / math.sqrt(4096)  # 5.3 million of them
 
@@ -170,19 +192,27 @@ def test_normal_numbers_are_normal():
         spread = math.sqrt((math.prod(range(2 * power - 1, 0, -2)) - moment**2) / len(x))
         assert np.mean(x**power) == pytest.approx(moment, abs=4.5 * spread)
     even, odd = x[0::2], x[1::2]
-    assert stats.kstest((even**2 + odd**2) / 2, "expon").pvalue > 1e-3  # the two of a pair are independent ...
-    assert stats.kstest(np.arctan2(odd, even), "uniform", args=(-math.pi, 2 * math.pi)).pvalue > 1e-3
-    assert abs(np.corrcoef(np.abs(even[1:]), np.abs(odd[:-1]))[0, 1]) < 4.5 / math.sqrt(len(even))  # ... and two pairs
+    # the two of a pair are independent ...
+    assert stats.kstest((even**2 + odd**2) / 2, "expon").pvalue > 1e-3
+    assert (
+        stats.kstest(np.arctan2(odd, even), "uniform", args=(-math.pi, 2 * math.pi)).pvalue > 1e-3
+    )
+    # ... and two pairs
+    assert abs(np.corrcoef(np.abs(even[1:]), np.abs(odd[:-1]))[0, 1]) < 4.5 / math.sqrt(len(even))
 
 
-@pytest.mark.parametrize("seed", [-1, 2**53, 2**70, 1.0, math.nan, True, "7", None, [3, -1], [3, 2**63]])
+@pytest.mark.parametrize(
+    "seed", [-1, 2**53, 2**70, 1.0, math.nan, True, "7", None, [3, -1], [3, 2**63]]
+)
 def test_bad_seeds_are_refused(seed):
     for draw in (rng.words, rng.uniform, rng.normal):
         with pytest.raises(ValueError, match="a seed is an integer from 0 to 9007199254740991"):
             draw(seed, 0, 1)
 
 
-@pytest.mark.parametrize(("stream", "start", "count"), [(-1, 0, 1), (2**32, 0, 1), (0, -1, 1), (0, 0, -1)])
+@pytest.mark.parametrize(
+    ("stream", "start", "count"), [(-1, 0, 1), (2**32, 0, 1), (0, -1, 1), (0, 0, -1)]
+)
 def test_bad_streams_and_indices_are_refused(stream, start, count):
     with pytest.raises(ValueError, match="streams and indices are integers from 0"):
         rng.words(0, stream, count, start)

@@ -15,7 +15,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class Calls(list[list[str]]):
-    """Stands in for subprocess.run: notes the commands; those for which `fails` is true end with status 1."""
+    """Stands in for subprocess.run: notes the commands; those for which `fails` is true end with
+    status 1.
+    """
 
     fails = staticmethod(lambda command: False)
 
@@ -25,7 +27,9 @@ class Calls(list[list[str]]):
         if "venv" in command:
             Path(command[-1]).mkdir()
         elif "--version" in command:  # is there a pip in .venv?
-            return subprocess.CompletedProcess(command, 0 if any("venv" in call for call in self) else 1)
+            return subprocess.CompletedProcess(
+                command, 0 if any("venv" in call for call in self) else 1
+            )
         status = 1 if self.fails(command) else 0
         if check and status:
             raise subprocess.CalledProcessError(status, command)
@@ -39,7 +43,7 @@ class Calls(list[list[str]]):
 @pytest.fixture
 def run(tmp_path) -> ModuleType:
     """run.py as it stands in a bare clone: the files that it reads, and no .venv."""
-    for name in ("run.py", "pyproject.toml", "constraints.txt", "tootlearn/__init__.py"):
+    for name in ("run.py", "pyproject.toml", "constraints.txt", "tootlearn/version.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     spec = importlib.util.spec_from_file_location("run_of_clone", tmp_path / "run.py")
@@ -56,8 +60,12 @@ def calls(run, monkeypatch) -> Calls:
 
 
 def test_readme_has_exactly_the_two_commands(run):
-    blocks = re.findall(r"^```(?:sh|bash|console)?\n(.*?)^```", (ROOT / "README.md").read_text("utf8"), re.M | re.S)
-    assert [line for block in blocks for line in block.splitlines()] == [f"python run.py {name}" for name in run.EXTRAS]
+    blocks = re.findall(
+        r"^```(?:sh|bash|console)?\n(.*?)^```", (ROOT / "README.md").read_text("utf8"), re.M | re.S
+    )
+    assert [line for block in blocks for line in block.splitlines()] == [
+        f"python run.py {name}" for name in run.EXTRAS
+    ]
 
 
 def test_ci_runs_the_readmes_second_command():
@@ -86,12 +94,20 @@ def test_installs_the_tested_versions_once_for_each_command(run, calls):
 
 
 def test_all_that_tests_import_is_installed(run):
-    """Every extra but those whose tests look for other packages, or whose wheels are for some machines alone."""
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]["optional-dependencies"]
-    assert set(run.EXTRAS["test"].strip("[]").split(",")) == set(extras) - {"eval", "sampled", "all"}
+    """Every extra but those whose tests look for other packages, or whose wheels are for some
+    machines alone.
+    """
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"][
+        "optional-dependencies"
+    ]
+    assert set(run.EXTRAS["test"].strip("[]").split(",")) == set(extras) - {
+        "eval",
+        "sampled",
+        "all",
+    }
 
 
-@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt", "tootlearn/__init__.py"])
+@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt", "tootlearn/version.py"])
 def test_installs_again_when_a_requirement_or_the_version_changes(run, calls, name):
     run.main(["test"])
     with open(run.ROOT / name, "a") as file:
@@ -137,11 +153,14 @@ def test_an_old_python_is_told_so(run, calls, capsys, monkeypatch):
 
 @pytest.mark.skipif(os.name == "nt", reason="a script of the shell")
 def test_ci_fails_where_there_is_no_fit_python(tmp_path):
-    for name in ("python3", "python3.13", "python3.12", "python3.11", "python"):  # each is found, and too old
+    # each is found, and too old
+    for name in ("python3", "python3.13", "python3.12", "python3.11", "python"):
         (tmp_path / name).write_text("#!/bin/sh\nexit 1\n")
         (tmp_path / name).chmod(0o755)
     path = os.pathsep.join([str(tmp_path), "/usr/bin", "/bin"])
-    done = subprocess.run(["bash", ROOT / ".ci/run"], env={"PATH": path}, capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", ROOT / ".ci/run"], env={"PATH": path}, capture_output=True, text=True
+    )
     assert done.returncode == 1
     assert "3.11" in done.stderr
 

@@ -37,8 +37,13 @@ def test_actionlint_finds_nothing():
 @pytest.mark.static
 def test_actionlint_sees_a_runner_that_is_not_there(tmp_path):
     path = tmp_path / "wrong.yml"
-    path.write_text((FOLDER / "links.yml").read_text("utf8").replace("ubuntu-latest", "ubuntu-7"), encoding="utf8")
-    done = subprocess.run([actionlint(), "-no-color", path], cwd=ROOT, capture_output=True, text=True)
+    path.write_text(
+        (FOLDER / "links.yml").read_text("utf8").replace("ubuntu-latest", "ubuntu-7"),
+        encoding="utf8",
+    )
+    done = subprocess.run(
+        [actionlint(), "-no-color", path], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 1 and "ubuntu-7" in done.stdout
 
 
@@ -66,16 +71,23 @@ def test_pages_are_built_strictly_and_know_their_address():
 
 def test_a_release_is_tested_and_tried_before_it_is_published():
     release = jobs("release")
-    assert set(release["publish"]["needs"]) == {"tests", "build"} and release["site"]["needs"] == "publish"
+    assert (
+        set(release["publish"]["needs"]) == {"tests", "build"}
+        and release["site"]["needs"] == "publish"
+    )
     for name in ("tests", "site"):
         called = yaml.safe_load((ROOT / release[name]["uses"]).read_text("utf8"))
         assert "workflow_call" in called[True]
     said = commands(release["build"])
     checks = [
-        i for i, command in enumerate(said) if "twine check --strict" in command or "tootlearn generate" in command
+        i
+        for i, command in enumerate(said)
+        if "twine check --strict" in command or "tootlearn generate" in command
     ]
     assert "GITHUB_REF_NAME#v" in said[0] and len(checks) == 2
-    uploaded = next(i for i, step in enumerate(release["build"]["steps"]) if "upload" in step.get("uses", ""))
+    uploaded = next(
+        i for i, step in enumerate(release["build"]["steps"]) if "upload" in step.get("uses", "")
+    )
     assert uploaded == len(release["build"]["steps"]) - 1
     # who may publish can do nothing else, and has no password
     assert (
@@ -94,7 +106,8 @@ def test_a_tag_that_is_not_the_version_is_refused(tag, accepted):
 
 def test_links_are_asked_on_a_schedule_alone():
     workflow = yaml.safe_load((FOLDER / "links.yml").read_text("utf8"))
-    assert set(workflow[True]) == {"workflow_dispatch", "schedule"}  # YAML takes the key "on" for a truth value
+    # YAML takes the key "on" for a truth value
+    assert set(workflow[True]) == {"workflow_dispatch", "schedule"}
     assert commands(workflow["jobs"]["links"])[-1] == "python .ci/links.py --ask"
 
 
@@ -118,7 +131,11 @@ def test_links_are_found_with_where_they_stand(tmp_path, monkeypatch, capsys):
         "https://example.org/b": ["book/a.md"],
     }
     asked = []
-    monkeypatch.setattr(links, "answers", lambda address: asked.append(address) or ("gone" if "x" in address else ""))
+    monkeypatch.setattr(
+        links,
+        "answers",
+        lambda address: asked.append(address) or ("gone" if "x" in address else ""),
+    )
     assert links.main([]) == 0 and asked == []
     assert links.main(["--ask"]) == 1 and len(asked) == 4
     assert "BROKEN: gone" in capsys.readouterr().out
@@ -129,7 +146,12 @@ def test_vendored_files_are_as_pinned(monkeypatch):
     assert vendor.main(["--check"]) == 0
     lines = vendor.CHECKSUMS.read_text("utf8")
     listed = {ROOT / line.split("  ", 1)[1] for line in lines.splitlines()}
-    kept = {path for package in vendor.PACKAGES for path in (ROOT / package.folder).rglob("*") if path.is_file()}
+    kept = {
+        path
+        for package in vendor.PACKAGES
+        for path in (ROOT / package.folder).rglob("*")
+        if path.is_file()
+    }
     assert kept - listed == {ROOT / "book/assets/vendor/ipywidgets/LICENSE"}
     licensed = {path.parent for path in kept if path.name.startswith("LICENSE")}
     assert licensed == {ROOT / package.folder for package in vendor.PACKAGES}

@@ -1,4 +1,6 @@
-"""The command `tootlearn`, and `python -m tootlearn`: what comes before the first import that may fail."""
+"""The command `tootlearn`, and `python -m tootlearn`: what comes before the first import that may
+fail.
+"""
 
 import sys
 
@@ -10,12 +12,12 @@ def main() -> None:
         SystemExit: as of `cli.main` and `doctor.main`.
     """
     if sys.argv[1:] == ["doctor"]:
-        from tootlearn import doctor
+        from tootlearn.cli import doctor
 
         doctor.main()
         return
     try:
-        from tootlearn import cli
+        from tootlearn.cli import main as cli
     except ImportError as error:
         raise SystemExit(
             f"tootlearn: error: a package is missing or broken ({error}): `tootlearn doctor` says which"

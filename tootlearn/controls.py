@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tootlearn.audio import InputError
-from tootlearn.front_end import WINDOW_SAMPLES
+from tootlearn.dsp.front_end import WINDOW_SAMPLES
+from tootlearn.errors import InputError, check_range
 
 LOUDNESS_RANGE = (-36.0, -6.0)  # dBFS
 USUAL_LOUDNESS = (-20.0, -12.0)  # dBFS, when none is asked for
-ONSET_SAMPLES = 512  # silence before a toot in the window of the models, so that a whole frame sees its attack
+# silence before a toot in the window of the models, so that a whole frame sees its attack
+ONSET_SAMPLES = 512
 _NARROWEST = {"pitch": 2 / 12, "octaves": 0.25}  # octaves: the least width of a new kind's ranges
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
@@ -56,7 +57,9 @@ class Kind:
         for field in ("pitch", "duration", "octaves"):
             low, high = getattr(self, field)
             if not low < high or (field != "octaves" and low <= 0):
-                raise ValueError(f"{self.name}: {field} needs a positive range (low, high), got {(low, high)}")
+                raise ValueError(
+                    f"{self.name}: {field} needs a positive range (low, high), got {(low, high)}"
+                )
         if not self.intervals or min(self.intervals) != 1.0:
             raise ValueError(f"{self.name}: the lowest interval must be 1, got {self.intervals}")
 
@@ -72,7 +75,9 @@ class Kind:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Kind:
         """The inverse of :meth:`as_json`."""
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in data.items()
+        }
         return cls(**values)
 
 
@@ -96,14 +101,17 @@ class Controls:
     @staticmethod
     def concatenate(parts: Sequence[Controls]) -> Controls:
         """One batch from several."""
-        return Controls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Controls)))
+        return Controls(
+            *(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Controls))
+        )
 
 
 def parse_pitch(text: str | float) -> float:
     """A pitch in Hz from a number of Hz, a note name or a MIDI number.
 
     Args:
-        text: ``440``, ``"440"``, ``"440 Hz"``; ``"A4"``, ``"Bb3"``, ``"f#5"``; ``"midi 69"``, ``"midi:57.5"``.
+        text: ``440``, ``"440"``, ``"440 Hz"``; ``"A4"``, ``"Bb3"``, ``"f#5"``; ``"midi 69"``,
+            ``"midi:57.5"``.
 
     Returns:
         Hz; A4 is 440 Hz, equal temperament (ISO 16).
@@ -124,7 +132,9 @@ def parse_pitch(text: str | float) -> float:
         return midi_to_hz(float(midi[1]))
     if number and float(number[1]) > 0:
         return float(number[1])
-    raise InputError(f"cannot read {word!r} as a pitch: give Hz (440), a note (A4, Bb3, F#5) or MIDI (midi:69)")
+    raise InputError(
+        f"cannot read {word!r} as a pitch: give Hz (440), a note (A4, Bb3, F#5) or MIDI (midi:69)"
+    )
 
 
 def midi_to_hz(midi: float) -> float:
@@ -152,7 +162,11 @@ def find_kind(name: str, kinds: Sequence[Kind]) -> int:
 
 
 def new_kind(
-    name: str, pitch: NDArray[np.float64], duration: NDArray[np.float64], octaves: NDArray[np.float64], sample_rate: int
+    name: str,
+    pitch: NDArray[np.float64],
+    duration: NDArray[np.float64],
+    octaves: NDArray[np.float64],
+    sample_rate: int,
 ) -> Kind:
     """A kind with the ranges of its clips: a semitone, or a tenth of the duration, beyond the ends."""
 
@@ -172,22 +186,11 @@ def new_kind(
     )
 
 
-def check_range(name: str, value: float, low: float, high: float, unit: str) -> float:
-    """``value`` if it lies in [low, high], but for the rounding of a note name's pitch.
-
-    Raises:
-        InputError: otherwise, also for NaN; it names the range.
-    """
-    slack = 1e-9 * max(abs(low), abs(high))
-    if not low - slack <= value <= high + slack:  # NaN fails it too
-        raise InputError(f"{name} {value:.8g}{unit} is out of range: give {low:g} to {high:g}{unit}")
-    return float(value)
-
-
 def kinds_with(
     kinds: Sequence[Kind], pitch: float | str | None = None, duration: float | None = None
 ) -> tuple[Kind, ...]:
-    """Those of the kinds that have this pitch and this duration within their ranges; None asks for nothing.
+    """Those of the kinds that have this pitch and this duration within their ranges; None asks for
+    nothing.
 
     Raises:
         InputError: if there is none, or the pitch cannot be read.
@@ -197,10 +200,16 @@ def kinds_with(
         if value is None:
             continue
         ranges = [getattr(kind, control) for kind in kinds]
-        check_range(control, value, min(low for low, _ in ranges), max(high for _, high in ranges), unit)
-        kinds = tuple(kind for kind, (low, high) in zip(kinds, ranges, strict=True) if low <= value <= high)
+        check_range(
+            control, value, min(low for low, _ in ranges), max(high for _, high in ranges), unit
+        )
+        kinds = tuple(
+            kind for kind, (low, high) in zip(kinds, ranges, strict=True) if low <= value <= high
+        )
         if not kinds:
-            raise InputError(f"no kind has a {control} of {value:g}{unit}: `tootlearn info` shows what they have")
+            raise InputError(
+                f"no kind has a {control} of {value:g}{unit}: `tootlearn info` shows what they have"
+            )
     return tuple(kinds)
 
 
@@ -213,7 +222,8 @@ def completed(
     loudness: float | None,
     share: Sequence[float] | NDArray[np.float64],
 ) -> Controls:
-    """The controls of one toot: those that are given, checked, and for each that is None a share of what it may be.
+    """The controls of one toot: those that are given, checked, and for each that is None a share of
+    what it may be.
 
     Args:
         kinds: that there are.
@@ -244,4 +254,6 @@ def completed(
         loudness = low + (high - low) * share[4]
     else:
         check_range("loudness", loudness, *LOUDNESS_RANGE, " dB")
-    return Controls(np.array([index]), *(np.array([float(v)]) for v in (hz, duration, brightness, loudness)))
+    return Controls(
+        np.array([index]), *(np.array([float(v)]) for v in (hz, duration, brightness, loudness))
+    )

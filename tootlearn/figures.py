@@ -1,4 +1,6 @@
-"""Pictures of sound: waves, spectrograms and log-mels in a notebook, and a contact sheet of many sounds."""
+"""Pictures of sound: waves, spectrograms and log-mels in a notebook, and a contact sheet of many
+sounds.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tootlearn.audio import InputError, write_whole
-from tootlearn.front_end import FrontEnd
-from tootlearn.stft import Stft
+from tootlearn.dsp.front_end import FrontEnd
+from tootlearn.dsp.stft import Stft
+from tootlearn.errors import InputError
+from tootlearn.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +29,9 @@ COLOURS = "magma"  # perceptually uniform, from black
 RANGE_DB = 80.0  # from black to the brightest colour
 SILENCE_DB = -120.0  # what is drawn of a magnitude of zero
 RANGE_LOG_MEL = RANGE_DB * math.log(10) / 20  # the same in natural logarithms: 9.2
-STYLE: Any = {  # a light card with dark ink: it reads on a light page and on a dark one, where a clear ground would not
+# a light card with dark ink: it reads on a light page and on a dark one, where a clear ground would
+# not
+STYLE: Any = {
     "figure.facecolor": "#fcfcfa",
     "savefig.facecolor": "#fcfcfa",
     "figure.figsize": (7.0, 2.6),
@@ -50,16 +55,23 @@ STYLE: Any = {  # a light card with dark ink: it reads on a light page and on a 
 
 
 def style() -> None:
-    """Draw all figures from here on as this book does: a light ground, dark ink, lines that also differ in grey."""
+    """Draw all figures from here on as this book does: a light ground, dark ink, lines that also
+    differ in grey.
+    """
     import matplotlib
 
     matplotlib.rcParams.update(STYLE)
 
 
 def waveform(
-    wave: Tensor | NDArray[Any], ax: Axes | None = None, title: str = "", sample_rate: int = 22050, start: float = 0.0
+    wave: Tensor | NDArray[Any],
+    ax: Axes | None = None,
+    title: str = "",
+    sample_rate: int = 22050,
+    start: float = 0.0,
 ) -> Axes:
-    """Draw a wave (N,) over time in s, on a level axis of full scale, -1 to 1 (more where the wave is beyond).
+    """Draw a wave (N,) over time in s, on a level axis of full scale, -1 to 1 (more where the wave
+    is beyond).
 
     Args:
         wave: (N,).
@@ -94,13 +106,15 @@ def spectrogram(
     """Draw magnitudes in dB over time in s and frequency in kHz; the colours span 80 dB.
 
     Args:
-        sound: a wave (N,), or a magnitude (F, T), or a complex spectrum (F, T), which was made with this hop.
+        sound: a wave (N,), or a magnitude (F, T), or a complex spectrum (F, T), which was made with
+            this hop.
         ax: where to; a new figure without it.
         title: what it shows.
         sample_rate: Hz.
         n_fft: of the STFT of a wave.
         hop: samples from frame to frame.
-        top: dB that the brightest colour stands for; the loudest bin without it. Give one to pictures to be compared.
+        top: dB that the brightest colour stands for; the loudest bin without it. Give one to
+            pictures to be compared.
         colourbar: whether to draw it.
 
     Returns:
@@ -112,7 +126,15 @@ def spectrogram(
     levels = 20 * np.log10(_array(given.abs(), 2).clip(1e-12))
     top = max(float(levels.max()), SILENCE_DB + RANGE_DB) if top is None else top
     extent = (0.0, levels.shape[1] * hop / sample_rate, 0.0, sample_rate / 2000)
-    return _image(levels, ax, title, extent, (top - RANGE_DB, top), "frequency (kHz)", "dB" if colourbar else "")
+    return _image(
+        levels,
+        ax,
+        title,
+        extent,
+        (top - RANGE_DB, top),
+        "frequency (kHz)",
+        "dB" if colourbar else "",
+    )
 
 
 def log_mel(
@@ -123,7 +145,8 @@ def log_mel(
     top: float | None = None,
     colourbar: bool = True,
 ) -> AxesImage:
-    """Draw a log-mel over time in s and mel bands; the colours span 80 dB, 9.2 in natural logarithms.
+    """Draw a log-mel over time in s and mel bands; the colours span 80 dB, 9.2 in natural
+    logarithms.
 
     Args:
         x: (M, T), natural logarithms.
@@ -140,7 +163,9 @@ def log_mel(
     values = _array(x, 2)
     top = max(float(values.max()), math.log(config.floor) + RANGE_LOG_MEL) if top is None else top
     extent = (0.0, values.shape[1] * config.hop / config.sample_rate, 0.0, float(values.shape[0]))
-    return _image(values, ax, title, extent, (top - RANGE_LOG_MEL, top), "mel band", "ln" if colourbar else "")
+    return _image(
+        values, ax, title, extent, (top - RANGE_LOG_MEL, top), "mel band", "ln" if colourbar else ""
+    )
 
 
 def _axes(ax: Axes | None) -> Axes:
@@ -170,7 +195,13 @@ def _image(
 ) -> AxesImage:
     ax = _axes(ax)
     image = ax.imshow(
-        values, origin="lower", aspect="auto", extent=extent, cmap=COLOURS, vmin=limits[0], vmax=limits[1]
+        values,
+        origin="lower",
+        aspect="auto",
+        extent=extent,
+        cmap=COLOURS,
+        vmin=limits[0],
+        vmax=limits[1],
     )
     ax.set(xlabel="time (s)", ylabel=ylabel, title=title)
     if unit:
@@ -187,7 +218,8 @@ def contact_sheet(
 ) -> None:
     """Draw waveforms over spectrograms, all on one time axis, one level axis and one colour scale.
 
-    The brightest colour is the loudest bin of all sounds: a quiet sound is drawn darker than a loud one.
+    The brightest colour is the loudest bin of all sounds: a quiet sound is drawn darker than a loud
+    one.
 
     Args:
         path: of the PNG.
@@ -201,7 +233,9 @@ def contact_sheet(
         ValueError: if there is nothing to draw, or not one title for each wave.
     """
     if not waves or len(waves) != len(titles):
-        raise ValueError(f"give one wave or more and a title for each, not {len(waves)} and {len(titles)}")
+        raise ValueError(
+            f"give one wave or more and a title for each, not {len(waves)} and {len(titles)}"
+        )
     from matplotlib.figure import Figure
 
     columns = min(columns, len(waves))
@@ -210,13 +244,21 @@ def contact_sheet(
     stft = Stft(1024, 256)
     figure = Figure(figsize=(3.1 * columns, 3.0 * rows), layout="constrained", dpi=110)
     grid = figure.subplots(
-        2 * rows, columns, squeeze=False, sharex=True, gridspec_kw={"height_ratios": [1, 2.4] * rows}
+        2 * rows,
+        columns,
+        squeeze=False,
+        sharex=True,
+        gridspec_kw={"height_ratios": [1, 2.4] * rows},
     )
     magnitudes = [stft.magnitude(torch.from_numpy(np.ascontiguousarray(wave))) for wave in waves]
     levels = [(20 * magnitude.log10()).clamp_min(SILENCE_DB).numpy() for magnitude in magnitudes]
-    top = max(SILENCE_DB + RANGE_DB, *(float(level.max()) for level in levels))  # silence alone is black
+    # silence alone is black
+    top = max(SILENCE_DB + RANGE_DB, *(float(level.max()) for level in levels))
     for i in range(rows * columns):
-        above, below = grid[2 * (i // columns), i % columns], grid[2 * (i // columns) + 1, i % columns]
+        above, below = (
+            grid[2 * (i // columns), i % columns],
+            grid[2 * (i // columns) + 1, i % columns],
+        )
         if i >= len(waves):
             above.axis("off")
             below.axis("off")
@@ -226,7 +268,13 @@ def contact_sheet(
         above.title.set_fontsize(8)
         extent = (0, len(waves[i]) / sample_rate, 0, sample_rate / 2000)
         below.imshow(
-            levels[i], origin="lower", aspect="auto", extent=extent, cmap=COLOURS, vmin=top - RANGE_DB, vmax=top
+            levels[i],
+            origin="lower",
+            aspect="auto",
+            extent=extent,
+            cmap=COLOURS,
+            vmin=top - RANGE_DB,
+            vmax=top,
         )
         below.set(xlim=(0, seconds), facecolor="black")
         if i % columns == 0:
@@ -237,17 +285,23 @@ def contact_sheet(
         below.tick_params(labelsize=6)
     content = io.BytesIO()
     figure.savefig(content, format="png")
-    write_whole(Path(path), content.getvalue())
+    atomic_write(Path(path), content.getvalue())
 
 
-Bars = tuple[str, list[str], dict[str, list[float]], dict[str, list[float]]]  # title, names, heights and spreads by who
+# title, names, heights and spreads by who
+Bars = tuple[str, list[str], dict[str, list[float]], dict[str, list[float]]]
 
 
 def _of_groups(table: dict[str, dict[str, Any]], figures: dict[str, str]) -> list[Bars]:
     """A panel for each figure of a table {group: {who: figures}}."""
     who = list(next(iter(table.values())))
     return [
-        (title, list(table), {w: [float(row[w][figure]) for row in table.values()] for w in who}, {})
+        (
+            title,
+            list(table),
+            {w: [float(row[w][figure]) for row in table.values()] for w in who},
+            {},
+        )
         for figure, title in figures.items()
     ]
 
@@ -269,11 +323,15 @@ def _of_sets(table: dict[str, dict[str, float]]) -> list[Bars]:
 def _of_rows(table: dict[str, dict[str, float]], figures: dict[str, str]) -> list[Bars]:
     """A panel for each figure of a table {row: figures}."""
     return [
-        (title, list(table), {"": [row[figure] for row in table.values()]}, {}) for figure, title in figures.items()
+        (title, list(table), {"": [row[figure] for row in table.values()]}, {})
+        for figure, title in figures.items()
     ]
 
 
-_CONTROL = {"f0_median": "f0 error, median (cents)", "duration_median": "duration error, median (ms)"}
+_CONTROL = {
+    "f0_median": "f0 error, median (cents)",
+    "duration_median": "duration error, median (ms)",
+}
 _PANELS: dict[str, Callable[[Any], list[Bars]]] = {
     "control": lambda table: _of_groups(table, _CONTROL),
     "kind": lambda table: _of_groups(table, {"right": "named right by a classifier"}),
@@ -284,7 +342,8 @@ _PANELS: dict[str, Callable[[Any], list[Bars]]] = {
 
 
 def evaluation_sheet(path: str | os.PathLike[str], report: dict[str, Any]) -> None:
-    """Draw the tables of `evaluation.report`: generated beside what it is measured by, a row of panels for each part.
+    """Draw the tables of `evaluation.report`: generated beside what it is measured by, a row of
+    panels for each part.
 
     Args:
         path: of the PNG.
@@ -306,9 +365,18 @@ def evaluation_sheet(path: str | os.PathLike[str], report: dict[str, Any]) -> No
         for part, row in zip(parts, rows, strict=True):
             axes = part.subplots(1, len(row), squeeze=False)[0]
             for ax, (title, names, columns, spreads) in zip(axes, row, strict=True):
-                place = np.arange(len(names))[:, None] + np.linspace(-0.2, 0.2, len(columns))[None] * (len(columns) > 1)
+                place = np.arange(len(names))[:, None] + np.linspace(-0.2, 0.2, len(columns))[
+                    None
+                ] * (len(columns) > 1)
                 for i, (who, values) in enumerate(columns.items()):
-                    ax.bar(place[:, i], values, 0.8 / len(columns) / 1.1, label=who, yerr=spreads.get(who), capsize=2)
+                    ax.bar(
+                        place[:, i],
+                        values,
+                        0.8 / len(columns) / 1.1,
+                        label=who,
+                        yerr=spreads.get(who),
+                        capsize=2,
+                    )
                 ax.set_title(title)
                 shown = [name.replace(", ", "\n") for name in names]
                 ax.set_xticks(range(len(names)), shown, rotation=60 if len(names) > 5 else 0)
@@ -316,4 +384,4 @@ def evaluation_sheet(path: str | os.PathLike[str], report: dict[str, Any]) -> No
                     ax.legend(fontsize="small")
         content = io.BytesIO()
         figure.savefig(content, format="png")
-    write_whole(Path(path), content.getvalue())
+    atomic_write(Path(path), content.getvalue())

@@ -1,8 +1,9 @@
 """Random numbers that are the same everywhere: a counter-based generator.
 
-Number ``i`` of stream ``stream`` of ``seed`` is a pure function of the three integers: nothing is stored, nothing is
-shared, and a batch of any size draws the same numbers as its members one by one. All arithmetic is on unsigned 32-bit
-words, so that the same few lines give the same words in JavaScript (``Math.imul`` and ``>>> 0``).
+Number ``i`` of stream ``stream`` of ``seed`` is a pure function of the three integers: nothing is
+stored, nothing is shared, and a batch of any size draws the same numbers as its members one by one.
+All arithmetic is on unsigned 32-bit words, so that the same few lines give the same words in
+JavaScript (``Math.imul`` and ``>>> 0``).
 
     T(x):  x ^= x >> 17;  x *= ed5ad4bb;  x ^= x >> 11;  x *= ac4c1b51;  x ^= x >> 15;  x *= 31848bab;  x ^= x >> 14
     k1   = T(low ^ T(high ^ T(stream)))      low, high: the seed's lower 32 and upper 21 bits
@@ -11,9 +12,10 @@ words, so that the same few lines give the same words in JavaScript (``Math.imul
     uniform(i) = (word(i) + 1/2) / 2^32                                      in the open interval (0, 1)
     normal(2j), normal(2j + 1) = sqrt(-2 ln uniform(2j)) (cos, sin)(2 pi uniform(2j + 1))         Box-Muller
 
-``T`` is Wellons' "triple32", a bijection of 32-bit words with a bias near the limit of what a random one has
-(C. Wellons, "Prospecting for hash functions", 2018). Two rounds of it under two keys make the streams independent:
-no word repeats within a stream. Keys have 32 bits: among 10,000 streams two are the same with a chance of about 1 %.
+``T`` is Wellons' "triple32", a bijection of 32-bit words with a bias near the limit of what a
+random one has (C. Wellons, "Prospecting for hash functions", 2018). Two rounds of it under two keys
+make the streams independent: no word repeats within a stream. Keys have 32 bits: among 10,000
+streams two are the same with a chance of about 1 %.
 """
 
 from __future__ import annotations
@@ -60,7 +62,10 @@ def words(seed: ArrayLike, stream: int, count: int, start: int = 0) -> NDArray[n
             f"streams and indices are integers from 0 to 2^32 - 1, got {stream!r} and {start!r} + {count!r}"
         )
     wide = np.atleast_1d(seeds).astype(np.uint64)
-    low, high = (wide & np.uint64(0xFFFFFFFF)).astype(np.uint32), (wide >> np.uint64(32)).astype(np.uint32)
+    low, high = (
+        (wide & np.uint64(0xFFFFFFFF)).astype(np.uint32),
+        (wide >> np.uint64(32)).astype(np.uint32),
+    )
     key1 = _triple32(low ^ _triple32(high ^ _triple32(np.full_like(low, stream))))[..., None]
     key2 = _triple32(key1 ^ _GOLDEN)
     counters = np.arange(start, start + count, dtype=np.uint32)
@@ -68,7 +73,9 @@ def words(seed: ArrayLike, stream: int, count: int, start: int = 0) -> NDArray[n
 
 
 def uniform(seed: ArrayLike, stream: int, count: int) -> NDArray[np.float64]:
-    """Uniform numbers in the open interval (0, 1), shape (..., count); arguments as for :func:`words`."""
+    """Uniform numbers in the open interval (0, 1), shape (..., count); arguments as for
+    :func:`words`.
+    """
     return (words(seed, stream, count).astype(np.float64) + 0.5) / 2.0**32
 
 
@@ -82,11 +89,15 @@ def normal(seed: ArrayLike, stream: int, count: int) -> NDArray[np.float64]:
 
 
 def child(seed: int, index: int) -> int:
-    """The seed of member ``index``, in [0, 2^31), of the set of sounds that ``seed`` stands for, whatever its size."""
+    """The seed of member ``index``, in [0, 2^31), of the set of sounds that ``seed`` stands for,
+    whatever its size.
+    """
     return children(seed, index, 1)[0]
 
 
 def children(seed: int, start: int, count: int) -> list[int]:
     """The seeds of ``count`` members of a set, from member ``start`` on: :func:`child` of each."""
-    low, high = words(seed, _CHILDREN, 2 * count, start=2 * start).astype(np.uint64).reshape(count, 2).T
+    low, high = (
+        words(seed, _CHILDREN, 2 * count, start=2 * start).astype(np.uint64).reshape(count, 2).T
+    )
     return [int(s) for s in low + ((high & np.uint64(0x1FFFFF)) << np.uint64(32))]

@@ -1,7 +1,7 @@
 """Mend what the theme and its extensions leave inaccessible in a page.
 
-Each step answers a rule of axe that the pages failed, in light or dark, wide or narrow; `tests/book/test_browser.py`
-asks axe again.
+Each step answers a rule of axe that the pages failed, in light or dark, wide or narrow;
+`tests/book/test_browser.py` asks axe again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ def mend(page: str) -> str:
 
 
 def buttons(soup: BeautifulSoup) -> None:
-    """A name for buttons that are only a picture, and one that begins with what is seen for those that have text."""
+    """A name for buttons that are only a picture, and one that begins with what is seen for those
+    that have text.
+    """
     for button in soup.select("button"):
         for icon in button.select("i"):
             del icon["title"]
@@ -34,7 +36,9 @@ def buttons(soup: BeautifulSoup) -> None:
 
 
 def uses(soup: BeautifulSoup) -> None:
-    """The fold in which codeautolink lists where a name is used: no link in what is clicked, and a plainer word."""
+    """The fold in which codeautolink lists where a name is used: no link in what is clicked, and a
+    plainer word.
+    """
     for summary in soup.select("summary"):
         if summary.get_text().startswith("Expand for references to"):
             summary.string = "Used in"
@@ -49,7 +53,9 @@ def folds(soup: BeautifulSoup) -> None:
             del summary["aria-label"]
         else:  # the arrow beside an entry of the table of contents
             entry = summary.find_previous("a")
-            summary["aria-label"] = f"Pages below {entry.get_text(strip=True)}" if isinstance(entry, Tag) else "More"
+            summary["aria-label"] = (
+                f"Pages below {entry.get_text(strip=True)}" if isinstance(entry, Tag) else "More"
+            )
 
 
 def sidebar(soup: BeautifulSoup) -> None:
@@ -74,7 +80,10 @@ def tables(soup: BeautifulSoup) -> None:
 def widgets(soup: BeautifulSoup) -> None:
     """The widgets' bundle, two megabytes, where a cell made widgets but the page shows none."""
     if not soup.select('script[type="application/vnd.jupyter.widget-view+json"]'):
-        scripts = ("[src*='vendor/ipywidgets']", "[type='application/vnd.jupyter.widget-state+json']")
+        scripts = (
+            "[src*='vendor/ipywidgets']",
+            "[type='application/vnd.jupyter.widget-state+json']",
+        )
         for script in soup.select(", ".join(f"script{which}" for which in scripts)):
             script.decompose()
 

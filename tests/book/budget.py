@@ -1,4 +1,6 @@
-"""What the chapters may take on two cores, and the table of what they took. No test fails by the clock: it is shown."""
+"""What the chapters may take on two cores, and the table of what they took. No test fails by the
+clock: it is shown.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +8,25 @@ from collections.abc import Iterable, Mapping
 
 CHAPTER = 90  # s; no cell may take more
 BOOK = 600  # s, all chapters together
-WAYS = ("compared by nbval", "run for the pages")  # the two ways in which the tests run the notebooks
+# the two ways in which the tests run the notebooks
+WAYS = ("compared by nbval", "run for the pages")
 
 
 def table(seconds: Mapping[tuple[str, str], float], cores: int | None) -> Iterable[str]:
     """The lines of the table.
 
     Args:
-        seconds: that each (way, notebook) took, with the start of its kernel; not all need be there.
+        seconds: that each (way, notebook) took, with the start of its kernel; not all need be
+            there.
         cores: of this machine.
     """
     names = sorted({name for _, name in seconds})
     width = max(map(len, [*names, "notebook"]))
-    yield f"{'notebook':{width}}" + "".join(f"{way:>20}" for way in WAYS) + f"   (s, on {cores} cores)"
+    yield (
+        f"{'notebook':{width}}"
+        + "".join(f"{way:>20}" for way in WAYS)
+        + f"   (s, on {cores} cores)"
+    )
     for name in names:
         yield row(name, [seconds.get((way, name)) for way in WAYS], CHAPTER, width)
     totals = [[seconds[key] for key in sorted(seconds) if key[0] == way] for way in WAYS]

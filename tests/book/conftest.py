@@ -12,13 +12,15 @@ from typing import NamedTuple
 import budget
 import pytest
 
-from tootlearn import reading
+from tootlearn.teaching import notebooks
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    """The seconds of the notebooks, which tests record as the property "took": [way, notebook, seconds]."""
+    """The seconds of the notebooks, which tests record as the property "took": [way, notebook,
+    seconds].
+    """
     properties = [
         properties
         for reports in terminalreporter.stats.values()
@@ -26,7 +28,12 @@ def pytest_terminal_summary(terminalreporter) -> None:
         if getattr(report, "when", "") == "call"
         for properties in report.user_properties
     ]
-    seconds = {(way, name): taken for key, value in properties if key == "took" for way, name, taken in [value]}
+    seconds = {
+        (way, name): taken
+        for key, value in properties
+        if key == "took"
+        for way, name, taken in [value]
+    }
     if seconds:
         terminalreporter.section("notebooks")
         for line in budget.table(seconds, os.cpu_count()):
@@ -42,24 +49,34 @@ class Built(NamedTuple):
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory) -> Built:
-    """`jupyter-book build . -n -W --keep-going` into a folder of its own. BOOK_SITE names one to look at instead."""
+    """`jupyter-book build . -n -W --keep-going` into a folder of its own. BOOK_SITE names one to
+    look at instead.
+    """
     if "BOOK_SITE" in os.environ:
         return Built(Path(os.environ["BOOK_SITE"]).resolve(), "")
     out = tmp_path_factory.mktemp("book")
-    program = "from jupyter_book.cli.main import main; main()"  # its own script may not be on the path
+    # its own script may not be on the path
+    program = "from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", program, "build", ROOT, "--path-output", out]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}  # as in CI, and yet with figures
+    # as in CI, and yet with figures
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
     done = subprocess.run(
-        [*command, "-n", "-W", "--keep-going", "--all"], env=environment, cwd=ROOT, capture_output=True, text=True
+        [*command, "-n", "-W", "--keep-going", "--all"],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
-    assert done.returncode == 0 and (out / "_build/html/index.html").is_file(), (done.stdout + done.stderr)[-8000:]
+    assert done.returncode == 0 and (out / "_build/html/index.html").is_file(), (
+        done.stdout + done.stderr
+    )[-8000:]
     return Built(out / "_build/html", done.stdout + done.stderr)
 
 
 @pytest.fixture(scope="session")
 def address(built) -> Iterator[str]:
     """Where the pages are served."""
-    with reading.server(built.html) as server:
+    with notebooks.server(built.html) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
@@ -76,12 +93,24 @@ def browser() -> Iterator:
     """Fails where there is none: `.ci/run` installs it."""
     from playwright.sync_api import sync_playwright
 
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-    flags += ["--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required"]
+    flags = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+    ]
+    flags += [
+        "--disable-component-update",
+        "--disable-sync",
+        "--autoplay-policy=no-user-gesture-required",
+    ]
     with sync_playwright() as playwright:
         try:
             started = playwright.chromium.launch(executable_path=chromium(), args=flags)
         except Exception as error:
-            pytest.fail(f"no browser: install chromium, or leave the book out by -m 'not book' ({error})")
+            pytest.fail(
+                f"no browser: install chromium, or leave the book out by -m 'not book' ({error})"
+            )
         yield started
         started.close()

@@ -1,4 +1,6 @@
-"""What a chapter must have, read from its notebook: `problems` lists in words what is missing or wrong."""
+"""What a chapter must have, read from its notebook: `problems` lists in words what is missing or
+wrong.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LARGEST = 1_000_000  # bytes of a notebook
 WIDEST = 80  # columns of code: more scrolls sideways in a page
 CHECKED = "nbval-check-output"
-FREE = "nbval-ignore-output"  # what a net that the notebook trained draws: no two machines round it alike
+# what a net that the notebook trained draws: no two machines round it alike
+FREE = "nbval-ignore-output"
 SECTIONS = ["## Exercises", "## Quiz", "## Summary"]
 FENCE = re.compile(r"^(`{3,}|:{3,})\{?.*?^\1\s*$", re.M | re.S)
 
@@ -26,7 +29,9 @@ def code_cells(notebook: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def prose(notebook: dict[str, Any]) -> str:
-    return "\n\n".join(source(cell) for cell in notebook["cells"] if cell["cell_type"] == "markdown")
+    return "\n\n".join(
+        source(cell) for cell in notebook["cells"] if cell["cell_type"] == "markdown"
+    )
 
 
 def tags(cell: dict[str, Any]) -> list[str]:
@@ -41,13 +46,24 @@ def problems(notebook: dict[str, Any], number: int, known: set[str]) -> list[str
         number: of the chapter, from its file's name.
         known: the names of the exercises that `tootlearn.check` knows.
     """
-    return [*head(notebook, number), *body(notebook), *exercises(notebook, number, known), *cells(notebook)]
+    return [
+        *head(notebook, number),
+        *body(notebook),
+        *exercises(notebook, number, known),
+        *cells(notebook),
+    ]
 
 
 def head(notebook: dict[str, Any], number: int) -> list[str]:
     first = source(notebook["cells"][0])
-    found = [] if first.startswith(f"# {number}. ") else [f"the title does not begin with '# {number}. '"]
-    objectives = re.search(r"\*\*You will be able to\*\*\n+(.*?)\n\n\*\*Before you start\*\*", first, re.S)
+    found = (
+        []
+        if first.startswith(f"# {number}. ")
+        else [f"the title does not begin with '# {number}. '"]
+    )
+    objectives = re.search(
+        r"\*\*You will be able to\*\*\n+(.*?)\n\n\*\*Before you start\*\*", first, re.S
+    )
     items = re.split(r"^- ", objectives[1], flags=re.M)[1:] if objectives else []
     if not 3 <= len(items) <= 5:
         found.append(f"{len(items)} objectives, not 3 to 5")
@@ -82,7 +98,9 @@ def body(notebook: dict[str, Any]) -> list[str]:
     for part in questions:
         answers = re.findall(r"^:::+\{dropdown\} .+?\n(.*?)^:::+$", part, re.M | re.S)
         if len(answers) < 2 or any(len(answer.split()) < 4 for answer in answers):
-            found.append("a question of the quiz with fewer than 2 choices, or one that does not explain itself")
+            found.append(
+                "a question of the quiz with fewer than 2 choices, or one that does not explain itself"
+            )
     if not re.search(r"\*\*Sources\*\*.*\{cite", text, re.S):
         found.append("no line '**Sources**' with {cite}")
     if "{term}`" not in text:
@@ -103,13 +121,17 @@ def exercises(notebook: dict[str, Any], number: int, known: set[str]) -> list[st
     for label in labels:
         name = label.replace("-", ".")
         if not name.startswith(f"{number}.") or name not in known:
-            found.append(f"exercise {name} is not registered in tootlearn/answers/ch{number:02d}.py")
+            found.append(
+                f"exercise {name} is not registered in tootlearn/teaching/answers/ch{number:02d}.py"
+            )
         if f"{{solution-start}} ex-{label}\n" not in text:
             found.append(f"exercise {name} has no solution")
         asked = [cell for cell in code if f'check("{name}"' in source(cell)]
         hidden = [cell for cell in asked if folded(cell)]
         if len(asked) < 2 or not hidden or len(hidden) == len(asked):
-            found.append(f"exercise {name} is not checked both in its stub and in a folded solution")
+            found.append(
+                f"exercise {name} is not checked both in its stub and in a folded solution"
+            )
     used = set(re.findall(r'check\("([\d.]+)"', "\n".join(map(source, code))))
     astray = sorted(name for name in used if name.replace(".", "-") not in labels)
     found += [f'check("{name}") belongs to no exercise here' for name in astray]
@@ -119,7 +141,10 @@ def exercises(notebook: dict[str, Any], number: int, known: set[str]) -> list[st
 
 def folded(cell: dict[str, Any]) -> bool:
     """In the page by its tag, in JupyterLab by its metadata."""
-    return "hide-cell" in tags(cell) and cell["metadata"].get("jupyter", {}).get("source_hidden") is True
+    return (
+        "hide-cell" in tags(cell)
+        and cell["metadata"].get("jupyter", {}).get("source_hidden") is True
+    )
 
 
 def cells(notebook: dict[str, Any]) -> list[str]:
@@ -128,12 +153,17 @@ def cells(notebook: dict[str, Any]) -> list[str]:
     lengths = [len([line for line in source(cell).splitlines() if line.strip()]) for cell in code]
     if median(lengths) > 6 or quantiles(lengths, n=10)[-1] > 15:
         tenth = quantiles(lengths, n=10)[-1]
-        found.append(f"code cells are long: {median(lengths)} lines in the median, {tenth:.0f} in the ninth decile")
+        found.append(
+            f"code cells are long: {median(lengths)} lines in the median, {tenth:.0f} in the ninth decile"
+        )
     for cell in code:
         where = f"cell {cell['id']}"
         if any(len(line) > WIDEST for line in source(cell).splitlines()):
             found.append(f"{where}: a line of more than {WIDEST} columns")
-        if re.search(r"^\s*(tootlearn\.)?listen\(", source(cell), re.M) and not {CHECKED, FREE} & set(tags(cell)):
+        if re.search(r"^\s*(tootlearn\.)?listen\(", source(cell), re.M) and not {
+            CHECKED,
+            FREE,
+        } & set(tags(cell)):
             found.append(f"{where}: a player whose fingerprint is not compared: tag it {CHECKED}")
         if CHECKED in tags(cell) and not compared(cell):
             found.append(f"{where}: nothing to compare: no execution count, or no text")
@@ -143,16 +173,25 @@ def cells(notebook: dict[str, Any]) -> list[str]:
             data = output.get("data", {})
             if output["output_type"] == "error" and "raises-exception" not in tags(cell):
                 found.append(f"{where}: it ends in an error")
-            if "image/png" in data and len(cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "")) < 20:
+            if (
+                "image/png" in data
+                and len(cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "")) < 20
+            ):
                 found.append(f"{where}: a figure without alt text in mystnb.image.alt")
             html = "".join(data.get("text/html", ""))
-            if any(not re.search(r'alt="[^"]{10,}"', image) for image in re.findall(r"<img[^>]*>", html)):
+            if any(
+                not re.search(r'alt="[^"]{10,}"', image)
+                for image in re.findall(r"<img[^>]*>", html)
+            ):
                 found.append(f"{where}: a picture in HTML without alt text")
     return found
 
 
 def compared(cell: dict[str, Any]) -> bool:
-    """Whether nbval has something to compare: it passes over cells without a count, and here over HTML and pictures."""
+    """Whether nbval has something to compare: it passes over cells without a count, and here over
+    HTML and pictures.
+    """
     return cell.get("execution_count") is not None and any(
-        output["output_type"] == "stream" or "text/plain" in output.get("data", {}) for output in cell["outputs"]
+        output["output_type"] == "stream" or "text/plain" in output.get("data", {})
+        for output in cell["outputs"]
     )

@@ -1,4 +1,6 @@
-"""Every page in a real browser without a network: wide and narrow, light and dark, by mouse and by keyboard."""
+"""Every page in a real browser without a network: wide and narrow, light and dark, by mouse and by
+keyboard.
+"""
 
 import os
 import re
@@ -18,18 +20,26 @@ TYPESET = "() => !window.MathJax || !MathJax.startup || MathJax.startup.promise.
 def names(built) -> list[str]:
     """All pages, by their path below the site's root."""
     paths = (path.relative_to(built.html) for path in sorted(built.html.rglob("*.html")))
-    return [path.as_posix() for path in paths if path.parts[0] != "_static" and path.name != "index.html"]
+    return [
+        path.as_posix()
+        for path in paths
+        if path.parts[0] != "_static" and path.name != "index.html"
+    ]
 
 
 class Page:
     """A page of the browser that notes what fails."""
 
     def __init__(self, browser, address: str, width: int, mode: str) -> None:
-        self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=mode)
+        self.context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=mode
+        )
         self.context.route(lambda url: not url.startswith((address, "data:", "blob:")), self.refuse)
         self.page = self.context.new_page()
         self.address, self.faults = address, []
-        self.page.on("console", lambda said: self.faults.append(said.text) if said.type == "error" else None)
+        self.page.on(
+            "console", lambda said: self.faults.append(said.text) if said.type == "error" else None
+        )
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("requestfailed", self.failed)
 
@@ -38,7 +48,8 @@ class Page:
         route.abort()
 
     def failed(self, request) -> None:
-        # the icon, and the playground's model, are given up if the next page is asked for before they are there
+        # the icon, and the playground's model, are given up if the next page is asked for before
+        # they are there
         if request.failure != "net::ERR_ABORTED":
             self.faults.append(f"failed: {request.url[:200]} ({request.failure})")
 
@@ -68,7 +79,9 @@ def visit(browser, address):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_page_is_whole_and_accessible(browser, address, names, width, mode):
-    """No failed request, no error, no sideways scroll, mathematics set, and nothing that axe finds wrong."""
+    """No failed request, no error, no sideways scroll, mathematics set, and nothing that axe finds
+    wrong.
+    """
     visited, wrong = Page(browser, address, width, mode), []
     for name in names:
         page = visited.open(name)
@@ -77,7 +90,9 @@ def test_every_page_is_whole_and_accessible(browser, address, names, width, mode
         if page.evaluate("document.documentElement.dataset.theme") != mode:
             wrong.append((name, f"is not {mode}"))
         unset = "[...document.querySelectorAll('.math')].filter(part => !part.querySelector('mjx-container')).length"
-        if page.evaluate(unset) or page.evaluate("document.querySelectorAll('mjx-merror, .MathJax_Error').length"):
+        if page.evaluate(unset) or page.evaluate(
+            "document.querySelectorAll('mjx-merror, .MathJax_Error').length"
+        ):
             wrong.append((name, "mathematics that is not set"))
         page.evaluate(AXE)
         for violation in page.evaluate("axe.run().then(found => found.violations)"):
@@ -92,7 +107,9 @@ def test_axe_sees_what_is_inaccessible(visit):
     page = visit("book/intro.html")
     page.evaluate("document.querySelector('main img').removeAttribute('alt')")
     page.evaluate(AXE)
-    found = page.evaluate("axe.run().then(found => found.violations.map(violation => violation.id))")
+    found = page.evaluate(
+        "axe.run().then(found => found.violations.map(violation => violation.id))"
+    )
     assert "image-alt" in found
 
 
@@ -135,7 +152,10 @@ CUT_OFF = "parts => parts.filter(part => part.scrollWidth > part.clientWidth).ma
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_code_fits_a_desktop_and_fingerprints_a_phone(visit, name):
     assert visit(name).locator("main .cell_input pre").evaluate_all(CUT_OFF) == []
-    assert visit(name, width=390).locator("main .cell_output:has(audio) pre").evaluate_all(CUT_OFF) == []
+    assert (
+        visit(name, width=390).locator("main .cell_output:has(audio) pre").evaluate_all(CUT_OFF)
+        == []
+    )
 
 
 def test_a_fold_says_one_thing(visit):
@@ -215,7 +235,9 @@ def test_an_abx_quiz_scores_what_was_answered(visit):
 
 
 def test_an_abx_quiz_draws_anew_and_does_not_tell(visit):
-    """X has an address of its own in each trial, and over 24 trials both sounds are drawn (by luck one in 2^23)."""
+    """X has an address of its own in each trial, and over 24 trials both sounds are drawn (by luck
+    one in 2^23).
+    """
     page = visit(ABX)
     quiz, said = quiz_of(page)
     addresses, drawn = set(), set()
@@ -236,7 +258,11 @@ def test_without_scripts_an_abx_quiz_is_two_players(browser, built):
     page = context.new_page()
     page.goto((built.html / ABX).as_uri())
     quiz, said = quiz_of(page)
-    assert [quiz.locator(f"[data-part={part}]").is_visible() for part in ("a", "b", "x")] == [True, True, False]
+    assert [quiz.locator(f"[data-part={part}]").is_visible() for part in ("a", "b", "x")] == [
+        True,
+        True,
+        False,
+    ]
     assert "plain players" in said.inner_text()
     context.close()
 
@@ -244,7 +270,9 @@ def test_without_scripts_an_abx_quiz_is_two_players(browser, built):
 def test_search_finds_griffin_lim(visit):
     page = visit("search.html?q=Griffin-Lim")
     page.wait_for_selector("#search-results li a")
-    found = page.locator("#search-results li a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
+    found = page.locator("#search-results li a").evaluate_all(
+        "links => links.map(link => link.getAttribute('href'))"
+    )
     assert any("glossary.html" in link or "07_phase.html" in link for link in found)
 
 

@@ -19,13 +19,18 @@ def pages(built) -> dict[str, BeautifulSoup]:
     """The pages by their path below the site's root."""
     paths = sorted(built.html.rglob("*.html"))
     found = [path for path in paths if "_static" not in path.relative_to(built.html).parts]
-    return {p.relative_to(built.html).as_posix(): BeautifulSoup(p.read_text("utf8"), "html.parser") for p in found}
+    return {
+        p.relative_to(built.html).as_posix(): BeautifulSoup(p.read_text("utf8"), "html.parser")
+        for p in found
+    }
 
 
 def target(page: str, link: str) -> tuple[str, str]:
     """The path below the root that a relative link of a page leads to, and its fragment."""
     parts = urlsplit(link)
-    whole = (Path("/") / Path(page).parent / unquote(parts.path)) if parts.path else Path("/") / page
+    whole = (
+        (Path("/") / Path(page).parent / unquote(parts.path)) if parts.path else Path("/") / page
+    )
     steps: list[str] = []
     for step in whole.parts[1:]:
         steps = steps[:-1] if step == ".." else [*steps, step]
@@ -33,12 +38,18 @@ def target(page: str, link: str) -> tuple[str, str]:
 
 
 def test_links_are_resolved_as_a_browser_does():
-    assert target("book/api/stft.html", "../../notebooks/a.html#x%20y") == ("notebooks/a.html", "x y")
+    assert target("book/api/stft.html", "../../notebooks/a.html#x%20y") == (
+        "notebooks/a.html",
+        "x y",
+    )
     assert target("book/intro.html", "#top") == ("book/intro.html", "top")
 
 
 def test_no_link_is_broken(built, pages):
-    broken, ids = [], {page: {part["id"] for part in soup.select("[id]")} for page, soup in pages.items()}
+    broken, ids = (
+        [],
+        {page: {part["id"] for part in soup.select("[id]")} for page, soup in pages.items()},
+    )
     for page, soup in pages.items():
         base = "index.html" if soup.select_one("base") else page
         for link in soup.select("a[href]"):
@@ -57,22 +68,34 @@ def test_nothing_is_loaded_from_elsewhere(built, pages):
         for part in soup.select(LOADING):
             address = part.get("src") or part["href"]
             if not address.startswith("data:"):
-                assert not urlsplit(address).scheme and not address.startswith("//"), (page, address)
+                assert not urlsplit(address).scheme and not address.startswith("//"), (
+                    page,
+                    address,
+                )
                 assert (built.html / target(base, address)[0]).is_file(), (page, address)
     for sheet in [*built.html.rglob("*.css")]:
-        assert not re.search(r"url\([\"']?(?:https?:)?//|@import [\"'](?:https?:)?//", sheet.read_text("utf8")), sheet
+        assert not re.search(
+            r"url\([\"']?(?:https?:)?//|@import [\"'](?:https?:)?//", sheet.read_text("utf8")
+        ), sheet
 
 
 def test_every_picture_has_words(pages):
     for page, soup in pages.items():
         for image in soup.select("main img:not(.toggler)"):
             words = image.get("alt", "")
-            assert len(words) >= 10 and not re.search(r"\.(png|svg|jpg)$", words), (page, str(image)[:200])
+            assert len(words) >= 10 and not re.search(r"\.(png|svg|jpg)$", words), (
+                page,
+                str(image)[:200],
+            )
 
 
 def test_every_figure_is_in_its_page(pages):
     for path in NOTEBOOKS:
-        outputs = [output for cell in code_cells(json.loads(path.read_text("utf8"))) for output in cell["outputs"]]
+        outputs = [
+            output
+            for cell in code_cells(json.loads(path.read_text("utf8")))
+            for output in cell["outputs"]
+        ]
         kept = sum("image/png" in output.get("data", {}) for output in outputs)
         shown = len(pages[f"notebooks/{path.stem}.html"].select("main img[src*='_images/']"))
         assert shown == kept > 0, f"{path.stem}: {shown} of {kept} figures"
@@ -89,8 +112,10 @@ def test_no_system_message_and_no_raw_markup(pages):
 def test_chapters_and_reference_lead_to_each_other(pages):
     for path in NOTEBOOKS:
         soup = pages[f"notebooks/{path.stem}.html"]
-        assert soup.select("div.highlight a[href*='book/api/']"), f"{path.stem}: its code leads to no reference"
-    listen = pages["book/api/notebook.html"].find(id="tootlearn.players.listen").parent
+        assert soup.select("div.highlight a[href*='book/api/']"), (
+            f"{path.stem}: its code leads to no reference"
+        )
+    listen = pages["book/api/notebook.html"].find(id="tootlearn.teaching.listen.listen").parent
     assert listen.select("details a[href*='notebooks/00_sound.html']")
     assert pages["book/api/sound.html"].select("p a[href$='notebooks/00_sound.html']")
 
@@ -106,7 +131,10 @@ def test_status_lists_every_chapter_with_its_seconds(pages, record_property):
 
 def test_intro_begins_with_a_sound(pages):
     main = pages["book/intro.html"].select_one("main article")
-    assert main.select_one("audio").find_previous("h2").text.strip() == "Contents" and len(main.select("audio")) >= 2
+    assert (
+        main.select_one("audio").find_previous("h2").text.strip() == "Contents"
+        and len(main.select("audio")) >= 2
+    )
 
 
 def test_solutions_are_folded_and_code_of_players_is_not(pages):

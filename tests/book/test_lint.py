@@ -1,4 +1,6 @@
-"""The book linted as software: its configuration, its table of contents, its words, and each chapter's form."""
+"""The book linted as software: its configuration, its table of contents, its words, and each
+chapter's form.
+"""
 
 import copy
 import json
@@ -8,8 +10,8 @@ import pytest
 import yaml
 from lint import CHECKED, LARGEST, NOTEBOOKS, ROOT, code_cells, problems, prose, source
 
-from tootlearn.doctor import Trouble
-from tootlearn.exercises import every
+from tootlearn.cli.doctor import Trouble
+from tootlearn.teaching.check import every
 
 pytestmark = pytest.mark.book
 KNOWN = {exercise.name for exercise in every()}
@@ -22,7 +24,9 @@ def load(path):
 
 
 def everything() -> str:
-    return "\n".join([path.read_text("utf8") for path in PAGES] + [prose(load(path)) for path in NOTEBOOKS])
+    return "\n".join(
+        [path.read_text("utf8") for path in PAGES] + [prose(load(path)) for path in NOTEBOOKS]
+    )
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -51,16 +55,22 @@ def replaced(old: str, new: str, kind: str = "markdown"):
 
 
 def untagged(notebook):
-    next(cell for cell in code_cells(notebook) if CHECKED in cell["metadata"].get("tags", []))["metadata"]["tags"] = []
+    next(cell for cell in code_cells(notebook) if CHECKED in cell["metadata"].get("tags", []))[
+        "metadata"
+    ]["tags"] = []
 
 
 def uncounted(notebook):
-    cell = next(cell for cell in code_cells(notebook) if CHECKED in cell["metadata"].get("tags", []))
+    cell = next(
+        cell for cell in code_cells(notebook) if CHECKED in cell["metadata"].get("tags", [])
+    )
     cell["execution_count"] = None
 
 
 def stripped(notebook):
-    next(cell for cell in code_cells(notebook) if CHECKED in cell["metadata"].get("tags", []))["outputs"] = []
+    next(cell for cell in code_cells(notebook) if CHECKED in cell["metadata"].get("tags", []))[
+        "outputs"
+    ] = []
 
 
 def without_alt(notebook):
@@ -68,7 +78,9 @@ def without_alt(notebook):
 
 
 def unfolded(notebook):
-    next(cell for cell in code_cells(notebook) if "jupyter" in cell["metadata"])["metadata"].pop("jupyter")
+    next(cell for cell in code_cells(notebook) if "jupyter" in cell["metadata"])["metadata"].pop(
+        "jupyter"
+    )
 
 
 def longer(notebook):
@@ -121,7 +133,9 @@ def test_lint_sees(says):
 
 
 def test_lint_sees_an_exercise_that_is_not_asked():
-    assert "exercise 0.99 is registered and not asked" in problems(load(NOTEBOOKS[0]), 0, KNOWN | {"0.99"})
+    assert "exercise 0.99 is registered and not asked" in problems(
+        load(NOTEBOOKS[0]), 0, KNOWN | {"0.99"}
+    )
 
 
 # The book as a whole
@@ -132,12 +146,16 @@ class Strict(yaml.SafeLoader):
 
     def construct_mapping(self, node, deep=False):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        assert len(keys) == len(set(keys)), f"a key stands twice in line {node.start_mark.line + 1}: {keys}"
+        assert len(keys) == len(set(keys)), (
+            f"a key stands twice in line {node.start_mark.line + 1}: {keys}"
+        )
         return super().construct_mapping(node, deep)
 
 
 YAML = ["_config.yml", "_toc.yml", ".pre-commit-config.yaml", "environment.yml", "CITATION.cff"]
-WORKFLOWS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / ".github/workflows").glob("*.yml"))
+WORKFLOWS = sorted(
+    path.relative_to(ROOT).as_posix() for path in (ROOT / ".github/workflows").glob("*.yml")
+)
 
 
 @pytest.mark.parametrize("name", YAML + WORKFLOWS)
@@ -174,16 +192,21 @@ def test_every_module_is_in_the_reference():
         for path in (ROOT / "tootlearn").rglob("*.py")
         if not path.stem.startswith("__") and path.parent.name != "answers"
     }
-    assert len(named) == len(set(named)) and set(named) == modules - {"cli"}
+    assert len(named) == len(set(named)) and set(named) == modules
 
 
 def glossary() -> list[str]:
-    entries = re.search(r"```\{glossary\}\n(.*?)```", (ROOT / "book/glossary.md").read_text("utf8"), re.S)[1]
+    entries = re.search(
+        r"```\{glossary\}\n(.*?)```", (ROOT / "book/glossary.md").read_text("utf8"), re.S
+    )[1]
     return re.findall(r"^(\S.*)$", entries, re.M)
 
 
 def used_terms(text: str) -> set[str]:
-    return {(target or plain).lower() for plain, target in re.findall(r"\{term\}`([^`<]+?)(?:\s*<([^>]+)>)?`", text)}
+    return {
+        (target or plain).lower()
+        for plain, target in re.findall(r"\{term\}`([^`<]+?)(?:\s*<([^>]+)>)?`", text)
+    }
 
 
 def test_glossary_is_in_order_and_all_terms_are_there():
@@ -192,7 +215,9 @@ def test_glossary_is_in_order_and_all_terms_are_there():
     assert used_terms(everything()) <= set(terms)
 
 
-@pytest.mark.skipif(len(NOTEBOOKS) < CHAPTERS, reason="the glossary serves chapters that are not there yet")
+@pytest.mark.skipif(
+    len(NOTEBOOKS) < CHAPTERS, reason="the glossary serves chapters that are not there yet"
+)
 def test_no_term_is_unused():
     assert {term.lower() for term in glossary()} - used_terms(everything()) == set()
 
@@ -200,7 +225,11 @@ def test_no_term_is_unused():
 def test_citations_are_there_and_bibliography_is_in_order():
     keys = re.findall(r"^@\w+\{(\w+),", (ROOT / "book/references.bib").read_text("utf8"), re.M)
     assert keys == sorted(set(keys))
-    cited = {key for group in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", everything()) for key in group.split(",")}
+    cited = {
+        key
+        for group in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", everything())
+        for key in group.split(",")
+    }
     assert {key.strip() for key in cited} <= set(keys)
 
 
@@ -208,7 +237,9 @@ def test_glued_names_are_unique():
     names = [
         name
         for path in NOTEBOOKS
-        for name in set(re.findall(r'glue\(\s*"([^"]+)"', "\n".join(map(source, code_cells(load(path))))))
+        for name in set(
+            re.findall(r'glue\(\s*"([^"]+)"', "\n".join(map(source, code_cells(load(path)))))
+        )
     ]
     assert len(names) == len(set(names))
 

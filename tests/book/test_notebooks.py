@@ -1,4 +1,6 @@
-"""The notebooks run, and what they print is what is stored: also when the package is changed, as it must not."""
+"""The notebooks run, and what they print is what is stored: also when the package is changed, as it
+must not.
+"""
 
 import json
 import os
@@ -15,12 +17,22 @@ from lint import CHECKED, NOTEBOOKS, ROOT
 pytestmark = pytest.mark.book
 
 
-def nbval(notebook: Path, package: Path = ROOT, seconds: int = CHAPTER) -> subprocess.CompletedProcess:
-    """Run a notebook cell by cell against a package, and compare the text of the cells that are tagged for it.
+def nbval(
+    notebook: Path, package: Path = ROOT, seconds: int = CHAPTER
+) -> subprocess.CompletedProcess:
+    """Run a notebook cell by cell against a package, and compare the text of the cells that are
+    tagged for it.
 
     A cell that takes more than ``seconds`` is broken off and fails.
     """
-    options = ["--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={seconds}", "-p", "no:cacheprovider", "-q"]
+    options = [
+        "--nbval-lax",
+        "--nbval-current-env",
+        f"--nbval-cell-timeout={seconds}",
+        "-p",
+        "no:cacheprovider",
+        "-q",
+    ]
     command = [sys.executable, "-m", "pytest", *options, str(notebook)]
     environment = os.environ | {"PYTHONPATH": str(package), "PYTHONDONTWRITEBYTECODE": "1"}
     environment.pop("MPLBACKEND", None)  # a reader's kernel draws the figures
@@ -34,7 +46,13 @@ def test_notebook(path, record_property):
     if took:
         record_property("took", [WAYS[0], path.stem, float(took[1])])
     assert done.returncode == 0, done.stdout[-6000:]
-    ran = len([cell for cell in json.loads(path.read_text("utf8"))["cells"] if cell["cell_type"] == "code"])
+    ran = len(
+        [
+            cell
+            for cell in json.loads(path.read_text("utf8"))["cells"]
+            if cell["cell_type"] == "code"
+        ]
+    )
     assert f"{ran} passed" in done.stdout
 
 
@@ -63,8 +81,18 @@ CHANGES = {
     "a gain of 6 dB in the synthesiser": ("00_sound", "data/synthesis.py", None, QUIETER_RECIPE),
     "a gain of 6 dB in the generator": ("08_generation", "generation.py", None, QUIETER),
     "the hop of the STFT": ("01_stft", "stft.py", "self.hop = hop\n", "self.hop = hop // 2\n"),
-    "the hop of the front end": ("03_normalization", "front_end.py", "hop: int = 256", "hop: int = 128"),
-    "the epsilon of the logarithm": ("03_normalization", "front_end.py", "floor: float = 1e-5", "floor: float = 1e-4"),
+    "the hop of the front end": (
+        "03_normalization",
+        "front_end.py",
+        "hop: int = 256",
+        "hop: int = 128",
+    ),
+    "the epsilon of the logarithm": (
+        "03_normalization",
+        "front_end.py",
+        "floor: float = 1e-5",
+        "floor: float = 1e-4",
+    ),
 }
 
 
@@ -92,13 +120,17 @@ def test_a_change_of_the_package_is_noticed(changed, what):
         pytest.skip(f"{chapter} is not there yet")
     done = nbval(path, changed(name, old, new))
     assert done.returncode == 1, done.stdout[-3000:]
-    assert "Cell outputs differ" in done.stdout or "AssertionError" in done.stdout, done.stdout[-3000:]
+    assert "Cell outputs differ" in done.stdout or "AssertionError" in done.stdout, done.stdout[
+        -3000:
+    ]
 
 
 # How nbval compares, on small notebooks made here
 
 
-def notebook(tmp_path: Path, source: str, printed: str, count: int | None = 1, tag: str = CHECKED) -> Path:
+def notebook(
+    tmp_path: Path, source: str, printed: str, count: int | None = 1, tag: str = CHECKED
+) -> Path:
     shown = {"text/html": "<audio>", "text/plain": "<player: toot>"}
     cell = {
         "cell_type": "code",
@@ -113,7 +145,9 @@ def notebook(tmp_path: Path, source: str, printed: str, count: int | None = 1, t
     }
     kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     path = tmp_path / "small.ipynb"
-    path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": kernel, "cells": [cell]}))
+    path.write_text(
+        json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": kernel, "cells": [cell]})
+    )
     return path
 
 
@@ -150,14 +184,21 @@ def test_a_cell_without_end_is_broken_off(tmp_path):
     path = notebook(tmp_path, "while True:\n    pass", "")
     shutil.copy(ROOT / "conftest.py", tmp_path)
     done = nbval(path, seconds=1)
-    assert done.returncode == 1 and "Timeout of 1 seconds exceeded" in done.stdout, done.stdout[-3000:]
+    assert done.returncode == 1 and "Timeout of 1 seconds exceeded" in done.stdout, done.stdout[
+        -3000:
+    ]
 
 
 # The table of seconds at the end
 
 
 def test_the_table_shows_what_is_over_budget():
-    seconds = {(WAYS[0], "00_a"): 91.0, (WAYS[1], "00_a"): 89.0, (WAYS[0], "01_b"): 90.0, (WAYS[0], "02_c"): 420.0}
+    seconds = {
+        (WAYS[0], "00_a"): 91.0,
+        (WAYS[1], "00_a"): 89.0,
+        (WAYS[0], "01_b"): 90.0,
+        (WAYS[0], "02_c"): 420.0,
+    }
     head, *rows = table(seconds, 2)
     assert "on 2 cores" in head
     assert [" ".join(line.split()) for line in rows] == [
@@ -181,4 +222,6 @@ def test_the_run_ends_with_the_table(tmp_path, passes):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == int(not passes), done.stdout + done.stderr
-    assert re.search(r"= notebooks =+\n.*\n00_a +95\.5 +-   over budget: 90 s\ntotal +95\.5 +-\n", done.stdout)
+    assert re.search(
+        r"= notebooks =+\n.*\n00_a +95\.5 +-   over budget: 90 s\ntotal +95\.5 +-\n", done.stdout
+    )

@@ -1,4 +1,6 @@
-"""The playground in a browser: the package's toots, every control by mouse, finger and key, nothing from elsewhere."""
+"""The playground in a browser: the package's toots, every control by mouse, finger and key, nothing
+from elsewhere.
+"""
 
 import base64
 import itertools
@@ -12,13 +14,16 @@ import pytest
 import soundfile
 import torch
 
-from tootlearn import export, measures, model_file, reading, rng
+from tootlearn import rng
 from tootlearn.controls import Controls
 from tootlearn.data import synthesis
-from tootlearn.decoder import Condition
-from tootlearn.description import describe
-from tootlearn.generation import TootGenerator
-from tootlearn.metrics import compare
+from tootlearn.dsp import measures
+from tootlearn.evaluation.metrics import compare
+from tootlearn.generation.inversion import describe
+from tootlearn.generation.toot_generator import TootGenerator
+from tootlearn.models import export, model_file
+from tootlearn.models.decoder import Condition
+from tootlearn.teaching import notebooks
 
 pytestmark = pytest.mark.book
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,7 +65,7 @@ def site(tmp_path_factory) -> str:
     root = tmp_path_factory.mktemp("site")
     shutil.copytree(PAGE, root / "a/b")
     export.to_web(root / "a/b/model", model_file.load("tiny")[0])
-    with reading.server(root) as server:
+    with notebooks.server(root) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/a/b/"
         server.shutdown()
@@ -68,7 +73,9 @@ def site(tmp_path_factory) -> str:
 
 @pytest.fixture
 def visit(browser, site):
-    """Opens the page: visit(query, width, mode); what fails in it, or asks for anything elsewhere, fails the test."""
+    """Opens the page: visit(query, width, mode); what fails in it, or asks for anything elsewhere,
+    fails the test.
+    """
     contexts, faults = [], []
 
     def refuse(route) -> None:
@@ -76,11 +83,16 @@ def visit(browser, site):
         route.abort()
 
     def call(query: str = "", width: int = 1280, mode: str = "light", **options):
-        context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=mode, **options)
+        context = browser.new_context(
+            viewport={"width": width, "height": 1000}, color_scheme=mode, **options
+        )
         contexts.append(context)
         context.route(lambda url: not url.startswith((site, "data:", "blob:")), refuse)
         page = context.new_page()
-        page.on("console", lambda said: faults.append(said.text) if said.type in ("error", "warning") else None)
+        page.on(
+            "console",
+            lambda said: faults.append(said.text) if said.type in ("error", "warning") else None,
+        )
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("requestfailed", lambda request: faults.append(request.url))
         page.goto(f"{site}index.html{query}")
@@ -100,7 +112,10 @@ def requests(speaker: TootGenerator, count: int) -> list[dict]:
     for i in range(count):
         controls = speaker.controls(speaker.kinds[i % len(speaker.kinds)], seed=i)
         place = (6 * rng.uniform(i, 77, 2) - 3).tolist() if i % 2 else None
-        values = {name: float(getattr(controls, name)[0]) for name in ("pitch", "duration", "brightness", "loudness")}
+        values = {
+            name: float(getattr(controls, name)[0])
+            for name in ("pitch", "duration", "brightness", "loudness")
+        }
         seed = int(rng.words(i, 78, 1)[0]) * 2**20 + i
         asked.append(values | {"kind": int(controls.kind[0]), "seed": seed, "place": place})
     return asked
@@ -120,12 +135,15 @@ def controls_of(request: dict) -> Controls:
 
 
 def test_the_page_draws_and_speaks_as_the_package_does(visit, speaker):
-    """50 toots: log-mels to 3e-4 (.003 dB), f0 to 5 cents, waves to .5 dB, but for one that is .504 dB off.
+    """50 toots: log-mels to 3e-4 (.003 dB), f0 to 5 cents, waves to .5 dB, but for one that is .504
+    dB off.
 
-    Where two bins are equally loud to float32's last bit, either is the peak that a region's phase comes from.
+    Where two bins are equally loud to float32's last bit, either is the peak that a region's phase
+    comes from.
 
-    The log-mels are held to PyTorch in float64: in float32 it strays from that by up to 1e-3 itself, since an octave
-    of f0 has a step of 1e-6 there, and a harmonic may pass a narrow band. The page has float32 in places too.
+    The log-mels are held to PyTorch in float64: in float32 it strays from that by up to 1e-3
+    itself, since an octave of f0 has a step of 1e-6 there, and a harmonic may pass a narrow band.
+    The page has float32 in places too.
     """
     page, asked = visit(), requests(speaker, 50)
     plane = export.directions(model_file.load("tiny")[0])
@@ -133,7 +151,9 @@ def test_the_page_draws_and_speaks_as_the_package_does(visit, speaker):
     found, apart = [base64.b64decode(text) for text in page.evaluate(ASK, asked)], []
     for request, drawn, said in zip(asked, found[::2], found[1::2], strict=True):
         controls, z = controls_of(request), residual(speaker, plane, request)
-        condition = Condition(*(x.double() if x.is_floating_point() else x for x in Condition.of(controls)))
+        condition = Condition(
+            *(x.double() if x.is_floating_point() else x for x in Condition.of(controls))
+        )
         condition = condition._replace(octave=torch.from_numpy(np.log2(controls.pitch)))
         with torch.no_grad():
             expected = exact.decode(condition, z.double()).log_mel[0]
@@ -143,13 +163,17 @@ def test_the_page_draws_and_speaks_as_the_package_does(visit, speaker):
             torch.from_numpy(speaker.render(controls, z, request["seed"])),
         )
         length = min(len(ours), len(theirs))
-        assert abs(len(ours) - len(theirs)) <= 441, request  # 20 ms: a slow fade may touch -60 dB again
+        # 20 ms: a slow fade may touch -60 dB again
+        assert abs(len(ours) - len(theirs)) <= 441, request
         for whole in (ours, theirs):
             assert not bool((whole[length + 2 :].abs() > 2e-3 * whole.abs().max()).any()), request
         apart.append(float(compare(ours[:length], theirs[:length]).log_spectral_distance))
         kind = speaker.model.kinds[request["kind"]]
         if kind.steady:
-            heard = [measures.chord_f0(w[:length], 22050, kind.intervals, request["pitch"]) for w in (ours, theirs)]
+            heard = [
+                measures.chord_f0(w[:length], 22050, kind.intervals, request["pitch"])
+                for w in (ours, theirs)
+            ]
             assert abs(float(measures.cents(*heard))) <= 5, request
     assert sorted(apart)[-2] <= 0.5 and max(apart) <= 0.55 and np.median(apart) <= 0.05
 
@@ -207,7 +231,9 @@ def test_pad_and_curve_are_drawn_on(visit, way):
         else:
             page.mouse.move(box["x"] + box["width"] * 0.1, box["y"] + box["height"] * 0.2)
             page.mouse.down()
-            page.mouse.move(box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 0.5, steps=12)
+            page.mouse.move(
+                box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 0.5, steps=12
+            )
             page.mouse.up()
         assert heard(page) == count and settled(page) != before
     state = page.evaluate(STATE)
@@ -227,9 +253,13 @@ def test_the_curve_by_keyboard_is_heard_in_the_level(visit):
         page.keyboard.press("ArrowLeft")
     settled(page)
     bent, untouched = np.array(page.evaluate(WAVE)), int(len(flat) * 4 / 11)  # up to point 5
-    assert page.locator("[data-part=curve]").get_attribute("aria-valuetext") == "point 5 of 12: 0 dB"
+    assert (
+        page.locator("[data-part=curve]").get_attribute("aria-valuetext") == "point 5 of 12: 0 dB"
+    )
     gain = bent[5000] / flat[5000]  # of what is not bent: the loudness of the whole stays
-    assert 1.1 < gain < 4 and bent[-1] == pytest.approx(gain * flat[-1] * 10 ** (-12 / 20), rel=1e-3)
+    assert 1.1 < gain < 4 and bent[-1] == pytest.approx(
+        gain * flat[-1] * 10 ** (-12 / 20), rel=1e-3
+    )
     np.testing.assert_allclose(bent[:untouched], gain * flat[:untouched], rtol=1e-4, atol=1e-7)
     levels = [float(measures.loudness(torch.from_numpy(x).float(), 22050)) for x in (flat, bent)]
     assert levels[1] == pytest.approx(levels[0], abs=0.1)
@@ -256,12 +286,17 @@ def test_buttons_kinds_and_keys(visit, way):
         press(page.get_by_role("button", name=words, exact=True))
         count += 1
         assert heard(page) == count
-        assert page.get_by_role("button", name=words, exact=True).get_attribute("aria-pressed") == "true"
+        assert (
+            page.get_by_role("button", name=words, exact=True).get_attribute("aria-pressed")
+            == "true"
+        )
     before = settled(page)
     press(page.get_by_role("button", name="Play", exact=True))
     assert heard(page) == count + 1 and settled(page) == before
     press(page.get_by_role("button", name="Dice"))
-    assert heard(page) == count + 2 and json.loads(settled(page))["seed"] != json.loads(before)["seed"]
+    assert (
+        heard(page) == count + 2 and json.loads(settled(page))["seed"] != json.loads(before)["seed"]
+    )
     key = page.locator(".toots-piano button:enabled").nth(2)
     press(key)
     assert heard(page) == count + 3
@@ -301,7 +336,9 @@ def test_an_address_holds_the_whole_toot(visit):
 
 
 def test_an_address_holds_a_place_beyond_the_pad(visit):
-    """Turning one dial keeps where a seed lies along the other, and some lie farther out than the pad reaches."""
+    """Turning one dial keeps where a seed lies along the other, and some lie farther out than the
+    pad reaches.
+    """
     model, _ = model_file.load("tiny")
     first = export.directions(model)[[kind.name for kind in model.kinds].index("tuba"), 0]
     assert 9 * float(first.abs().sum()) > 10  # where this noise lies along the first dial
@@ -311,7 +348,9 @@ def test_an_address_holds_a_place_beyond_the_pad(visit):
     asked = settled(page)
     assert visit(page.evaluate("location.search")).evaluate(SHOWN) == asked
     page = visit("?kind=tuba&pad=3.28,-4.5")
-    assert page.evaluate(STATE)["place"] == [3.28, -4.5] and "pad=3.28%2C-4.5" in page.evaluate("location.search")
+    assert page.evaluate(STATE)["place"] == [3.28, -4.5] and "pad=3.28%2C-4.5" in page.evaluate(
+        "location.search"
+    )
     page.locator("input[name=pad1]").focus()
     page.keyboard.press("ArrowRight")
     settled(page)
@@ -353,14 +392,20 @@ def test_what_is_downloaded_is_what_was_played(visit, tmp_path):
 
 
 def own_wave(speaker: TootGenerator, kind: str, seed: int) -> np.ndarray:
-    """A toot of the synthesiser, a kind's middle, with silence around it: a sound that the page has not made."""
+    """A toot of the synthesiser, a kind's middle, with silence around it: a sound that the page has
+    not made.
+    """
     controls = speaker.controls(kind, seed=seed)
-    numbers = (float(getattr(controls, name)[0]) for name in ("pitch", "duration", "brightness", "loudness"))
+    numbers = (
+        float(getattr(controls, name)[0])
+        for name in ("pitch", "duration", "brightness", "loudness")
+    )
     return np.pad(synthesis.render(kind, *numbers, seed), (3000, 4000)).astype(np.float32)
 
 
 def test_the_page_hears_as_the_package_does(visit, speaker):
-    """The same kind and controls as `description.describe` finds by the same weights, unless two kinds are as near.
+    """The same kind and controls as `description.describe` finds by the same weights, unless two
+    kinds are as near.
 
     What is brighter than any toot is taken for the brightest here, and for what it is there.
     """
@@ -374,7 +419,11 @@ def test_the_page_hears_as_the_package_does(visit, speaker):
         )
         expected = describe(speaker, torch.from_numpy(wave))
         bright = expected.controls.brightness[0]
-        assert found["error"] <= expected.error + (0.5 if bright <= 1 else 2.5), (kind, found["error"], expected.error)
+        assert found["error"] <= expected.error + (0.5 if bright <= 1 else 2.5), (
+            kind,
+            found["error"],
+            expected.error,
+        )
         if found["kind"] != int(expected.controls.kind[0]):
             continue
         agreed += 1
@@ -384,7 +433,9 @@ def test_the_page_hears_as_the_package_does(visit, speaker):
         assert found["loudness"] == pytest.approx(expected.controls.loudness[0], abs=0.1), kind
         assert found["brightness"] == pytest.approx(np.clip(bright, 0, 1), abs=0.03), kind
         noise = speaker.network.prior.noise(Condition.of(expected.controls), expected.residual)[0]
-        np.testing.assert_allclose(found["noise"], noise, atol=0.1 if bright <= 1 else 0.5, err_msg=kind)
+        np.testing.assert_allclose(
+            found["noise"], noise, atol=0.1 if bright <= 1 else 0.5, err_msg=kind
+        )
     assert agreed >= 10
 
 
@@ -400,7 +451,9 @@ def drop(page, path: Path) -> None:
 
 @pytest.mark.parametrize("way", ["chosen", "dropped"])
 def test_a_sound_of_ones_own_is_shown_played_and_bent(visit, speaker, tmp_path, way):
-    soundfile.write(path := tmp_path / "horn.wav", np.stack([own_wave(speaker, "train_horn", 3)] * 2, 1), 22050)
+    soundfile.write(
+        path := tmp_path / "horn.wav", np.stack([own_wave(speaker, "train_horn", 3)] * 2, 1), 22050
+    )
     page, fetched = visit("?kind=tuba&pad=1,1"), []
     page.on("request", lambda request: fetched.append(request.url.split("/")[-1]))
     assert not page.locator("[data-part=own]").is_visible()
@@ -413,11 +466,13 @@ def test_a_sound_of_ones_own_is_shown_played_and_bent(visit, speaker, tmp_path, 
     settled(page)
     state, query, wave = page.evaluate(STATE), page.evaluate("location.search"), page.evaluate(WAVE)
     assert state["noise"] is not None and state["place"] is None and "own=" in query
-    assert speaker.kinds[state["kind"]] == "train_horn"  # brass of the synthesiser is not brass as the model knows it
+    # brass of the synthesiser is not brass as the model knows it
+    assert speaker.kinds[state["kind"]] == "train_horn"
     assert "train horn" in page.locator("[data-part=taken]").inner_text()
     shown = "name => playground.querySelector(`[data-part=${name}]`).toDataURL()"
     yours, ours = (page.evaluate(shown, name) for name in ("yours", "ours"))
-    assert len(yours) > 3000 and len(ours) > 3000 and yours != ours  # an empty picture has some hundred letters
+    # an empty picture has some hundred letters
+    assert len(yours) > 3000 and len(ours) > 3000 and yours != ours
     page.get_by_role("button", name="Play yours").click()
     page.locator("input[name=pad0]").focus()
     for _ in range(20):
@@ -457,7 +512,12 @@ def heavy(path: Path) -> None:
     path.write_bytes(bytes(20_000_001))
 
 
-BAD_FILES = {nothing: "it is empty", text: "no sound in it", silence: "no toot in it", click: "no toot in it"}
+BAD_FILES = {
+    nothing: "it is empty",
+    text: "no sound in it",
+    silence: "no toot in it",
+    click: "no toot in it",
+}
 BAD_FILES |= {endless: "lasts more than 60 s", heavy: "more than 20 MB"}
 
 
@@ -467,7 +527,9 @@ def test_a_file_that_cannot_be_played_is_said_and_nothing_is_lost(visit, tmp_pat
     page = visit("?kind=tuba&pad=1,1")
     before = settled(page)
     page.locator("input[name=file]").set_input_files(path)
-    page.wait_for_function("() => playground.querySelector('[role=status]').textContent.includes('cannot be played')")
+    page.wait_for_function(
+        "() => playground.querySelector('[role=status]').textContent.includes('cannot be played')"
+    )
     assert BAD_FILES[make] in page.locator("[role=status]").inner_text()
     assert settled(page) == before and not page.locator("[data-part=own]").is_visible()
 
@@ -480,7 +542,9 @@ def test_the_page_is_accessible_and_fits(visit):
         page.emulate_media(color_scheme=mode)
         assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
         found = page.evaluate("axe.run().then(found => found.violations)")
-        assert [(width, mode, v["id"], node["html"][:150]) for v in found for node in v["nodes"]] == []
+        assert [
+            (width, mode, v["id"], node["html"][:150]) for v in found for node in v["nodes"]
+        ] == []
 
 
 def test_a_model_that_cannot_be_loaded_is_said(browser, site):

@@ -57,7 +57,10 @@ def test_a_draft_becomes_a_notebook_that_has_run(chapter, tmp_path, capsys):
     text, code = json.loads((tmp_path / "00_small.ipynb").read_text("utf8"))["cells"]
     assert (text["id"], code["id"], code["execution_count"]) == ("cell-00", "cell-01", 1)
     assert code["outputs"] == [{"name": "stdout", "output_type": "stream", "text": "4\n"}]
-    assert code["metadata"] == {"tags": ["nbval-check-output"], "mystnb": {"image": {"alt": "words"}}}
+    assert code["metadata"] == {
+        "tags": ["nbval-check-output"],
+        "mystnb": {"image": {"alt": "words"}},
+    }
     assert "99 s to run" not in text["source"] and " s to run on 2" in text["source"]
     assert "00_small.ipynb: " in capsys.readouterr().out
     before = (tmp_path / "00_small.ipynb").read_bytes()
@@ -114,7 +117,9 @@ def test_pages_are_mended():
 def test_widgets_that_are_shown_keep_their_bundle():
     mend = module("book/extensions/accessible.py").mend
     view = '<script type="application/vnd.jupyter.widget-view+json">{}</script>'
-    assert "embed.js" in mend(f"<body>{view}<script src='_static/vendor/ipywidgets/embed.js'></script></body>")
+    assert "embed.js" in mend(
+        f"<body>{view}<script src='_static/vendor/ipywidgets/embed.js'></script></body>"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
-"""The physics that all toots share, as signals: what changes slowly, harmonics, resonances and breath.
+"""The physics that all toots share, as signals: what changes slowly, harmonics, resonances and
+breath.
 
-The sum over harmonics, sum_k a_k z^k of z = rho e^(i theta), is a polynomial. It is cut into about sqrt(K) groups:
-one matrix product gives all of them from the first powers of z, and Horner's scheme in a higher power joins them
-(M. S. Paterson and L. J. Stockmeyer, 1973). That takes two square roots of K complex products a sample, and one sine
-and cosine.
+The sum over harmonics, sum_k a_k z^k of z = rho e^(i theta), is a polynomial. It is cut into about
+sqrt(K) groups: one matrix product gives all of them from the first powers of z, and Horner's scheme
+in a higher power joins them (M. S. Paterson and L. J. Stockmeyer, 1973). That takes two square
+roots of K complex products a sample, and one sine and cosine.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from tootlearn import rng
 
 SAMPLE_RATE = 22050
 STEP = 32  # samples between two points of what changes slowly: 1.5 ms
-GRID = np.maximum(np.linspace(0, SAMPLE_RATE / 2, 513), 1.0)  # Hz: where colours of noise are described
+# Hz: where colours of noise are described
+GRID = np.maximum(np.linspace(0, SAMPLE_RATE / 2, 513), 1.0)
 _BLOCK = 4096  # samples whose powers fit the cache
-_LENGTHS = tuple(2048 * n for n in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24))  # that the FFT likes; more than a window
+# that the FFT likes; more than a window
+_LENGTHS = tuple(2048 * n for n in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24))
 
 Array = NDArray[np.float64]
 Signal = NDArray[np.float32]
@@ -40,7 +43,9 @@ def joined(values: Array, count: int) -> Signal:
 
 
 def wandering(place: Array, random: Array) -> Array:
-    """From one random number to the next without a kink: of numbers (..., K), values at places (T,) among them."""
+    """From one random number to the next without a kink: of numbers (..., K), values at places (T,)
+    among them.
+    """
     whole = np.minimum(place.astype(int), random.shape[-1] - 2)
     part = np.minimum(place - whole, 1.0)
     before = random[..., whole]
@@ -48,7 +53,9 @@ def wandering(place: Array, random: Array) -> Array:
 
 
 def shimmer(time: Array, decibel: float, random: Array) -> Array:
-    """Gains of eight groups of partials, each of which wanders on its own: (8, T); random numbers come 16 a second."""
+    """Gains of eight groups of partials, each of which wanders on its own: (8, T); random numbers
+    come 16 a second.
+    """
     return np.asarray(10 ** (decibel / 20 * wandering(time * 16, random.reshape(8, -1))))
 
 
@@ -106,7 +113,9 @@ def harmonics(turns: Array, pressure: Signal, level: Array, swell: float, shimme
     return wave
 
 
-def resonator(formants: Sequence[tuple[float, float, float]], move: Array) -> Callable[[Array], Array]:
+def resonator(
+    formants: Sequence[tuple[float, float, float]], move: Array
+) -> Callable[[Array], Array]:
     """Gain over frequency (Hz): bells in log frequency, moved by so many octaves each."""
     moved = 2**move
 
@@ -114,14 +123,17 @@ def resonator(formants: Sequence[tuple[float, float, float]], move: Array) -> Ca
         decibel = np.zeros_like(hz)
         octave = np.log2(hz)
         for (centre, width, height), move in zip(formants, moved, strict=False):
-            decibel += height * np.exp(-0.5 * ((octave - np.log2(centre * move)) / (width / 2)) ** 2)
+            decibel += height * np.exp(
+                -0.5 * ((octave - np.log2(centre * move)) / (width / 2)) ** 2
+            )
         return np.asarray(10 ** (decibel / 20))
 
     return gain
 
 
 def tilt(frequency: Array, level: Array, centroid: float, noise: Array) -> float:
-    """The exponent at which harmonics k^-tilt and the noise that goes with them have this spectral centroid.
+    """The exponent at which harmonics k^-tilt and the noise that goes with them have this spectral
+    centroid.
 
     Args:
         frequency: Hz of the harmonics, shape (notes, K).
@@ -132,8 +144,8 @@ def tilt(frequency: Array, level: Array, centroid: float, noise: Array) -> float
     number = np.log(np.arange(1, frequency.shape[1] + 1))
     lines = np.stack((level.sum(0), (level * frequency).sum(0)), 1)  # of all notes
     power = np.square(level).sum(0) / 2
-    # A Hann frame of 1024 shows a sine of amplitude a as magnitudes that add up to 512 a, white noise of RMS s
-    # as 17.4 s in each bin.
+    # A Hann frame of 1024 shows a sine of amplitude a as magnitudes that add up to 512 a, white
+    # noise of RMS s as 17.4 s in each bin.
     hiss = 17.4 / 512 * np.array([noise.sum(), noise @ GRID])
     low, high = -2.0, 8.0
     for _ in range(3):  # the step shrinks by 24 each time
@@ -146,8 +158,12 @@ def tilt(frequency: Array, level: Array, centroid: float, noise: Array) -> float
     return float((low + high) / 2)
 
 
-def breath_colour(pitch: float, focus: float, top: float, resonance: Callable[[Array], Array]) -> Array:
-    """Spectrum of the turbulence over :data:`GRID`, (513,), about unit RMS: the horn's resonances and the pitch's."""
+def breath_colour(
+    pitch: float, focus: float, top: float, resonance: Callable[[Array], Array]
+) -> Array:
+    """Spectrum of the turbulence over :data:`GRID`, (513,), about unit RMS: the horn's resonances
+    and the pitch's.
+    """
     broad = resonance(GRID) * np.minimum(GRID / 300, 1) / (1 + (GRID / top) ** 2)
     near = np.exp(-0.5 * (np.log2(GRID / pitch) / 0.12) ** 2)
     broad, near = (c / np.sqrt(np.mean(c**2)) for c in (broad, near))
@@ -160,7 +176,9 @@ def breath(pressure: Signal, colour: Array, seed: int, stream: int) -> Signal:
     bins = length // 2
     halves = rng.words(seed, stream, bins // 2).astype("<u4").view("<u2")  # a word holds two phases
     phase = halves.astype(np.float32) * np.float32(2 * np.pi / 2**16)
-    level = (colour[:-1, None] + np.diff(colour)[:, None] * (np.arange(bins // 512) * 512 / bins)).ravel()
+    level = (
+        colour[:-1, None] + np.diff(colour)[:, None] * (np.arange(bins // 512) * 512 / bins)
+    ).ravel()
     level = (level * np.sqrt(length)).astype(np.float32)
     spectrum = np.zeros(bins + 1, dtype=np.complex64)
     np.multiply(level, np.cos(phase), out=spectrum.real[:bins])

@@ -1,4 +1,6 @@
-"""Clips: log-mels with their controls, ready to train on, and the split into what is learned and what is held out."""
+"""Clips: log-mels with their controls, ready to train on, and the split into what is learned and
+what is held out.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from tootlearn import measures
-from tootlearn.audio import InputError
 from tootlearn.controls import LOUDNESS_RANGE, ONSET_SAMPLES, Controls, Kind, hz_to_midi, new_kind
 from tootlearn.data import synthesis
 from tootlearn.data.recipes import KINDS
-from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd
+from tootlearn.dsp import measures
+from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd
+from tootlearn.errors import InputError
 
 BEND_FRAMES = 4  # frames that share a value of the bend, as in `ConditionalDecoder`
 HOLD_OUT_EVERY = 6  # of the semitones or sources of a kind, one in so many is held out
@@ -36,16 +38,20 @@ class Clips:
     """A set of B clips.
 
     Args:
-        log_mel: (B, M, T), natural logarithm, float16 to save memory (steps of .008 at most, .07 dB).
+        log_mel: (B, M, T), natural logarithm, float16 to save memory (steps of .008 at most, .07
+            dB).
         controls: of the clips.
         kinds: what ``controls.kind`` counts.
-        source: B names of what the clips came from, such as a file: clips of one source are not independent.
-        bend: f0 in octaves above the pitch, a value for every four frames, (B, T / 4), nan where it is not known; None:
-            nowhere.
-        origin: how they came about: `SYNTHETIC`, `SAMPLED` (notes rendered from recorded ones, with exact pitch) or
-            `RECORDED`, (B,); or one number for all, ().
-        waves: B waves in the window of the models, each (N,), or None where it was not kept; (): none was.
-        held_out: whether each is held out, (B,), where more clips than these have decided it; None: `split` decides.
+        source: B names of what the clips came from, such as a file: clips of one source are not
+            independent.
+        bend: f0 in octaves above the pitch, a value for every four frames, (B, T / 4), nan where it
+            is not known; None: nowhere.
+        origin: how they came about: `SYNTHETIC`, `SAMPLED` (notes rendered from recorded ones, with
+            exact pitch) or `RECORDED`, (B,); or one number for all, ().
+        waves: B waves in the window of the models, each (N,), or None where it was not kept; ():
+            none was.
+        held_out: whether each is held out, (B,), where more clips than these have decided it; None:
+            `split` decides.
     """
 
     log_mel: Tensor
@@ -63,7 +69,9 @@ class Clips:
         counts = len(self.controls), len(self.source), len(self.waves)
         if set(counts) != {count} or self.origin.shape not in ((), (count,)):
             told = "{} controls, {} sources, {} waves".format(*counts)
-            raise ValueError(f"{count} log-mels, {told}, origins of shape {self.origin.shape}: not one set")
+            raise ValueError(
+                f"{count} log-mels, {told}, origins of shape {self.origin.shape}: not one set"
+            )
         object.__setattr__(self, "origin", np.broadcast_to(self.origin, count))
 
     def __len__(self) -> int:
@@ -76,18 +84,23 @@ class Clips:
         waves = tuple(self.waves[i] for i in np.arange(len(self))[rows])
         held_out = None if self.held_out is None else self.held_out[rows]
         log_mel, origin = self.log_mel[index], self.origin[rows]
-        return Clips(log_mel, self.controls[rows], self.kinds, source, bend, origin, waves, held_out)
+        return Clips(
+            log_mel, self.controls[rows], self.kinds, source, bend, origin, waves, held_out
+        )
 
     def split(self, by: Literal["pitch", "source", "origin"] = "origin") -> tuple[Clips, Clips]:
         """Training clips and held-out clips; the same clips give the same split, in any order.
 
         Args:
-            by: "pitch" holds out whole (kind, semitone) groups, so that no note has a twin; "source" holds out about
-                one in six whole sources by a hash of their names, at least one of every kind that has two or more and
-                never all of them; "origin" splits what was recorded by source, or, where a kind has but one, by whole
-                semitones in the same way, and all else by pitch; but where ``held_out`` says it, by that.
+            by: "pitch" holds out whole (kind, semitone) groups, so that no note has a twin;
+                "source" holds out about one in six whole sources by a hash of their names, at least
+                one of every kind that has two or more and never all of them; "origin" splits what
+                was recorded by source, or, where a kind has but one, by whole semitones in the same
+                way, and all else by pitch; but where ``held_out`` says it, by that.
         """
-        held_out = self.held_out if by == "origin" and self.held_out is not None else self.chosen(by)
+        held_out = (
+            self.held_out if by == "origin" and self.held_out is not None else self.chosen(by)
+        )
         return self[~held_out], self[held_out]
 
     def chosen(self, by: Literal["pitch", "source", "origin"] = "origin") -> NDArray[np.bool_]:
@@ -100,7 +113,9 @@ class Clips:
             return self._some_of(source, self.origin >= SYNTHETIC)
         if by == "origin":
             recorded = self.origin == RECORDED
-            of_kind = [set(source[recorded & (self.controls.kind == k)]) for k in range(len(self.kinds))]
+            of_kind = [
+                set(source[recorded & (self.controls.kind == k)]) for k in range(len(self.kinds))
+            ]
             several = np.array([len(sources) > 1 for sources in of_kind])
             group = np.where(several[self.controls.kind], source, semitone.astype(str))
             return np.where(recorded, self._some_of(group, recorded), self._every_sixth(semitone))
@@ -115,7 +130,8 @@ class Clips:
         """Whether these of the clips (B,) are held out: whole groups, by a hash of their names."""
         chosen: set[str] = set()
         of_kind = [
-            sorted(set(group[among & (self.controls.kind == kind)]), key=_hash) for kind in range(len(self.kinds))
+            sorted(set(group[among & (self.controls.kind == kind)]), key=_hash)
+            for kind in range(len(self.kinds))
         ]
         for groups in of_kind:
             chosen.update(name for name in groups if _hash(name) % HOLD_OUT_EVERY == 0)
@@ -139,7 +155,9 @@ class Clips:
         for part in parts:
             for kind in part.kinds:
                 if kinds.setdefault(kind.name, kind) != kind:
-                    raise ValueError(f"two sets measure {kind.name} on different scales: pass one's kinds to the other")
+                    raise ValueError(
+                        f"two sets measure {kind.name} on different scales: pass one's kinds to the other"
+                    )
             place = np.array([list(kinds).index(kind.name) for kind in part.kinds], dtype=np.int64)
             controls.append(replace(part.controls, kind=place[part.controls.kind]))
         log_mel = torch.cat([part.log_mel for part in parts])
@@ -148,7 +166,8 @@ class Clips:
         origin = np.concatenate([part.origin for part in parts])
         waves = tuple(wave for part in parts for wave in part.waves)
         marks = [part.held_out for part in parts if part.held_out is not None]
-        held_out = np.concatenate(marks) if len(marks) == len(parts) else None  # else `split` decides, on all together
+        # else `split` decides, on all together
+        held_out = np.concatenate(marks) if len(marks) == len(parts) else None
         joined = Controls.concatenate(controls)
         return Clips(log_mel, joined, tuple(kinds.values()), source, bend, origin, waves, held_out)
 
@@ -164,7 +183,9 @@ def _hash(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
 
-def synthesise(kinds: Sequence[str], count: int, seed: int, front_end: FrontEnd, progress: bool = True) -> Clips:
+def synthesise(
+    kinds: Sequence[str], count: int, seed: int, front_end: FrontEnd, progress: bool = True
+) -> Clips:
     """Natural toots of these kinds in turn, from the synthesiser.
 
     Args:
@@ -178,7 +199,9 @@ def synthesise(kinds: Sequence[str], count: int, seed: int, front_end: FrontEnd,
         ValueError: if there is nothing to make, or the sample rates differ.
     """
     if count < 1 or not kinds:
-        raise ValueError(f"give at least one kind and one clip, not {count} clips of {len(kinds)} kinds")
+        raise ValueError(
+            f"give at least one kind and one clip, not {count} clips of {len(kinds)} kinds"
+        )
     if front_end.config.sample_rate != synthesis.SAMPLE_RATE:
         raise ValueError(
             f"the synthesiser works at {synthesis.SAMPLE_RATE} Hz, the front end at {front_end.config.sample_rate}"
@@ -188,7 +211,9 @@ def synthesise(kinds: Sequence[str], count: int, seed: int, front_end: FrontEnd,
     config, frames = front_end.config, front_end.frames(WINDOW_SAMPLES)
     middles = (np.arange(frames // BEND_FRAMES) + 0.5) * BEND_FRAMES - 0.5
     time = (middles * config.hop - ONSET_SAMPLES) / config.sample_rate
-    with tqdm(total=count, desc="toots", unit="", disable=None if progress else True, leave=False) as bar:
+    with tqdm(
+        total=count, desc="toots", unit="", disable=None if progress else True, leave=False
+    ) as bar:
         for start in range(0, count, step):
             waves, measured = synthesis.toots(kinds, min(step, count - start), seed, start)
             parts.append(front_end(waves).half())
@@ -197,7 +222,9 @@ def synthesise(kinds: Sequence[str], count: int, seed: int, front_end: FrontEnd,
             bar.update(len(waves))
     all_controls = Controls.concatenate(controls)
     semitones = np.round(hz_to_midi(all_controls.pitch)).astype(int)
-    source = tuple(f"{kinds[k]}-{semitone}" for k, semitone in zip(all_controls.kind, semitones, strict=True))
+    source = tuple(
+        f"{kinds[k]}-{semitone}" for k, semitone in zip(all_controls.kind, semitones, strict=True)
+    )
     bend = torch.from_numpy(np.concatenate(bends)).float()
     return Clips(torch.cat(parts), all_controls, tuple(KINDS[name] for name in kinds), source, bend)
 
@@ -216,28 +243,32 @@ def from_waves(
 ) -> Clips:
     """Clips of recorded or rendered toots, one in each wave.
 
-    Each wave is moved so that its measured onset stands at ``ONSET_SAMPLES`` of a window of ``WINDOW_SAMPLES``; what
-    does not fit is cut off. A wave whose loudness is outside `controls.LOUDNESS_RANGE`, or that clips, is brought to
-    the nearest end of it: how high a microphone was turned up is no part of a sound. Duration, brightness and loudness
-    are measured on what is then in the window.
+    Each wave is moved so that its measured onset stands at ``ONSET_SAMPLES`` of a window of
+    ``WINDOW_SAMPLES``; what does not fit is cut off. A wave whose loudness is outside
+    `controls.LOUDNESS_RANGE`, or that clips, is brought to the nearest end of it: how high a
+    microphone was turned up is no part of a sound. Duration, brightness and loudness are measured
+    on what is then in the window.
 
     Args:
-        waves: B waves, each (N_i,), N_i >= 1, at the front end's rate; a generator's are held a few at a time.
+        waves: B waves, each (N_i,), N_i >= 1, at the front end's rate; a generator's are held a few
+            at a time.
         kinds: the B names of their kinds.
-        pitch: B numbers in Hz; nan where it shall be estimated (`estimate_pitch`, some .2 s a wave).
+        pitch: B numbers in Hz; nan where it shall be estimated (`estimate_pitch`, some .2 s a
+            wave).
         sources: B names of where they came from.
         front_end: makes the log-mels.
-        known: kinds that keep their scales; a name that is not among them becomes a new kind, whose ranges come from
-            its clips: the 5th and 95th percentile of the brightness, and all pitches and durations with a margin.
-        problems: where a line goes for each wave that is left out since it is silent or has no pitch; None makes
-            warnings of them.
+        known: kinds that keep their scales; a name that is not among them becomes a new kind, whose
+            ranges come from its clips: the 5th and 95th percentile of the brightness, and all
+            pitches and durations with a margin.
+        problems: where a line goes for each wave that is left out since it is silent or has no
+            pitch; None makes warnings of them.
         progress: show a bar on stderr.
         called: B names by which problems call the waves; without them, their sources.
         keep: keep the waves as well (180 kB each), as augmentation and shards need them.
 
     Returns:
-        Clips of the waves that were not left out, in their order. ``kinds`` are those that occur: the known first, in
-        their order, then the new by name.
+        Clips of the waves that were not left out, in their order. ``kinds`` are those that occur:
+        the known first, in their order, then the new by name.
 
     Raises:
         InputError: if none is left.
@@ -246,9 +277,12 @@ def from_waves(
     by_name = {kind.name: kind for kind in known}
     parts: list[Tensor] = []
     held: list[Tensor] = []
-    rows: list[tuple[int, float, float, float, float]] = []  # wave, pitch, duration, octaves to the centroid, loudness
+    # wave, pitch, duration, octaves to the centroid, loudness
+    rows: list[tuple[int, float, float, float, float]] = []
     queue = iter(waves)
-    bar = tqdm(total=len(kinds), desc="clips", unit="", disable=None if progress else True, leave=False)
+    bar = tqdm(
+        total=len(kinds), desc="clips", unit="", disable=None if progress else True, leave=False
+    )
     for start in range(0, len(kinds), _AT_ONCE):
         these = range(start, min(start + _AT_ONCE, len(kinds)))
         windows = torch.stack([_in_window(next(queue), rate) for _ in these])
@@ -271,7 +305,9 @@ def from_waves(
         held += list(windows[kept]) if keep else []
     bar.close()
     if not rows:
-        raise InputError(f"none of {len(kinds)} sounds has a pitch: give it in a manifest, or other recordings")
+        raise InputError(
+            f"none of {len(kinds)} sounds has a pitch: give it in a manifest, or other recordings"
+        )
     index, hertz_, duration_, octaves_, loudness = np.array(rows).T
     names = np.array(kinds, dtype=object)[index.astype(int)]
     for name in sorted(set(names) - set(by_name)):
@@ -283,20 +319,25 @@ def from_waves(
     low, high = np.array([used[k].octaves for k in kind_]).T
     controls = Controls(kind_, hertz_, duration_, (octaves_ - low) / (high - low), loudness)
     source, origin = tuple(sources[int(i)] for i in index), np.array(RECORDED, dtype=np.int8)
-    return Clips(torch.cat([p for p in parts if len(p)]), controls, used, source, None, origin, tuple(held))
+    return Clips(
+        torch.cat([p for p in parts if len(p)]), controls, used, source, None, origin, tuple(held)
+    )
 
 
 def estimate_pitch(wave: Tensor, sample_rate: int, kind: Kind | None = None) -> float:
     """The pitch of one toot (N,) in Hz; nan where none is found.
 
-    Of a chord of known intervals, where its comb fits best within the kind's range; else the median of a pitch track
-    over the middle of the sound. The search reaches an octave beyond the range of a known kind; what is found within a
-    semitone of its ends may as well lie beyond them, and does not count.
+    Of a chord of known intervals, where its comb fits best within the kind's range; else the median
+    of a pitch track over the middle of the sound. The search reaches an octave beyond the range of
+    a known kind; what is found within a semitone of its ends may as well lie beyond them, and does
+    not count.
     """
     if kind and len(kind.intervals) > 1:
         low, high = kind.pitch
         span = 600 * np.log2(high / low)  # cents from the middle to an end
-        return float(measures.chord_f0(wave, sample_rate, kind.intervals, float(np.sqrt(low * high)), span))
+        return float(
+            measures.chord_f0(wave, sample_rate, kind.intervals, float(np.sqrt(low * high)), span)
+        )
     found = measures.measure(wave, sample_rate)
     if not found.duration > 0:
         return float("nan")
@@ -317,10 +358,13 @@ def _tell(problems: list[str] | None, message: str) -> None:
 
 
 def _in_window(wave: Tensor, sample_rate: int) -> Tensor:
-    """The wave with its onset at ONSET_SAMPLES of (WINDOW_SAMPLES,); a full-scale float file may have been louder."""
+    """The wave with its onset at ONSET_SAMPLES of (WINDOW_SAMPLES,); a full-scale float file may
+    have been louder.
+    """
     wave = wave.float() / wave.abs().max().clamp_min(1)
     onset = float(measures.onset(wave, sample_rate))
-    start = (round(onset * sample_rate) if np.isfinite(onset) else 0) - ONSET_SAMPLES  # of the window, in the wave
+    # of the window, in the wave
+    start = (round(onset * sample_rate) if np.isfinite(onset) else 0) - ONSET_SAMPLES
     taken = wave[max(start, 0) : start + WINDOW_SAMPLES].clone()
     if start + WINDOW_SAMPLES < len(wave):
         fade = round(_FADE * sample_rate)
@@ -334,4 +378,6 @@ def _gain(windows: Tensor, sample_rate: int) -> Tensor:
     """What brings each of (B, N) into the range of loudness without clipping: (B,); 1 for silence."""
     loudness = measures.loudness(windows, sample_rate)
     gain = 10 ** ((loudness.clamp(*LOUDNESS_RANGE) - loudness) / 20)
-    return gain.where(loudness.isfinite(), 1.0).minimum(synthesis.PEAK / windows.abs().amax(-1).clamp_min(1e-9))
+    return gain.where(loudness.isfinite(), 1.0).minimum(
+        synthesis.PEAK / windows.abs().amax(-1).clamp_min(1e-9)
+    )

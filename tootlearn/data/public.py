@@ -1,15 +1,23 @@
-"""Public data sets where they were unpacked: ESC-50, UrbanSound8K and NSynth, and the toot-like classes in them.
+"""Public data sets where they were unpacked: ESC-50, UrbanSound8K and NSynth, and the toot-like
+classes in them.
 
 Nothing is downloaded: fetch a data set yourself, read its licence, and give its folder.
 
-* **ESC-50** (K. J. Piczak, 2015): `meta/esc50.csv` and `audio/`. CC BY-NC 3.0 (the clips of ESC-10 CC BY 3.0): not for
-  models that are sold. `car_horn`, and `train`, which is trains with and without their horns: a kind of its own.
-* **UrbanSound8K** (J. Salamon, C. Jacoby and J. P. Bello, 2014): `metadata/UrbanSound8K.csv` and `audio/fold1/` to
-  `audio/fold10/`. CC BY-NC 3.0: not for models that are sold. `car_horn`, of which those in the foreground are taken.
-* **NSynth** (J. Engel and others, 2017): `examples.json` and `audio/`. CC BY 4.0: name it where you share a model. The
-  family `brass`, with exact pitches; its notes are held for 3 s, of which the first 1.9 s are taken.
+* **ESC-50** (K. J. Piczak, 2015): `meta/esc50.csv` and `audio/`. CC BY-NC 3.0 (the clips of ESC-10
+CC BY 3.0): not for
+  models that are sold. `car_horn`, and `train`, which is trains with and without their horns: a
+  kind of its own.
+* **UrbanSound8K** (J. Salamon, C. Jacoby and J. P. Bello, 2014): `metadata/UrbanSound8K.csv` and
+`audio/fold1/` to
+  `audio/fold10/`. CC BY-NC 3.0: not for models that are sold. `car_horn`, of which those in the
+  foreground are taken.
+* **NSynth** (J. Engel and others, 2017): `examples.json` and `audio/`. CC BY 4.0: name it where you
+share a model. The
+  family `brass`, with exact pitches; its notes are held for 3 s, of which the first 1.9 s are
+  taken.
 
-The source of a clip is the recording (ESC-50, UrbanSound8K) or the instrument (NSynth) that it was cut from.
+The source of a clip is the recording (ESC-50, UrbanSound8K) or the instrument (NSynth) that it was
+cut from.
 """
 
 from __future__ import annotations
@@ -22,13 +30,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tootlearn.audio import InputError
 from tootlearn.controls import Kind, midi_to_hz
 from tootlearn.data.clips import Clips
 from tootlearn.data.folder import Recording, Report, read_recordings
-from tootlearn.front_end import FrontEnd
+from tootlearn.dsp.front_end import FrontEnd
+from tootlearn.errors import InputError
 
-_INDEX = {"ESC-50": "meta/esc50.csv", "UrbanSound8K": "metadata/UrbanSound8K.csv", "NSynth": "examples.json"}
+_INDEX = {
+    "ESC-50": "meta/esc50.csv",
+    "UrbanSound8K": "metadata/UrbanSound8K.csv",
+    "NSynth": "examples.json",
+}
 CLASSES: dict[str, dict[str, str]] = {  # of a data set: its class -> the kind that it becomes
     "ESC-50": {"car_horn": "car_horn", "train": "train"},
     "UrbanSound8K": {"car_horn": "car_horn"},
@@ -57,16 +69,19 @@ def read(
         path: the folder that the data set was unpacked in.
         front_end: makes the log-mels.
         known: kinds that keep their scales, see `clips.from_waves`.
-        classes: the data set's classes (of NSynth: families) and the kinds that they become; None: `CLASSES`.
+        classes: the data set's classes (of NSynth: families) and the kinds that they become; None:
+            `CLASSES`.
         count: at most so many files of each class, spread evenly over the index.
         progress: show bars on stderr.
         keep: keep the waves, see `clips.from_waves`.
 
     Returns:
-        The clips, and the report: files that are missing or cannot be read are named there and left out.
+        The clips, and the report: files that are missing or cannot be read are named there and left
+            out.
 
     Raises:
-        InputError: no data set that is known here, an index that cannot be understood, or nothing of these classes.
+        InputError: no data set that is known here, an index that cannot be understood, or nothing
+            of these classes.
     """
     name = detect(path)
     if name is None:
@@ -74,7 +89,10 @@ def read(
         raise InputError(f"{path} holds no data set that is known here: it has none of {expected}")
     recordings = list_recordings(Path(path), name, CLASSES[name] if classes is None else classes)
     if count is not None:
-        by_label = {label: [r for r in recordings if r.label == label] for label in {r.label for r in recordings}}
+        by_label = {
+            label: [r for r in recordings if r.label == label]
+            for label in {r.label for r in recordings}
+        }
         recordings = [r for label in sorted(by_label) for r in _spread(by_label[label], count)]
     return read_recordings(recordings, front_end, known, [], progress, keep)
 
@@ -87,7 +105,12 @@ def list_recordings(path: Path, name: str, classes: Mapping[str, str]) -> list[R
         rows = _rows(index)
         if name == "ESC-50":
             found = [
-                Recording(audio / row["filename"], classes[row["category"]], math.nan, f"{name}-{row['src_file']}")
+                Recording(
+                    audio / row["filename"],
+                    classes[row["category"]],
+                    math.nan,
+                    f"{name}-{row['src_file']}",
+                )
                 for row in rows
                 if row["category"] in classes
             ]
@@ -114,7 +137,9 @@ def list_recordings(path: Path, name: str, classes: Mapping[str, str]) -> list[R
                 if row["instrument_family_str"] in classes
             ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
-        raise InputError(f"{index} is not the index of {name} ({error!r}): unpack the data set again") from error
+        raise InputError(
+            f"{index} is not the index of {name} ({error!r}): unpack the data set again"
+        ) from error
     if not found:
         raise InputError(f"{index} names nothing of the classes {', '.join(classes)}")
     return found

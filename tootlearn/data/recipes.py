@@ -47,9 +47,11 @@ class Recipe:
         ripple: standard deviation of the levels of the partials about their formants, dB.
         trill: depth of the interruptions, as a fraction.
         chiff: level of the noise of the attack, on top of the breath, dB.
-        spread: how far each formant lies from where it is for the kind, standard deviation in octaves.
+        spread: how far each formant lies from where it is for the kind, standard deviation in
+            octaves.
         formants: resonances (Hz, bandwidth in octaves, gain in dB).
-        centroid: where the spectral centroid of two of three toots lies, Hz, even in the logarithm; None: anywhere.
+        centroid: where the spectral centroid of two of three toots lies, Hz, even in the logarithm;
+            None: anywhere.
     """
 
     attack: Range
@@ -87,7 +89,9 @@ class Recipe:
         return self.at(rng.uniform(seed, STREAM, len(NAMES)))
 
     def at(self, shares: NDArray[np.float64]) -> dict[str, float]:
-        """The number that lies this share, 0 to 1, of the way from low to high, for each range in turn, by name."""
+        """The number that lies this share, 0 to 1, of the way from low to high, for each range in
+        turn, by name.
+        """
         low, high = self._ends
         return dict(zip(NAMES, (low + (high - low) * shares).tolist(), strict=True))
 
@@ -96,7 +100,8 @@ class Recipe:
         return np.array([getattr(self, name) for name in NAMES]).T
 
 
-NAMES = tuple(f.name for f in fields(Recipe) if f.name not in ("formants", "centroid"))  # of the ranges
+# of the ranges
+NAMES = tuple(f.name for f in fields(Recipe) if f.name not in ("formants", "centroid"))
 
 # The chord of the Nathan AirChime K5LA, the North American standard: D#4 F#4 G#4 B4 D#5.
 _FIVE_CHIME = tuple(2.0 ** (s / 12) for s in (0, 3, 5, 8, 12))
@@ -120,7 +125,8 @@ KINDS: dict[str, Kind] = {
 }
 
 RECIPES: dict[str, Recipe] = {
-    # Two electric diaphragm horns a major third apart; the disc in front of each rings between 2 and 3.5 kHz.
+    # Two electric diaphragm horns a major third apart; the disc in front of each rings between 2
+    # and 3.5 kHz.
     "car_horn": Recipe(
         attack=(0.008, 0.035),
         release=(0.008, 0.03),
@@ -137,7 +143,8 @@ RECIPES: dict[str, Recipe] = {
         spread=(0.2, 0.4),
         formants=((2600, 1.0, 13), (1200, 1.2, 6), (5500, 2.0, 6)),
     ),
-    # A rubber bulb blows through a metal reed into a short bell: nasal, and sagging as the bulb empties.
+    # A rubber bulb blows through a metal reed into a short bell: nasal, and sagging as the bulb
+    # empties.
     "bicycle_horn": Recipe(
         attack=(0.008, 0.03),
         release=(0.01, 0.04),
@@ -152,7 +159,8 @@ RECIPES: dict[str, Recipe] = {
         jitter=(0.5, 4),
         formants=((1500, 0.8, 12), (3200, 0.6, 8)),
     ),
-    # Compressed gas, a steel diaphragm and two trumpets a minor third apart: loud at once, bright, and hissing.
+    # Compressed gas, a steel diaphragm and two trumpets a minor third apart: loud at once, bright,
+    # and hissing.
     "air_horn": Recipe(
         attack=(0.012, 0.05),
         release=(0.012, 0.05),
@@ -181,7 +189,8 @@ RECIPES: dict[str, Recipe] = {
         breath_lead=(0.2, 0.7),
         formants=((1100, 1.0, 6), (2200, 0.8, 5)),
     ),
-    # A diaphragm of a man's height: slow to speak and to fall silent, with dozens of harmonics below 2 kHz.
+    # A diaphragm of a man's height: slow to speak and to fall silent, with dozens of harmonics
+    # below 2 kHz.
     "ship_horn": Recipe(
         attack=(0.08, 0.3),
         release=(0.03, 0.08),
@@ -195,7 +204,8 @@ RECIPES: dict[str, Recipe] = {
         centroid=(400, 1100),
         formants=((240, 1.4, 8), (700, 1.2, 5)),
     ),
-    # Jets of steam across the lips of two bells: mostly fundamentals in a roar, sharpening as the pressure builds.
+    # Jets of steam across the lips of two bells: mostly fundamentals in a roar, sharpening as the
+    # pressure builds.
     "steam_whistle": Recipe(
         attack=(0.04, 0.16),
         release=(0.03, 0.09),
@@ -249,7 +259,8 @@ RECIPES: dict[str, Recipe] = {
         drift=(2, 8),
         even=(0.05, 0.3),
     ),
-    # Lips on a tube with a bell: harmonics rise with blowing pressure, the note comes from below, vibrato sets in late.
+    # Lips on a tube with a bell: harmonics rise with blowing pressure, the note comes from below,
+    # vibrato sets in late.
     "trumpet": Recipe(
         attack=(0.01, 0.04),
         release=(0.012, 0.04),

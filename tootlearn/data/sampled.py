@@ -1,7 +1,8 @@
-"""Notes of recorded instruments, from any General MIDI sound font: as many as one likes, with exact labels.
+"""Notes of recorded instruments, from any General MIDI sound font: as many as one likes, with exact
+labels.
 
-FluidR3 (Frank Wen and others; MIT licence) is a font that may be trained on and shipped; Debian and Ubuntu have its
-mono version as the package `fluidr3mono-gm-soundfont`.
+FluidR3 (Frank Wen and others; MIT licence) is a font that may be trained on and shipped; Debian and
+Ubuntu have its mono version as the package `fluidr3mono-gm-soundfont`.
 """
 
 from __future__ import annotations
@@ -19,18 +20,30 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tootlearn import measures, rng
-from tootlearn.audio import InputError, write_whole
+from tootlearn import rng
 from tootlearn.controls import LOUDNESS_RANGE, Kind, hz_to_midi, midi_to_hz
 from tootlearn.data.clips import BEND_FRAMES, SAMPLED, Clips, from_waves
 from tootlearn.data.recipes import KINDS
-from tootlearn.data.sound_font import PROGRAMS, Player, find_font, open_font, play, program_of, render, renderer
+from tootlearn.data.sound_font import (
+    PROGRAMS,
+    Player,
+    find_font,
+    open_font,
+    play,
+    program_of,
+    render,
+    renderer,
+)
 from tootlearn.data.synthesis import PEAK
-from tootlearn.front_end import FrontEnd
+from tootlearn.dsp import measures
+from tootlearn.dsp.front_end import FrontEnd
+from tootlearn.errors import InputError
+from tootlearn.files import atomic_write
 
 __all__ = ["Note", "cache_folder", "clips", "find_font", "notes", "render"]
 
-_RANGE, _DURATION, _VELOCITY = (40.0, 76.0), (0.12, 1.8), (24, 127)  # MIDI and s, for kinds without a recipe
+# MIDI and s, for kinds without a recipe
+_RANGE, _DURATION, _VELOCITY = (40.0, 76.0), (0.12, 1.8), (24, 127)
 _NOTE = 1  # stream of random numbers
 _IN_A_FILE = 256  # notes of one cache entry
 _FORMAT = 2  # of cache entries: another one makes all older ones miss
@@ -38,9 +51,10 @@ _FORMAT = 2  # of cache entries: another one makes all older ones miss
 
 @dataclass(frozen=True)
 class Note:
-    """One note to be played: a kind out of `PROGRAMS`, MIDI number (fractions are cents), velocity (1 to 127), how
-    long the key is held (s), the loudness that it is brought to (dBFS), and whether it is played as it was recorded,
-    without the low pass that the synthesiser has for softer notes."""
+    """One note to be played: a kind out of `PROGRAMS`, MIDI number (fractions are cents), velocity
+    (1 to 127), how long the key is held (s), the loudness that it is brought to (dBFS), and whether
+    it is played as it was recorded, without the low pass that the synthesiser has for softer
+    notes."""
 
     kind: str
     midi: float
@@ -59,14 +73,16 @@ def notes(
 ) -> list[Note]:
     """What is to be played: the kinds in turn, everything else drawn.
 
-    Pitch is even over the semitones (and between them), duration in its logarithm, velocity from 24 to 127, loudness
-    over `controls.LOUDNESS_RANGE`: it is not the velocity's, which changes the timbre.
+    Pitch is even over the semitones (and between them), duration in its logarithm, velocity from 24
+    to 127, loudness over `controls.LOUDNESS_RANGE`: it is not the velocity's, which changes the
+    timbre.
 
     Args:
         kinds: names out of `PROGRAMS`.
         count: how many notes.
         seed: of the set; note i is the same whatever ``count``.
-        ranges: lowest and highest MIDI number of a kind; without it, those of its recipe, or else 40 to 76.
+        ranges: lowest and highest MIDI number of a kind; without it, those of its recipe, or else
+            40 to 76.
         bright: the share of notes that are played as they were recorded, 0 to 1.
     """
     drawn = []
@@ -106,13 +122,15 @@ def clips(
 ) -> Clips:
     """Natural notes of a sound font with exact pitch, everything else as measured.
 
-    What was rendered once is kept on disk, at 16 bits below full scale: some 25 MB for a thousand notes.
+    What was rendered once is kept on disk, at 16 bits below full scale: some 25 MB for a thousand
+    notes.
 
     Args:
         font: an .sf2 or .sf3 file.
         kinds, count, seed, ranges, bright: see `notes`.
         front_end: makes the log-mels.
-        cache_dir: where rendered notes are kept; None: `cache_folder`. It can be deleted at any time.
+        cache_dir: where rendered notes are kept; None: `cache_folder`. It can be deleted at any
+            time.
         known, problems, progress: see `clips.from_waves`. Sources are named font-kind-semitone.
 
     Raises:
@@ -123,7 +141,9 @@ def clips(
     pitch = [midi_to_hz(note.midi) for note in asked]
     sources = [f"{font.stem}-{note.kind}-{round(note.midi)}" for note in asked]
     waves = _waves(font, asked, front_end.config.sample_rate, cache_dir)
-    made = from_waves(waves, [note.kind for note in asked], pitch, sources, front_end, known, problems, progress)
+    made = from_waves(
+        waves, [note.kind for note in asked], pitch, sources, front_end, known, problems, progress
+    )
     # looped samples hold their pitch
     bend = torch.zeros(len(made), made.log_mel.shape[2] // BEND_FRAMES)
     return replace(made, bend=bend, origin=np.array(SAMPLED, dtype=np.int8))
@@ -140,14 +160,20 @@ def cache_folder() -> Path:
     return base / "tootlearn" / "notes"
 
 
-def _waves(font: Path, asked: Sequence[Note], sample_rate: int, cache_dir: Path | None) -> Iterator[Tensor]:
-    """The notes at the loudness they ask for, or as near to it as full scale lets them; from the cache where it can."""
+def _waves(
+    font: Path, asked: Sequence[Note], sample_rate: int, cache_dir: Path | None
+) -> Iterator[Tensor]:
+    """The notes at the loudness they ask for, or as near to it as full scale lets them; from the
+    cache where it can.
+    """
     folder = cache_folder() if cache_dir is None else cache_dir
     about = {"format": _FORMAT, "renderer": renderer(), "rate": sample_rate, "font": _digest(font)}
     players: dict[bool, Player] = {}
     for start in range(0, len(asked), _IN_A_FILE):
         block = asked[start : start + _IN_A_FILE]
-        request = json.dumps([about, [(PROGRAMS[n.kind], n.midi, n.velocity, n.duration, n.bright) for n in block]])
+        request = json.dumps(
+            [about, [(PROGRAMS[n.kind], n.midi, n.velocity, n.duration, n.bright) for n in block]]
+        )
         path = folder / f"{hashlib.sha256(request.encode()).hexdigest()[:40]}.safetensors"
         kept = _read(path, len(block))
         if kept is None:
@@ -155,7 +181,9 @@ def _waves(font: Path, asked: Sequence[Note], sample_rate: int, cache_dir: Path 
             for n in block:
                 if n.bright not in players:
                     players[n.bright] = open_font(font, sample_rate, n.bright)
-                wave = play(players[n.bright], PROGRAMS[n.kind], n.midi, n.velocity, n.duration, sample_rate)
+                wave = play(
+                    players[n.bright], PROGRAMS[n.kind], n.midi, n.velocity, n.duration, sample_rate
+                )
                 kept.append(_in_16_bits(wave))
             _write(path, kept, must=cache_dir is not None)
         for note, samples in zip(block, kept, strict=True):
@@ -169,7 +197,9 @@ def _digest(font: Path) -> str:
         with open(font, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"{font} cannot be read ({error.strerror}): give a sound font (.sf2 or .sf3)") from error
+        raise InputError(
+            f"{font} cannot be read ({error.strerror}): give a sound font (.sf2 or .sf3)"
+        ) from error
 
 
 def _in_16_bits(wave: Tensor) -> NDArray[np.int16]:
@@ -189,13 +219,17 @@ def _write(path: Path, waves: Sequence[NDArray[np.int16]], must: bool) -> None:
 
     lengths = np.array([len(wave) for wave in waves], dtype=np.int64)
     samples = np.concatenate(waves)
-    content = save({"samples": samples, "lengths": lengths, "checksum": _checksum(samples, lengths)})
+    content = save(
+        {"samples": samples, "lengths": lengths, "checksum": _checksum(samples, lengths)}
+    )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, content)
+        atomic_write(path, content)
     except (OSError, InputError) as error:
         if must:
-            raise InputError(f"{path.parent} cannot keep rendered notes ({error}): name another folder") from error
+            raise InputError(
+                f"{path.parent} cannot keep rendered notes ({error}): name another folder"
+            ) from error
 
 
 def _read(path: Path, count: int) -> list[NDArray[np.int16]] | None:
@@ -206,7 +240,9 @@ def _read(path: Path, count: int) -> list[NDArray[np.int16]] | None:
     try:
         held = load(path.read_bytes())
         samples, lengths = held["samples"], held["lengths"]
-        if len(lengths) != count or not np.array_equal(held["checksum"], _checksum(samples, lengths)):
+        if len(lengths) != count or not np.array_equal(
+            held["checksum"], _checksum(samples, lengths)
+        ):
             return None
     except (OSError, SafetensorError, KeyError):
         return None

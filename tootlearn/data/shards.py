@@ -1,13 +1,15 @@
 """Shards: recorded toots, cut and labelled, in a few large files that are read from front to end.
 
-A folder of shards holds `shards.json` and tar files as WebDataset has them (Aizman et al. 2019). A sample is two files
-in a tar: `000000012.wav` (or `.flac`), the toot in the window of the models without the silence behind it, its peak at
-full scale (16 bits), and `000000012.json`: its kind, pitch (Hz), duration (s), octaves from the pitch to the spectral
-centroid, loudness (dBFS), peak and source. The index names the kinds with their scales, and the shards with how many
-samples each holds, and the places of those that are held out, as `Clips.split` has chosen them among all.
+A folder of shards holds `shards.json` and tar files as WebDataset has them (Aizman et al. 2019). A
+sample is two files in a tar: `000000012.wav` (or `.flac`), the toot in the window of the models
+without the silence behind it, its peak at full scale (16 bits), and `000000012.json`: its kind,
+pitch (Hz), duration (s), octaves from the pitch to the spectral centroid, loudness (dBFS), peak and
+source. The index names the kinds with their scales, and the shards with how many samples each
+holds, and the places of those that are held out, as `Clips.split` has chosen them among all.
 
-To read a folder of recordings is to cut, measure and label each anew; a shard has all that behind it, and one open file
-gives thousands of toots. `data.streamed` reads them while a model learns, and holds some at a time.
+To read a folder of recordings is to cut, measure and label each anew; a shard has all that behind
+it, and one open file gives thousands of toots. `data.streamed` reads them while a model learns, and
+holds some at a time.
 """
 
 from __future__ import annotations
@@ -30,15 +32,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from tootlearn.audio import InputError
 from tootlearn.controls import Controls, Kind
 from tootlearn.data.clips import RECORDED, Clips
 from tootlearn.data.folder import Report
-from tootlearn.front_end import WINDOW_SAMPLES, FrontEnd
+from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd
+from tootlearn.errors import InputError
 
 INDEX = "shards.json"
 SCHEMA = 2
-FORMATS = ("wav", "flac")  # of the sounds: as they are; or in two thirds of the space, read at a third of the speed
+# of the sounds: as they are; or in two thirds of the space, read at a third of the speed
+FORMATS = ("wav", "flac")
 _AT_ONCE = 64  # toots
 NUMBERS = ("pitch", "duration", "octaves", "loudness", "peak")
 
@@ -64,7 +67,8 @@ class Index:
 
     paths: tuple[Path, ...]
     counts: tuple[int, ...]
-    held_out: tuple[frozenset[int], ...]  # the places in each shard, from 0, of the samples that are not learned from
+    # the places in each shard, from 0, of the samples that are not learned from
+    held_out: tuple[frozenset[int], ...]
     kinds: tuple[Kind, ...]
     sample_rate: int
     digest: str  # of the file: another one is another folder
@@ -79,8 +83,8 @@ def index(path: str | os.PathLike[str], front_end: FrontEnd | None = None) -> In
     """The index of a folder of shards.
 
     Raises:
-        InputError: there is none, it cannot be understood, or a shard that it names is missing; or the shards have
-            another sample rate than the front end that is given.
+        InputError: there is none, it cannot be understood, or a shard that it names is missing; or
+            the shards have another sample rate than the front end that is given.
     """
     where = Path(path) / INDEX
     try:
@@ -95,7 +99,10 @@ def index(path: str | os.PathLike[str], front_end: FrontEnd | None = None) -> In
         held_out = tuple(frozenset(map(int, shard["held_out"])) for shard in told["shards"])
         if not all(held <= set(range(count)) for held, count in zip(held_out, counts, strict=True)):
             raise ValueError("it holds out samples that are not there")
-        kinds, rate = tuple(Kind.from_json(kind) for kind in told["kinds"]), int(told["sample_rate"])
+        kinds, rate = (
+            tuple(Kind.from_json(kind) for kind in told["kinds"]),
+            int(told["sample_rate"]),
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, InputError):
             raise
@@ -106,7 +113,9 @@ def index(path: str | os.PathLike[str], front_end: FrontEnd | None = None) -> In
     if front_end and front_end.config.sample_rate != rate:
         raise InputError(f"{path} is at {rate} Hz, the front end at {front_end.config.sample_rate}")
     digest = hashlib.sha256(content).hexdigest()
-    return Index(tuple(where.parent / name for name in names), counts, held_out, kinds, rate, digest)
+    return Index(
+        tuple(where.parent / name for name in names), counts, held_out, kinds, rate, digest
+    )
 
 
 def samples(shard: Path, count: int) -> Iterator[tuple[str, dict[str, bytes]]]:
@@ -124,7 +133,9 @@ def samples(shard: Path, count: int) -> Iterator[tuple[str, dict[str, bytes]]]:
                 seen += 1
                 yield f"{shard}: {sample['__key__']}", sample
     except (OSError, ValueError, tarfile.TarError) as error:
-        raise InputError(f"{shard} cannot be read after {seen} samples ({_reason(error)}): copy it again") from error
+        raise InputError(
+            f"{shard} cannot be read after {seen} samples ({_reason(error)}): copy it again"
+        ) from error
     if seen != count:
         raise InputError(f"{shard} holds {seen} samples, and the index says {count}: copy it again")
 
@@ -147,7 +158,10 @@ def decoded(name: str, sample: dict[str, bytes], found: Index, held_out: bool = 
         labels = json.loads(sample["json"])
         numbers = {label: float(labels[label]) for label in NUMBERS}
         kind, source = str(labels["kind"]), str(labels["source"])
-        if not all(map(math.isfinite, numbers.values())) or min(numbers[n] for n in ("pitch", "duration", "peak")) <= 0:
+        if (
+            not all(map(math.isfinite, numbers.values()))
+            or min(numbers[n] for n in ("pitch", "duration", "peak")) <= 0
+        ):
             raise ValueError("a number is out of range")
         if kind not in {k.name for k in found.kinds}:
             raise ValueError(f"the index has no kind {kind}")
@@ -163,9 +177,12 @@ def decoded(name: str, sample: dict[str, bytes], found: Index, held_out: bool = 
 
 def _sound(content: bytes, form: str) -> tuple[NDArray[np.float32], int, int]:
     """Samples, from -32768 to 32767, their rate in Hz, and how many channels there are."""
-    if form == "wav":  # as `sharding` writes it: the standard library reads it five times as fast as libsndfile
+    # as `sharding` writes it: the standard library reads it five times as fast as libsndfile
+    if form == "wav":
         with wave.open(io.BytesIO(content)) as file:
-            values = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2").astype(np.float32)
+            values = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2").astype(
+                np.float32
+            )
             if file.getsampwidth() != 2 or len(values) != file.getnframes() * file.getnchannels():
                 raise ValueError("its sound was cut off, or is not of 16 bits")
             return values, file.getframerate(), file.getnchannels()
@@ -182,7 +199,8 @@ def read(
     progress: bool = False,
     keep: bool = False,
 ) -> tuple[Clips, Report]:
-    """Clips of all toots in a folder of shards, marked by whether they are held out; arguments as of `folder.read`.
+    """Clips of all toots in a folder of shards, marked by whether they are held out; arguments as
+    of `folder.read`.
 
     Samples that cannot be understood are named in the report and left out.
 
@@ -203,7 +221,13 @@ def read(
 
     scales = {kind.name: kind for kind in [*found.kinds, *known]}  # known ones keep theirs
     kinds = [scales[name] for name in dict.fromkeys(kind.name for kind in [*known, *found.kinds])]
-    with tqdm(total=sum(found.counts), desc="toots", unit="", disable=None if progress else True, leave=False) as bar:
+    with tqdm(
+        total=sum(found.counts),
+        desc="toots",
+        unit="",
+        disable=None if progress else True,
+        leave=False,
+    ) as bar:
         clips = clips_of(toots(), kinds, front_end, keep)
     if not len(clips):
         raise InputError(
@@ -215,14 +239,20 @@ def read(
     return clips, Report(len(found.paths), len(clips), tuple(problems))
 
 
-def clips_of(toots: Iterable[Toot], kinds: Sequence[Kind], front_end: FrontEnd, keep: bool = False) -> Clips:
-    """Clips of toots on the scales of these kinds; their waves are in memory a few at a time, or kept if asked for.
+def clips_of(
+    toots: Iterable[Toot], kinds: Sequence[Kind], front_end: FrontEnd, keep: bool = False
+) -> Clips:
+    """Clips of toots on the scales of these kinds; their waves are in memory a few at a time, or
+    kept if asked for.
 
     The log-mels are computed on the front end's device, and stay there.
     """
     device, queue = front_end.stft.window.device, iter(toots)
     frames = front_end.frames(WINDOW_SAMPLES)
-    log_mel, waves = [torch.empty(0, front_end.config.mels, frames, dtype=torch.half, device=device)], list[Tensor]()
+    log_mel, waves = (
+        [torch.empty(0, front_end.config.mels, frames, dtype=torch.half, device=device)],
+        list[Tensor](),
+    )
     labels = list[Toot]()
     while some := list(islice(queue, _AT_ONCE)):
         stack = torch.stack([toot.wave for toot in some])

@@ -1,9 +1,10 @@
 """Sound fonts: where they are, and one note of an instrument played from them.
 
-A sound font holds recordings of single notes of many instruments, and how to play them at any pitch, velocity and
-length. Rendering takes FluidSynth with pyfluidsynth (`pip install tootlearn[sampled]`), or else tinysoundfont (`pip
-install --no-deps tinysoundfont`; what it asks for besides is for live output only), whose release falls in steps: they
-show as a line across the spectrogram.
+A sound font holds recordings of single notes of many instruments, and how to play them at any
+pitch, velocity and length. Rendering takes FluidSynth with pyfluidsynth (`pip install
+tootlearn[sampled]`), or else tinysoundfont (`pip install --no-deps tinysoundfont`; what it asks for
+besides is for live output only), whose release falls in steps: they show as a line across the
+spectrogram.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tootlearn.audio import InputError, trim
+from tootlearn.dsp.audio import trim
+from tootlearn.errors import InputError
 
 PROGRAMS = {  # General MIDI, counted from 0
     "trumpet": 56,
@@ -41,7 +43,9 @@ _RELEASE = 1.2  # s that a note has to fade in
 class Player(Protocol):
     """A sound font, ready to be played."""
 
-    def play(self, program: int, midi: float, velocity: int, held: int, tail: int) -> NDArray[np.float32]:
+    def play(
+        self, program: int, midi: float, velocity: int, held: int, tail: int
+    ) -> NDArray[np.float32]:
         """The wave (held + tail,) of one note; nothing remains of it in the next."""
 
 
@@ -56,7 +60,9 @@ class _TinySoundFont:
         except RuntimeError as error:
             raise _unreadable(font) from error
 
-    def play(self, program: int, midi: float, velocity: int, held: int, tail: int) -> NDArray[np.float32]:
+    def play(
+        self, program: int, midi: float, velocity: int, held: int, tail: int
+    ) -> NDArray[np.float32]:
         try:
             self._synth.program_select(0, self._id, 0, program)
         except RuntimeError as error:
@@ -90,7 +96,9 @@ class _FluidSynth:
         if self._id < 0:
             raise _unreadable(font)
 
-    def play(self, program: int, midi: float, velocity: int, held: int, tail: int) -> NDArray[np.float32]:
+    def play(
+        self, program: int, midi: float, velocity: int, held: int, tail: int
+    ) -> NDArray[np.float32]:
         if self._synth.program_select(0, self._id, 0, program) < 0:
             raise _no_program(self._font, program)
         if not self._warm:  # the first voice of all starts a little otherwise than every later one
@@ -121,7 +129,10 @@ class _FluidSynth:
         return np.asarray(stereo.mean(axis=0))
 
 
-_RENDERERS: dict[str, Callable[[Path, int], Player]] = {"fluidsynth": _FluidSynth, "tinysoundfont": _TinySoundFont}
+_RENDERERS: dict[str, Callable[[Path, int], Player]] = {
+    "fluidsynth": _FluidSynth,
+    "tinysoundfont": _TinySoundFont,
+}
 
 
 def renderer() -> str:
@@ -148,10 +159,12 @@ def open_font(font: Path, sample_rate: int, bright: bool = False) -> Player:
     Args:
         font: an .sf2 or .sf3 file.
         sample_rate: Hz.
-        bright: leave out the low pass that a synthesiser has for softer notes: they sound as the recordings do.
+        bright: leave out the low pass that a synthesiser has for softer notes: they sound as the
+            recordings do.
 
     Raises:
-        InputError: if none is, or only one that cannot do it brightly, or the file is missing or no sound font.
+        InputError: if none is, or only one that cannot do it brightly, or the file is missing or no
+            sound font.
     """
     make = _RENDERERS[renderer()]
     if not font.is_file():
@@ -174,7 +187,9 @@ def _unreadable(font: Path) -> InputError:
 def _no_program(font: Path, program: int) -> InputError:
     names = [name for name, number in PROGRAMS.items() if number == program]
     called = f" ({names[0]})" if names else ""
-    return InputError(f"{font} has no program {program}{called}: use a General MIDI sound font that has it")
+    return InputError(
+        f"{font} has no program {program}{called}: use a General MIDI sound font that has it"
+    )
 
 
 def font_folders() -> list[Path]:
@@ -193,7 +208,8 @@ def font_folders() -> list[Path]:
 
 
 def find_font() -> Path:
-    """A sound font of this system: the one that TOOTLEARN_SOUNDFONT names, or else one in the standard folders.
+    """A sound font of this system: the one that TOOTLEARN_SOUNDFONT names, or else one in the
+    standard folders.
 
     FluidR3 goes first, since its licence allows everything; then the others by name.
 
@@ -203,9 +219,16 @@ def find_font() -> Path:
     named = os.environ.get(FONT_VARIABLE)
     if named:
         if not Path(named).is_file():
-            raise InputError(f"{FONT_VARIABLE} names {named}, which is no file: give the path of an .sf2 or .sf3 file")
+            raise InputError(
+                f"{FONT_VARIABLE} names {named}, which is no file: give the path of an .sf2 or .sf3 file"
+            )
         return Path(named)
-    found = [f for folder in font_folders() for f in sorted(folder.glob("*")) if f.suffix.lower() in (".sf2", ".sf3")]
+    found = [
+        f
+        for folder in font_folders()
+        for f in sorted(folder.glob("*"))
+        if f.suffix.lower() in (".sf2", ".sf3")
+    ]
     if not found:
         raise InputError(
             "no sound font was found: apt-get install fluidr3mono-gm-soundfont (24 MB, MIT licence), or set "
@@ -215,7 +238,12 @@ def find_font() -> Path:
 
 
 def render(
-    font: str | os.PathLike[str], kind: str | int, note: float, velocity: int, duration: float, sample_rate: int = 22050
+    font: str | os.PathLike[str],
+    kind: str | int,
+    note: float,
+    velocity: int,
+    duration: float,
+    sample_rate: int = 22050,
 ) -> Tensor:
     """One note of a sound font. The font is opened for it: for many notes use `sampled.clips`.
 
@@ -228,21 +256,27 @@ def render(
         sample_rate: Hz.
 
     Returns:
-        (N,), mono, as loud as the font plays it, without what is 60 dB below its peak before and after.
+        (N,), mono, as loud as the font plays it, without what is 60 dB below its peak before and
+        after.
 
     Raises:
-        InputError: a value out of its range, no renderer, or a font that cannot be read or lacks the program.
+        InputError: a value out of its range, no renderer, or a font that cannot be read or lacks
+            the program.
     """
     program = kind if isinstance(kind, int) else program_of(kind)
     for name, value, low in (("program", program, 0), ("note", note, 0), ("velocity", velocity, 1)):
         if not low <= value <= 127:
             raise InputError(f"{name} {value} is out of range: give {low} to 127")
     if not 0 < duration <= LONGEST:
-        raise InputError(f"duration {duration} s is out of range: give more than 0 and at most {LONGEST:g} s")
+        raise InputError(
+            f"duration {duration} s is out of range: give more than 0 and at most {LONGEST:g} s"
+        )
     return play(open_font(Path(font), sample_rate), program, note, velocity, duration, sample_rate)
 
 
-def play(player: Player, program: int, midi: float, velocity: int, duration: float, sample_rate: int) -> Tensor:
+def play(
+    player: Player, program: int, midi: float, velocity: int, duration: float, sample_rate: int
+) -> Tensor:
     """One note of a font that is open, as `render` gives it."""
     held, tail = (max(round(s * sample_rate / _BLOCK), 1) * _BLOCK for s in (duration, _RELEASE))
     return trim(torch.from_numpy(player.play(program, midi, velocity, held, tail)), sample_rate)
@@ -257,5 +291,7 @@ def program_of(kind: str) -> int:
     if kind not in PROGRAMS:
         near = difflib.get_close_matches(kind, PROGRAMS, n=1, cutoff=0.6)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise InputError(f"no instrument of General MIDI goes with {kind!r}: {hint}There are {', '.join(PROGRAMS)}")
+        raise InputError(
+            f"no instrument of General MIDI goes with {kind!r}: {hint}There are {', '.join(PROGRAMS)}"
+        )
     return PROGRAMS[kind]

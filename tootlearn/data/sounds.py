@@ -1,4 +1,5 @@
-"""Sounds of many sorts, without labels: what a network learns from that shall know what sound looks like.
+"""Sounds of many sorts, without labels: what a network learns from that shall know what sound looks
+like.
 
 Synthetic toots, the notes of all instruments of a sound font, and whatever a folder holds.
 """
@@ -16,18 +17,21 @@ from torch import Tensor
 from tqdm import tqdm
 
 from tootlearn import rng
-from tootlearn.audio import InputError, load
 from tootlearn.data import folder, synthesis
 from tootlearn.data.recipes import KINDS
 from tootlearn.data.sound_font import PROGRAMS, find_font, open_font, play
-from tootlearn.front_end import WINDOW_SAMPLES
+from tootlearn.dsp.audio import load
+from tootlearn.dsp.front_end import WINDOW_SAMPLES
+from tootlearn.errors import InputError
 
-HOLD_OUT_EVERY = 6  # one in so many semitones of an instrument, or files of a folder, is not learned from
+# one in so many semitones of an instrument, or files of a folder, is not learned from
+HOLD_OUT_EVERY = 6
 _NOTE = 41  # stream of random numbers
 _PITCHES, _LOW_PITCHES = (33.0, 88.0), (26.0, 60.0)  # MIDI; the second is the tuba's
 _BRASS = tuple(PROGRAMS.values())
 _WINDS = (*range(64, 80), *range(16, 24))  # General MIDI: reeds, pipes, organs
-_OTHERS = tuple(n for n in range(128) if n not in (*_BRASS, *_WINDS, *range(112, 120)))  # all but drums
+# all but drums
+_OTHERS = tuple(n for n in range(128) if n not in (*_BRASS, *_WINDS, *range(112, 120)))
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ def gather(
     Args:
         sample_rate: Hz.
         synthetic: how many toots of the synthesiser, all kinds in turn.
-        sampled: how many notes of a sound font: half of them brass, a third other winds, the rest everything else.
+        sampled: how many notes of a sound font: half of them brass, a third other winds, the rest
+            everything else.
         font: the sound font; None: see `sound_font.find_font`.
         data: folders of recordings, whatever they are called.
         seed: of the toots and the notes.
@@ -66,7 +71,9 @@ def gather(
         InputError: if some of it is not to be had.
     """
     if synthetic and sample_rate != synthesis.SAMPLE_RATE:
-        raise InputError(f"the synthesiser works at {synthesis.SAMPLE_RATE} Hz: give synthetic 0 at {sample_rate} Hz")
+        raise InputError(
+            f"the synthesiser works at {synthesis.SAMPLE_RATE} Hz: give synthetic 0 at {sample_rate} Hz"
+        )
     parts, held_out = [], []
     hidden = None if progress else True
     kinds = tuple(KINDS)
@@ -93,7 +100,9 @@ def note_is_held_out(program: int, midi: float) -> bool:
     return (round(midi) + program) % HOLD_OUT_EVERY == 0
 
 
-def _notes(font: Path, count: int, seed: int, sample_rate: int, bright: bool) -> Iterator[tuple[Tensor, bool]]:
+def _notes(
+    font: Path, count: int, seed: int, sample_rate: int, bright: bool
+) -> Iterator[tuple[Tensor, bool]]:
     """Notes of all instruments of a font, (WINDOW_SAMPLES,) each, and whether they are held out."""
     player = open_font(font, sample_rate, bright)
     groups = (_BRASS, _BRASS, _BRASS, _WINDS, _WINDS, _OTHERS)
@@ -107,7 +116,9 @@ def _notes(font: Path, count: int, seed: int, sample_rate: int, bright: bool) ->
         yield _in_window(wave, float(u[4])), note_is_held_out(program, midi)
 
 
-def _recordings(path: Path, sample_rate: int, problems: list[str] | None) -> Iterator[tuple[Tensor, bool]]:
+def _recordings(
+    path: Path, sample_rate: int, problems: list[str] | None
+) -> Iterator[tuple[Tensor, bool]]:
     """All that sounds in a folder, window by window, and whether its file is held out."""
     if not path.is_dir():
         raise InputError(f"{path} is no folder: give one with recordings in it")

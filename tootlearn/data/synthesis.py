@@ -2,16 +2,20 @@
 
 Every toot is a blown (or hit, or squeezed) resonator. Three ideas carry all kinds:
 
-* **Pressure.** One curve p(t) from 0 to 1 rises, swells and falls. It sets the level, and, because a reed or a lip
-  clips harder the harder it is blown, the balance of the harmonics: harmonic k sounds as p^(1 + k swell).
-* **Source and resonator.** The source's harmonics fall as k^-tilt; the horn's resonances shape them. Brightness is
+* **Pressure.** One curve p(t) from 0 to 1 rises, swells and falls. It sets the level, and, because
+a reed or a lip
+  clips harder the harder it is blown, the balance of the harmonics: harmonic k sounds as p^(1 + k
+  swell).
+* **Source and resonator.** The source's harmonics fall as k^-tilt; the horn's resonances shape
+them. Brightness is
   solved for: the tilt is found at which the spectral centroid is the one that was asked for.
 * **Breath.** Turbulence adds noise, coloured by the same resonances.
 
-Harmonics stop below the Nyquist frequency; `tootlearn.data.acoustics` makes their sum and the rest of the sound.
+Harmonics stop below the Nyquist frequency; `tootlearn.data.acoustics` makes their sum and the rest
+of the sound.
 
-What a recipe is asked for and what it gives differ by the randomness of nature, so the labels of a toot are
-*measured* on its wave (`tootlearn.measures`).
+What a recipe is asked for and what it gives differ by the randomness of nature, so the labels of a
+toot are *measured* on its wave (`tootlearn.dsp.measures`).
 """
 
 from __future__ import annotations
@@ -24,12 +28,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tootlearn import measures, rng
+from tootlearn import rng
 from tootlearn.controls import LOUDNESS_RANGE, ONSET_SAMPLES, Controls, Kind
 from tootlearn.data import acoustics, recipes
 from tootlearn.data.acoustics import Array, Signal
 from tootlearn.data.recipes import KINDS, RECIPES
-from tootlearn.front_end import WINDOW_SAMPLES
+from tootlearn.dsp import measures
+from tootlearn.dsp.front_end import WINDOW_SAMPLES
 
 SAMPLE_RATE = acoustics.SAMPLE_RATE
 PEAK = 0.98  # full scale is never reached: a louder toot is turned down
@@ -37,7 +42,8 @@ _TOP = 0.96 * SAMPLE_RATE / 2  # Hz: no harmonic above
 _ROOM = WINDOW_SAMPLES - ONSET_SAMPLES
 _AT_ONCE = 16  # toots of a batch
 
-_CONTROLS, _NOTES, _FLUTTER, _BREATH, _FORMANTS, _DRIFT, _JITTER, _SHIMMER, _RIPPLE = range(2, 11)  # streams
+# streams
+_CONTROLS, _NOTES, _FLUTTER, _BREATH, _FORMANTS, _DRIFT, _JITTER, _SHIMMER, _RIPPLE = range(2, 11)
 _LATE = _NOTES + 100
 
 
@@ -62,16 +68,19 @@ def _chances(seeds: Sequence[int]) -> list[_Chance]:
     even = [(_CONTROLS, 6), (recipes.STREAM, len(recipes.NAMES)), (_LATE, 5)]
     normal = [(_NOTES, 10), (_FORMANTS, 4), (_FLUTTER, 64), (_DRIFT, 32)]
     normal += [(_JITTER, 128), (_SHIMMER, 256), (_RIPPLE, 64)]
-    columns = [rng.uniform(each, *which) for which in even] + [rng.normal(each, *which) for which in normal]
+    columns = [rng.uniform(each, *which) for which in even] + [
+        rng.normal(each, *which) for which in normal
+    ]
     return [_Chance(*rows) for rows in zip(*columns, strict=True)]
 
 
 def draw(kind: Kind, seed: int) -> tuple[float, float, float, float]:
     """Pitch (Hz), duration (s), brightness (0 to 1) and loudness (dBFS) as they occur in nature.
 
-    Pitch and duration are even in the logarithm, the others over their range; brightness runs a little over both
-    ends, and less high where a high note has no room for harmonics below 5 kHz. Where the recipe knows where the kind's
-    body holds the centroid, two of three toots have theirs there, whatever their pitch.
+    Pitch and duration are even in the logarithm, the others over their range; brightness runs a
+    little over both ends, and less high where a high note has no room for harmonics below 5 kHz.
+    Where the recipe knows where the kind's body holds the centroid, two of three toots have theirs
+    there, whatever their pitch.
     """
     return _natural(kind, rng.uniform(seed, _CONTROLS, 6))
 
@@ -129,7 +138,8 @@ def toots(kinds: Sequence[str], count: int, seed: int, start: int = 0) -> tuple[
         start: the index in the set of the first.
 
     Returns:
-        Waves, shape (B, WINDOW_SAMPLES), and their controls as measured (the pitch is exact by construction).
+        Waves, shape (B, WINDOW_SAMPLES), and their controls as measured (the pitch is exact by
+        construction).
     """
     waves = torch.from_numpy(np.zeros((count, WINDOW_SAMPLES), dtype=np.float32))
     which = np.arange(start, start + count) % max(len(kinds), 1)
@@ -144,18 +154,26 @@ def toots(kinds: Sequence[str], count: int, seed: int, start: int = 0) -> tuple[
             pitch[i], duration, brightness, loudness = _natural(KINDS[name], chance.controls)
             peaks.append(_place(_blow(name, pitch[i], duration, brightness, own, chance), waves[i]))
             loud.append(loudness)
-        labels[:, first : rows.stop] = _bring(waves[first : rows.stop], np.array(loud), np.array(peaks))
+        labels[:, first : rows.stop] = _bring(
+            waves[first : rows.stop], np.array(loud), np.array(peaks)
+        )
     return waves, _controls(which, pitch, labels, [KINDS[name] for name in kinds])
 
 
-def measured(waves: Tensor, kind: NDArray[np.int64], pitch: Array, kinds: Sequence[Kind]) -> Controls:
-    """The controls of waves (B, N) at 22,050 Hz of known kind (B,) and pitch (B,), the others as measured."""
+def measured(
+    waves: Tensor, kind: NDArray[np.int64], pitch: Array, kinds: Sequence[Kind]
+) -> Controls:
+    """The controls of waves (B, N) at 22,050 Hz of known kind (B,) and pitch (B,), the others as
+    measured.
+    """
     found = measures.measure(waves, SAMPLE_RATE)
     labels = torch.stack((found.duration, found.centroid, found.loudness)).double().numpy()
     return _controls(kind, pitch, labels, kinds)
 
 
-def _controls(kind: NDArray[np.int64], pitch: Array, labels: Array, kinds: Sequence[Kind]) -> Controls:
+def _controls(
+    kind: NDArray[np.int64], pitch: Array, labels: Array, kinds: Sequence[Kind]
+) -> Controls:
     """From duration (s), centroid (Hz) and loudness (dBFS), shape (3, B)."""
     octaves = np.log2(labels[1] / pitch)
     brightness = np.array([kinds[k].brightness(o) for k, o in zip(kind, octaves, strict=True)])
@@ -169,7 +187,8 @@ def _place(toot: Signal, window: Tensor) -> float:
 
 
 def _bring(waves: Tensor, loudness: Array, peak: Array) -> Array:
-    """Bring waves (B, N) of this peak (B,) to a loudness (B,) in dBFS, or as near as full scale lets them, in place.
+    """Bring waves (B, N) of this peak (B,) to a loudness (B,) in dBFS, or as near as full scale
+    lets them, in place.
 
     Returns:
         Duration (s), centroid (Hz) and loudness (dBFS) of the result, shape (3, B).
@@ -178,17 +197,26 @@ def _bring(waves: Tensor, loudness: Array, peak: Array) -> Array:
     level = found.loudness.double().numpy()
     gain = np.minimum(10 ** ((loudness - level) / 20), PEAK / peak)
     waves *= torch.from_numpy(gain).float()[:, None]
-    return np.stack((found.duration.double().numpy(), found.centroid.double().numpy(), level + 20 * np.log10(gain)))
+    return np.stack(
+        (
+            found.duration.double().numpy(),
+            found.centroid.double().numpy(),
+            level + 20 * np.log10(gain),
+        )
+    )
 
 
-def _blow(kind: str, pitch: float, duration: float, brightness: float, seed: int, chance: _Chance) -> Signal:
+def _blow(
+    kind: str, pitch: float, duration: float, brightness: float, seed: int, chance: _Chance
+) -> Signal:
     """The toot from its onset to its end, at any level."""
     recipe, about = RECIPES[kind], KINDS[kind]
     drawn = recipe.at(chance.recipe)
     pressure, early = (p[:_ROOM] for p in _pressure(duration, drawn, about.trill, chance.flutter))
     count = len(pressure)
     time = acoustics.points(count)
-    quick = acoustics.wandering(time * 60, chance.jitter)  # too quick to be heard as a contour of f0
+    # too quick to be heard as a contour of f0
+    quick = acoustics.wandering(time * 60, chance.jitter)
     bend = 2 ** (_bend(time, duration, drawn, chance.drift) + drawn["jitter"] / 1200 * quick)
     shimmer = acoustics.shimmer(time, drawn["shimmer"], chance.shimmer)
     turns = acoustics.turns(pitch * bend, count)
@@ -210,7 +238,9 @@ def _blow(kind: str, pitch: float, duration: float, brightness: float, seed: int
     for ratio, row, start in zip(ratios, amplitude, starts, strict=True):
         late = round(start * SAMPLE_RATE)
         blown = pressure[: count - late]
-        tone[late:] += acoustics.harmonics(ratio * (turns[late:] + 1), blown, row, drawn["swell"], shimmer)
+        tone[late:] += acoustics.harmonics(
+            ratio * (turns[late:] + 1), blown, row, drawn["swell"], shimmer
+        )
     level = np.sqrt(np.square(tone).mean())
     chiff = 10 ** (drawn["chiff"] / 20) * acoustics.joined(np.exp(-time / 0.04), count)
     blown = np.float32(noise) * early + chiff * np.minimum(early * 4, 1)
@@ -218,7 +248,9 @@ def _blow(kind: str, pitch: float, duration: float, brightness: float, seed: int
     return tone
 
 
-def _pressure(duration: float, drawn: dict[str, float], trill: float, flutter: Array) -> tuple[Signal, Signal]:
+def _pressure(
+    duration: float, drawn: dict[str, float], trill: float, flutter: Array
+) -> tuple[Signal, Signal]:
     """Blowing pressure p(t), 0 to 1, to -80 dB after the release.
 
     Args:
@@ -228,12 +260,16 @@ def _pressure(duration: float, drawn: dict[str, float], trill: float, flutter: A
         flutter: random numbers, 12 a second.
 
     Returns:
-        The tone's pressure, shape (N,), and the breath's, whose rise is shorter by a share of ``breath_lead``.
+        The tone's pressure, shape (N,), and the breath's, whose rise is shorter by a share of
+        ``breath_lead``.
     """
-    forty = np.log(100) / (1 + drawn["swell"])  # time constants in which the fundamental falls by 40 dB
-    fall = min(drawn["release"], 0.45 * duration / forty)  # a short toot spends at most 45 % of its time fading
+    # time constants in which the fundamental falls by 40 dB
+    forty = np.log(100) / (1 + drawn["swell"])
+    # a short toot spends at most 45 % of its time fading
+    fall = min(drawn["release"], 0.45 * duration / forty)
     rise = min(drawn["attack"], 0.4 * duration)
-    audible = rise * (2 / np.pi) * np.arcsin(0.1 ** (1 / (1 + drawn["swell"])))  # when it rises through -40 dB
+    # when it rises through -40 dB
+    audible = rise * (2 / np.pi) * np.arcsin(0.1 ** (1 / (1 + drawn["swell"])))
     end = duration + audible - fall * forty  # where the fall to -40 dB must begin
     last = int((end + fall * np.log(1e4)) * SAMPLE_RATE) - 1
     count = last + 1
@@ -250,7 +286,8 @@ def _pressure(duration: float, drawn: dict[str, float], trill: float, flutter: A
     falling = np.arange(int(end * SAMPLE_RATE) + 1, count)
     level[falling] *= np.exp((end - falling / SAMPLE_RATE) / fall)
     final = np.arange(last - int(0.003 * SAMPLE_RATE), count)
-    level[final] *= (last - final) / (0.003 * SAMPLE_RATE)  # the last 3 ms, below -70 dB, go to zero
+    # the last 3 ms, below -70 dB, go to zero
+    level[final] *= (last - final) / (0.003 * SAMPLE_RATE)
     return _raised(level, rise), _raised(level, rise * (1 - drawn["breath_lead"]))
 
 
@@ -276,17 +313,25 @@ def _bend(time: Array, duration: float, drawn: dict[str, float], drift: Array) -
 
 
 def bends(kinds: Sequence[str], count: int, seed: int, start: int, time: Array) -> Array:
-    """f0 of the toots of :func:`toots`, in octaves above their pitch, at times in s after the onset (T,): (B, T)."""
+    """f0 of the toots of :func:`toots`, in octaves above their pitch, at times in s after the onset
+    (T,): (B, T).
+    """
     rows = []
     for i, chance in enumerate(_chances(rng.children(seed, start, count)) if count else [], start):
         name = kinds[i % len(kinds)]
         duration = _natural(KINDS[name], chance.controls)[1]
-        rows.append(_bend(np.clip(time, 0, None), duration, RECIPES[name].at(chance.recipe), chance.drift))
+        rows.append(
+            _bend(np.clip(time, 0, None), duration, RECIPES[name].at(chance.recipe), chance.drift)
+        )
     return np.stack(rows)
 
 
-def _notes(intervals: Sequence[float], drawn: dict[str, float], chance: _Chance) -> tuple[Array, Array, Array]:
-    """Each note's multiple of the pitch, its level and its start in s; the lowest note is exact and first."""
+def _notes(
+    intervals: Sequence[float], drawn: dict[str, float], chance: _Chance
+) -> tuple[Array, Array, Array]:
+    """Each note's multiple of the pitch, its level and its start in s; the lowest note is exact and
+    first.
+    """
     count = len(intervals)
     late = chance.late[:count] * drawn["stagger"]
     detune = chance.notes[:count] * drawn["detune"]

@@ -1,4 +1,4 @@
-/* The conditional decoder of tootlearn.decoder, forward only: controls and residual -> log-mel and what it is made of. */
+/* The conditional decoder of tootlearn.models.decoder, forward only: controls and residual -> log-mel and what it is made of. */
 
 import { addHarmonics, Mel, melFrequencies } from "./mel.js";
 

@@ -1,5 +1,5 @@
 /* What the page makes of a sound of one's own: its controls, and where it lies in the noise that residuals are made of.
-   tootlearn.description does the same: the kinds are tried, and the drawing that comes nearest decides. */
+   tootlearn.generation.inversion does the same: the kinds are tried, and the drawing that comes nearest decides. */
 
 import { convolve, linear, normalize, silu } from "./decoder.js";
 import { centroid, chordF0, envelope, extent, steadySpectrum, trackedPitch } from "./measures.js";
@@ -89,7 +89,7 @@ export class Ear {
     return out;
   }
 
-  /* The mean of the residual, as tootlearn.generator encodes it. */
+  /* The mean of the residual, as tootlearn.models.generator encodes it. */
   encode(logMel, { kind, pitch, duration, brightness, loudness }) {
     const { kinds, frames, front_end: frontEnd, generator, loudness: range } = this.tooter.description;
     const decibel = Math.log(10) / 20, quietest = Math.log(frontEnd.floor) - range[0] * decibel;

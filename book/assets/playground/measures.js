@@ -1,4 +1,4 @@
-/* What is measured on a wave, as tootlearn.measures defines it: level, duration, brightness and pitch. */
+/* What is measured on a wave, as tootlearn.dsp.measures defines it: level, duration, brightness and pitch. */
 
 import { Fft, magnitudes, Stft } from "./stft.js";
 

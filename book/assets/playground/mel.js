@@ -1,4 +1,4 @@
-/* Mel bands of a magnitude and back, as tootlearn.mel has them, and what harmonics look like in a frame. */
+/* Mel bands of a magnitude and back, as tootlearn.dsp.mel has them, and what harmonics look like in a frame. */
 
 const LINEAR_STEP = 200 / 3;
 const KNEE_HZ = 1000;

@@ -1,4 +1,4 @@
-/* From a magnitude to a wave: phase integrated along ridges, as tootlearn.phase explains. Frame by frame, in turns. */
+/* From a magnitude to a wave: phase integrated along ridges, as tootlearn.dsp.phase explains. Frame by frame, in turns. */
 
 const HANN_GAMMA = 0.25645;
 const RELATIVE_FLOOR = 1e-5;

@@ -1,4 +1,4 @@
-/* The short-time Fourier transform and its least-squares inverse, as tootlearn.stft has them. Spectra lie frame by frame. */
+/* The short-time Fourier transform and its least-squares inverse, as tootlearn.dsp.stft has them. Spectra lie frame by frame. */
 
 const LEAST_WINDOW_SUM = 0.01;
 

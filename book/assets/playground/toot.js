@@ -1,4 +1,4 @@
-/* A toot from controls and a seed: what tootlearn.generation does without a vocoder. */
+/* A toot from controls and a seed: what tootlearn.generation.toot_generator does without a vocoder. */
 
 import { Decoder, readTensors } from "./decoder.js";
 import { loudness } from "./measures.js";
@@ -147,7 +147,7 @@ export class Tooter {
   }
 }
 
-/* How noise strays in frames and bands, as tootlearn.texture has it. */
+/* How noise strays in frames and bands, as tootlearn.generation.breath_noise has it. */
 function textureOfNoise(seed, mels, frames) {
   const white = Float32Array.from(normal(seed, TEXTURE, mels * frames)), along = new Float64Array(white.length);
   const at = (x, m, t) => (m < 0 || m >= mels || t < 0 || t >= frames ? 0 : x[m * frames + t]);

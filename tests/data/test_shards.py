@@ -1,0 +1,367 @@
+"""Shards: what is read from them is what is read from the folder, and what is wrong with any is
+told.
+"""
+
+import dataclasses
+import io
+import json
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+
+from tootlearn.cli.main import main
+from tootlearn.data import folder, shard_writer, shards, synthesis
+from tootlearn.data.clips import Clips
+from tootlearn.data.recipes import KINDS
+from tootlearn.data.shard_stream import Stream
+from tootlearn.dsp import audio
+from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
+from tootlearn.errors import InputError
+from tootlearn.training import dataset
+from tootlearn.training.config import TrainConfig
+
+FRONT_END = FrontEnd(FrontEndConfig(n_fft=512, mels=24))
+RATE = 22050
+NAMES = ("trumpet", "tuba")
+COUNT = 36
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    """A manifest with pitches: trumpets, tubas under a name of their own, and a file that is no
+    sound.
+    """
+    out = tmp_path_factory.mktemp("recordings")
+    waves, controls = synthesis.toots(NAMES, COUNT, 0, 0)
+    rows = ["path,label,pitch,source"]
+    for i, wave in enumerate(waves):
+        audio.save(out / f"{i}.wav", wave, RATE)
+        label = ("trumpet", "my_tuba")[controls.kind[i]]
+        rows.append(f"{i}.wav,{label},{controls.pitch[i]},session {i % 5}")
+    (out / "text.wav").write_text("this is no sound")
+    (out / "manifest.csv").write_text("\n".join([*rows, "text.wav,trumpet,440,session 0"]))
+    return out
+
+
+@pytest.fixture(scope="module")
+def sharded(recordings, tmp_path_factory):
+    out = tmp_path_factory.mktemp("sharded") / "shards"
+    problems = []
+    report = shard_writer.write([recordings], out, megabytes=0.15, problems=problems)
+    assert report.clips == report.files == COUNT
+    assert len(problems) == 1 and "text.wav" in problems[0]
+    return out
+
+
+def test_shards_have_the_size_asked_for_and_hold_all(sharded):
+    index = shards.index(sharded)
+    assert len(index.paths) >= 4 and sum(index.counts) == COUNT
+    sizes = [path.stat().st_size for path in index.paths]
+    assert all(0.15e6 < size < 0.35e6 for size in sizes[:-1])
+    assert [kind.name for kind in index.kinds] == ["my_tuba", "trumpet"] and index.kinds[
+        1
+    ] == KINDS["trumpet"]
+
+
+def test_a_shard_is_a_tar_of_sounds_and_labels_that_anyone_can_read(sharded):
+    import soundfile
+
+    with tarfile.open(shards.index(sharded).paths[0]) as tar:
+        names = tar.getnames()
+        assert sorted(names[:2]) == ["000000000.json", "000000000.wav"]
+        wave, rate = soundfile.read(io.BytesIO(tar.extractfile("000000000.wav").read()))
+        labels = json.loads(tar.extractfile("000000000.json").read())
+    assert rate == RATE and np.abs(wave).max() == pytest.approx(1, abs=1e-3)
+    assert set(labels) == {"kind", "pitch", "duration", "octaves", "loudness", "peak", "source"}
+
+
+def by_pitch(clips):
+    return clips[np.argsort(clips.controls.pitch)]
+
+
+def test_clips_are_those_of_the_folder(recordings, sharded):
+    known = list(KINDS.values())
+    direct, told = (
+        by_pitch(folder.read(recordings, FRONT_END, known, keep=True)[0]),
+        shards.read(sharded, FRONT_END, known, keep=True),
+    )
+    clips = by_pitch(told[0])
+    assert told[1].clips == COUNT and not told[1].problems
+    assert [kind.name for kind in clips.kinds] == [kind.name for kind in direct.kinds]
+    for mine, other in zip(clips.kinds, direct.kinds, strict=True):
+        np.testing.assert_allclose(
+            [*mine.pitch, *mine.duration, *mine.octaves],
+            [*other.pitch, *other.duration, *other.octaves],
+        )
+    for column in ("kind", "pitch", "duration", "brightness", "loudness"):
+        np.testing.assert_allclose(
+            getattr(clips.controls, column), getattr(direct.controls, column), rtol=1e-9, atol=1e-9
+        )
+    assert clips.source == direct.source and (clips.origin == direct.origin).all()
+    audible = direct.log_mel > -9
+    assert float((clips.log_mel - direct.log_mel)[audible].abs().max()) < 0.05  # 16 bits
+    for one, other in zip(clips.waves, direct.waves, strict=True):
+        torch.testing.assert_close(one, other, atol=float(other.abs().max()) / 60000, rtol=0)
+
+
+def test_training_gathers_from_shards(sharded):
+    config = TrainConfig(front_end=FRONT_END.config, kinds=(), clips=0, data=(str(sharded),))
+    clips = dataset.gather(config, progress=False)
+    assert len(clips) == COUNT and clips.waves[0] is None
+    learn, held_out = clips.split()
+    assert set(learn.source).isdisjoint(held_out.source) and len(held_out)
+
+
+@pytest.fixture(scope="module")
+def compact(recordings, tmp_path_factory):
+    """The same shards as FLAC."""
+    out = tmp_path_factory.mktemp("compact") / "shards"
+    shard_writer.write([recordings], out, megabytes=0.1, form="flac")
+    return out
+
+
+def test_the_compact_format_holds_the_same_to_the_bit_in_less(sharded, compact):
+    (ours, _), (theirs, _) = (
+        shards.read(path, FRONT_END, keep=True) for path in (compact, sharded)
+    )
+    assert all(torch.equal(a, b) for a, b in zip(ours.waves, theirs.waves, strict=True))
+    assert ours.source == theirs.source and (ours.held_out == theirs.held_out).all()
+    sizes = [
+        sum(path.stat().st_size for path in shards.index(folder).paths)
+        for folder in (compact, sharded)
+    ]
+    assert sizes[0] < 0.7 * sizes[1]
+
+
+def test_the_silence_behind_a_toot_is_not_stored(sharded):
+    stream = Stream(sharded)
+    shortest = min(stream.held_out(), key=lambda toot: toot.duration)
+    place = int(shortest.name.split()[-1])
+    for path in stream.index.paths:
+        with tarfile.open(path) as tar:
+            sizes = {member.name: member.size for member in tar.getmembers()}
+        if f"{place:09d}.wav" in sizes:
+            samples = (sizes[f"{place:09d}.wav"] - 44) // 2
+            assert samples < 45056 and samples == int(shortest.wave.nonzero()[-1]) + 1
+            assert len(shortest.wave) == 45056
+            return
+    raise AssertionError("it is in no shard")
+
+
+def test_what_is_held_out_is_what_the_split_of_all_holds_out(recordings, sharded):
+    """By its source, as of clips in memory; and a part of the clips keeps the split of the whole."""
+    clips, _ = shards.read(sharded, FRONT_END)
+    direct, _ = folder.read(recordings, FRONT_END, list(KINDS.values()))
+    wanted = {
+        (c.source[i], c.controls.pitch[i]) for c in [direct.split()[1]] for i in range(len(c))
+    }
+    held_out = clips.split()[1]
+    assert {
+        (held_out.source[i], held_out.controls.pitch[i]) for i in range(len(held_out))
+    } == wanted
+    # by itself some of it would be learned from
+    assert [len(part) for part in held_out.split()] == [0, len(held_out)]
+    other = shards.read(sharded, FRONT_END)[0]
+    unmarked = dataclasses.replace(other, held_out=None)
+    assert Clips.concatenate([clips, unmarked]).held_out is None  # all together are split anew
+
+
+def test_a_kind_of_one_source_is_split_by_semitones_in_shards_too(recordings, tmp_path):
+    rows = (recordings / "manifest.csv").read_text().splitlines()
+    (recordings / "one.csv").write_text(
+        "\n".join([rows[0], *(",".join([*r.split(",")[:3], "one"]) for r in rows[1:-1])])
+    )
+    shard_writer.write([recordings / "one.csv"], tmp_path / "shards")
+    clips, _ = shards.read(tmp_path / "shards", FRONT_END)
+    learn, held_out = clips.split()
+    notes = [
+        {
+            (c.controls.kind[i], round(12 * np.log2(c.controls.pitch[i] / 440)))
+            for i in range(len(c))
+        }
+        for c in (learn, held_out)
+    ]
+    assert all(notes) and notes[0].isdisjoint(notes[1])
+
+
+def test_a_streamed_toot_has_its_wave_and_labels(recordings, sharded):
+    stream = Stream(sharded)
+    learned = [stream.toot(place) for place in range(stream.count)]
+    toots = {toot.pitch: toot for toot in [*learned, *stream.held_out()]}
+    assert {toot.name for toot in toots.values() if toot.held_out}.isdisjoint(
+        toot.name for toot in learned
+    )
+    clips = folder.read(recordings, FRONT_END, list(KINDS.values()), keep=True)[0]
+    for i in (0, 17):
+        toot, wave = toots[clips.controls.pitch[i]], clips.waves[i]
+        torch.testing.assert_close(toot.wave, wave, atol=float(wave.abs().max()) / 60000, rtol=0)
+        assert (
+            toot.kind == clips.kinds[clips.controls.kind[i]].name and toot.source == clips.source[i]
+        )
+    controls = shards.controls([toots[clips.controls.pitch[i]] for i in range(COUNT)], clips.kinds)
+    np.testing.assert_allclose(controls.brightness, clips.controls.brightness, atol=1e-9)
+
+
+@pytest.fixture
+def broken(sharded, tmp_path):
+    """A copy of the shards, to break."""
+    import shutil
+
+    return shutil.copytree(sharded, tmp_path / "broken")
+
+
+@pytest.mark.parametrize("where", ["half-way", "in the last file"])
+def test_a_shard_that_was_cut_off_is_told(broken, where):
+    shard = shards.index(broken).paths[1]
+    content = shard.read_bytes()
+    with tarfile.open(shard) as tar:
+        last = tar.getmembers()[-1].offset_data
+    shard.write_bytes(
+        content[: last + 10 if where == "in the last file" else len(content) // 1024 * 512 + 100]
+    )
+    for act in (lambda: shards.read(broken, FRONT_END), lambda: all_of(Stream(broken))):
+        with pytest.raises(InputError, match=rf"{shard.name}.*copy it again"):
+            act()
+
+
+def test_a_shard_that_ends_between_two_samples_is_told(broken):
+    shard = shards.index(broken).paths[1]
+    with tarfile.open(shard) as tar:
+        members = [(m, tar.extractfile(m).read()) for m in tar.getmembers()]
+    rewrite(shard, members[:-2])
+    with pytest.raises(InputError, match=r"holds \d+ samples, and the index says"):
+        shards.read(broken, FRONT_END)
+
+
+def all_of(stream):
+    """An epoch, and what is held out."""
+    return [*filter(None, map(stream.toot, range(stream.count))), *stream.held_out()]
+
+
+def rewrite(shard, members):
+    with tarfile.open(shard, "w") as tar:
+        for member, content in members:
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+
+def sound(samples, **options):
+    import soundfile
+
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, RATE, format="WAV", **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content", "why"),
+    [
+        ("wav", b"no sound", "cannot be understood"),
+        ("wav", b"", "cannot be understood"),
+        ("wav", sound(np.zeros(9000, dtype=np.int16))[:-2], "was cut off"),
+        ("wav", sound(np.zeros(9000, dtype=np.int16), subtype="PCM_24"), "not of 16 bits"),
+        ("wav", sound(np.zeros((9000, 2), dtype=np.int16)), "2 channel"),
+        ("wav", sound(np.zeros(90000, dtype=np.int16)), "90000 samples"),
+        ("wav", sound(np.zeros(0, dtype=np.int16)), "0 samples"),
+        ("json", b"{", "cannot be understood"),
+        ("json", b"{}", "cannot be understood"),
+        ("json", b"[1]", "cannot be understood"),
+        ("wav", None, "has no wav"),
+        ("json", None, "has no json"),
+    ],
+)
+def test_a_sample_that_cannot_be_understood_is_told_and_left_out(broken, suffix, content, why):
+    shard = shards.index(broken).paths[0]
+    with tarfile.open(shard) as tar:
+        members = [(m, tar.extractfile(m).read()) for m in tar.getmembers()]
+    changed = [(m, content if m.name == f"000000001.{suffix}" else c) for m, c in members]
+    rewrite(shard, [(m, c) for m, c in changed if c is not None])
+    clips, report = shards.read(broken, FRONT_END)
+    assert len(clips) == COUNT - 1 and len(report.problems) == 1
+    assert (
+        "000000001" in report.problems[0]
+        and why in report.problems[0]
+        and shard.name in report.problems[0]
+    )
+    stream = Stream(broken)
+    assert len(all_of(stream)) == COUNT - 1
+    assert len(stream.problems) == 1 and "000000001" in stream.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda told: told | {"schema": 9}, "schema 9"),
+        (lambda told: {"schema": 1}, "is of schema 1, and 2 is known here: write the shards again"),
+        (lambda told: {"schema": 2}, "no index of shards"),
+        (
+            lambda told: told | {"shards": [told["shards"][0] | {"held_out": [99]}]},
+            "samples that are not there",
+        ),
+        (lambda told: [], "no index of shards"),
+        (
+            lambda told: told | {"shards": [{"name": "../x.tar", "samples": 1, "held_out": []}]},
+            "not beside it",
+        ),
+        (
+            lambda told: told | {"shards": [{"name": "none.tar", "samples": 1, "held_out": []}]},
+            "not beside it",
+        ),
+    ],
+)
+def test_an_index_that_makes_no_sense_is_told(broken, change, why):
+    path = broken / shards.INDEX
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(InputError, match=why):
+        shards.read(broken, FRONT_END)
+
+
+def test_another_sample_rate_is_told(sharded):
+    with pytest.raises(InputError, match="is at 22050 Hz"):
+        shards.read(sharded, FrontEnd(FrontEndConfig(sample_rate=16000, fmax=8000)))
+
+
+def test_what_cannot_be_written_leaves_nothing(recordings, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    with pytest.raises(InputError, match="is there already"):
+        shard_writer.write([recordings], tmp_path / "full")
+    with pytest.raises(InputError, match="wav or flac, not as 'mp3'"):
+        shard_writer.write([recordings], tmp_path / "new", form="mp3")
+    with pytest.raises(InputError, match="positive size"):
+        shard_writer.write([recordings], tmp_path / "new", megabytes=0)
+    silent = tmp_path / "silent" / "trumpet"
+    silent.mkdir(parents=True)
+    audio.save(silent / "a.wav", torch.zeros(9000), RATE)
+    with pytest.raises(InputError, match="no toot in any of 1 recordings"):
+        shard_writer.write([tmp_path / "silent"], tmp_path / "new")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["full", "silent"]
+
+
+def test_the_command_writes_and_says_what(recordings, tmp_path, capsys):
+    main(
+        [
+            "data",
+            "shard",
+            str(recordings),
+            "--out",
+            str(tmp_path / "out"),
+            "--size",
+            "0.2",
+            "--format",
+            "flac",
+        ]
+    )
+    out, err = capsys.readouterr()
+    assert "--stream true" in out
+    assert f"{COUNT} toots from {COUNT} files are in" in out and "text.wav" in err
+    assert sum(shards.index(tmp_path / "out").counts) == COUNT
+    for words, why in (
+        (["data", "shart", "x"], "did you mean shard"),
+        (["data", "shard", str(tmp_path / "none")], "none"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main(words)
+        assert stopped.value.code == 2 and why in capsys.readouterr().err

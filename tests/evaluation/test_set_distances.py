@@ -1,0 +1,105 @@
+"""Likeness: a generator that repeats itself, or its training sounds, or makes the wrong ones, is
+seen.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+import tootlearn
+from tootlearn.data.clips import synthesise
+from tootlearn.errors import InputError
+from tootlearn.evaluation import set_distances
+
+DISTANCES = ("kernel audio distance", "Frechet audio distance", "density", "coverage")
+
+
+class Judge:
+    """Stands for the classifier: the mean of each band is the embedding."""
+
+    def embeddings(self, log_mel):
+        return log_mel.float().mean(2)
+
+
+@pytest.fixture(scope="module")
+def g():
+    return tootlearn.load()
+
+
+@pytest.fixture(scope="module")
+def parts(g):
+    return synthesise(g.kinds, 360, 5, g.model.front_end, progress=False).split()
+
+
+def table(g, parts, monkeypatch, made=None, count=24):
+    if made is not None:
+        monkeypatch.setattr(set_distances, "rendered", lambda *_: made)
+    return set_distances.set_table(g, *parts, Judge(), count, seed=3)
+
+
+def test_toots_are_generated_for_the_controls_of_held_out_sounds(g, parts, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        set_distances,
+        "rendered",
+        lambda _, controls, seed: asked.append(controls) or parts[1].log_mel[:24],
+    )
+    found = set_distances.set_table(g, *parts, Judge(), 24, seed=3)
+    (controls,) = asked
+    assert len(controls) == 24 and list(found) == [
+        *DISTANCES,
+        "nearest training clip",
+        "nearer than most",
+    ]
+    assert {d.count for d in found.values()} == {24}
+    held_out = parts[1].controls
+    pairs = {
+        (int(k), round(float(p), 3)) for k, p in zip(held_out.kind, held_out.pitch, strict=True)
+    }
+    close = [
+        any(k == kind and abs(p / pitch - 1) < 1e-3 for kind, pitch in pairs)
+        for k, p in zip(controls.kind, controls.pitch, strict=True)
+    ]
+    assert np.mean(close) > 0.9  # but for those at the ends of their ranges
+
+
+def test_kinds_are_counted_as_the_model_counts_them(g, parts):
+    turned = tuple(reversed(g.model.kinds))
+    controls = parts[1].controls[:6]
+    found = set_distances.within_range(controls, g.model.kinds, turned)
+    assert [turned[k].name for k in found.kind] == [g.model.kinds[k].name for k in controls.kind]
+    assert (found.brightness >= 0).all() and (found.loudness <= -6).all()
+
+
+def test_real_sounds_stand_on_the_floor_and_one_sound_alone_does_not(g, parts, monkeypatch):
+    learn, held_out = parts
+    real = table(g, parts, monkeypatch, held_out.log_mel[::2].float())
+    for name in (*DISTANCES, "nearest training clip"):
+        d = real[name]
+        assert abs(d.value - d.floor) < 4 * (d.spread + d.floor_spread) + 0.05, name
+    one = table(g, parts, monkeypatch, held_out.log_mel[:1].float().expand(24, -1, -1))
+    assert one["coverage"].value < 0.4 * one["coverage"].floor
+    assert one["Frechet audio distance"].value > 2 * one["Frechet audio distance"].floor
+
+
+def test_copies_of_training_clips_are_seen_even_louder_and_with_some_noise(g, parts, monkeypatch):
+    learn, _ = parts
+    copies = learn.log_mel[:24].float() + 0.5
+    copies = torch.maximum(copies, copies.amax((1, 2), keepdim=True) - 5.5)
+    found = table(g, parts, monkeypatch, copies)
+    assert found["nearer than most"].value > 0.8 and found["nearer than most"].floor < 0.3
+    assert found["nearest training clip"].value < 0.5 * found["nearest training clip"].floor
+
+
+def test_the_shipped_model_makes_new_toots_that_are_near_to_real_ones(g, parts, monkeypatch):
+    found = table(g, parts, monkeypatch, count=12)
+    assert found["nearer than most"].value < 0.5
+    assert found["coverage"].value > 0.5 * found["coverage"].floor
+
+
+def test_too_few_sounds_are_refused(g, parts):
+    learn, held_out = parts
+    with pytest.raises(InputError, match="5 toots and .* held-out sounds are too few"):
+        set_distances.set_table(g, learn, held_out, Judge(), 5)
+    with pytest.raises(InputError, match="24 toots and 11 held-out sounds are too few"):
+        set_distances.set_table(g, learn, held_out[:11], Judge(), 24)

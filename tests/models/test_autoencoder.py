@@ -1,0 +1,542 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from tootlearn.controls import Controls
+from tootlearn.data.recipes import KINDS
+from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd, FrontEndConfig
+from tootlearn.dsp.normalization import Normalizer
+from tootlearn.errors import InputError
+from tootlearn.losses import log_mel as losses
+from tootlearn.models.autoencoder import Autoencoder, AutoencoderConfig, Generator, GeneratorConfig
+from tootlearn.models.decoder import Condition
+from tootlearn.models.encoder import POOLINGS
+from tootlearn.models.layers import (
+    ACTIVATIONS,
+    NORMS,
+    UPSAMPLERS,
+    AttentionPooling,
+    Snake,
+    TimeAttention,
+    upsampler,
+)
+from tootlearn.models.toot_model import TootModel
+
+SMALL = FrontEndConfig(hop=512, mels=24)  # 88 frames
+TINY = GeneratorConfig(residual=3, width=16, blocks=1, encoder_widths=(8, 8))
+FOUR = list(KINDS.values())[:4]
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def stirred(module: nn.Module, scale: float = 0.1) -> nn.Module:
+    """The module with noise on all its parameters, also those that start at zero."""
+    with torch.no_grad():
+        for i, parameter in enumerate(module.parameters()):
+            parameter += scale * noise(*parameter.shape, seed=i)
+    return module
+
+
+def condition(batch: int = 4, loudness: float = -12.0) -> Condition:
+    share = np.linspace(0.1, 0.9, batch)
+    kind = np.arange(batch) % len(FOUR)
+    return Condition.of(
+        Controls(kind, 300 + 200 * share, 0.3 + share, share, np.full(batch, loudness))
+    )
+
+
+def of_kinds(kind: torch.Tensor) -> Condition:
+    """Controls of these kinds (B,) and nothing else, as a Gaussian for each kind looks at."""
+    nothing = torch.zeros(len(kind))
+    return Condition(kind, nothing, nothing, nothing, torch.zeros(len(kind), 4))
+
+
+def tiny(config: GeneratorConfig = TINY, kinds=FOUR) -> Generator:
+    torch.manual_seed(0)
+    return Generator(config, SMALL, 88, kinds)
+
+
+# The baseline
+
+
+def test_the_baseline_is_the_one_of_the_book_layer_by_layer():
+    model = Autoencoder(AutoencoderConfig(), mels=128, frames=176)
+    leaves = [module for module in model.modules() if not list(module.children())]
+    conv, up = nn.Conv1d, nn.ConvTranspose1d
+    assert [type(leaf) for leaf in leaves] == [
+        *(3 * [conv, nn.ReLU, nn.BatchNorm1d]),
+        nn.Identity,  # the pooled vector is the latent
+        nn.Linear,  # expands it over time
+        *(2 * [up, nn.ReLU, nn.BatchNorm1d]),
+        conv,
+    ]
+    assert [leaf.out_channels for leaf in leaves if isinstance(leaf, (conv, up))] == [
+        32,
+        64,
+        128,
+        64,
+        32,
+        128,
+    ]
+    assert [leaf.kernel_size for leaf in leaves if isinstance(leaf, conv)] == [
+        (3,),
+        (3,),
+        (3,),
+        (1,),
+    ]
+    x = noise(2, 128, 176)
+    assert model.encode(x).shape == (2, 128) and model(x).shape == (2, 128, 176)
+
+
+def test_the_baselines_latent_is_the_mean_over_time_of_its_last_layer():
+    model, x = Autoencoder(AutoencoderConfig(), 16, 32).eval(), noise(2, 16, 32)
+    torch.testing.assert_close(model.encode(x), model.encoder.layers(x).mean(2))
+
+
+def test_the_decoder_sees_the_latent_alone():
+    model, x = Autoencoder(AutoencoderConfig(latent=5), 16, 32).eval(), noise(2, 16, 32)
+    assert torch.equal(model(x), model.decode(model.encode(x).clone()))
+    assert model.encode(x).shape == (2, 5)
+
+
+@pytest.mark.parametrize(
+    "config", [AutoencoderConfig(), AutoencoderConfig(64, (8, 16), 2, "flatten", 8, (8, 8), 1)]
+)
+def test_every_parameter_of_an_autoencoder_gets_a_gradient(config):
+    model, x = stirred(Autoencoder(config, 16, 32)).train(), noise(4, 16, 32)
+    losses.squared_error(model(x), x, torch.ones(4, 32)).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.any(), name
+
+
+@given(
+    latent=st.integers(1, 9),
+    encoder_widths=st.lists(st.sampled_from([8, 16]), min_size=1, max_size=3),
+    decoder_widths=st.lists(st.sampled_from([8, 16]), min_size=1, max_size=3),
+    stride=st.integers(1, 2),
+    pooling=st.sampled_from(POOLINGS),
+    options=st.fixed_dictionaries(
+        {
+            "residual": st.integers(0, 2),
+            "patch": st.sampled_from([1, 2]),
+            "upsampling": st.sampled_from(UPSAMPLERS),
+            "dilated": st.booleans(),
+            "attention": st.sampled_from([0, 1, 4]),
+            "activation": st.sampled_from(sorted(ACTIVATIONS)),
+            "norm": st.sampled_from(NORMS),
+            "dropout": st.sampled_from([0.0, 0.5]),
+            "linear": st.booleans(),
+            "variational": st.booleans(),
+        }
+    ),
+)
+def test_any_autoencoder_gives_back_the_shape(
+    latent, encoder_widths, decoder_widths, stride, pooling, options
+):
+    config = AutoencoderConfig(
+        latent, tuple(encoder_widths), stride, pooling, 8, tuple(decoder_widths), **options
+    )
+    model, x = Autoencoder(config, 6, 16).eval(), noise(2, 6, 16)
+    mean, log_scale = model.posterior(x)
+    assert mean.shape == log_scale.shape == (2, latent) and model(x).shape == x.shape
+    assert (
+        torch.equal(model.encode(x), mean)
+        and bool(log_scale.isfinite().all()) == config.variational
+    )
+
+
+OPTIONS = {
+    "residual": 1,
+    "dilated": True,
+    "attention": 2,
+    "pooling": "attention",
+    "upsampling": "nearest",
+    "activation": "snake",
+    "norm": "group",
+    "dropout": 0.5,
+    "linear": True,
+    "variational": True,
+    "latent": 3,
+    "patch": 2,
+}
+BLOCKS = {
+    "encoder_widths": (8, 16),
+    "stride": 2,
+    "pooling": "flatten",
+    "decoder_start": 8,
+    "decoder_widths": (16, 8),
+}
+
+
+def built(**options) -> Autoencoder:
+    """An autoencoder of which every part does something, in training."""
+    torch.manual_seed(0)
+    model = Autoencoder(AutoencoderConfig(**{"latent": 4, "residual": 2} | BLOCKS | options), 6, 16)
+    if model.linear:
+        model.linear.fit(noise(20, 6, 16, seed=1), torch.nn.Identity())
+    return stirred(model).train()
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_changes_what_is_computed(option):
+    """With the same numbers in all parameters, as far as there are any."""
+    value = OPTIONS[option]
+    without, with_it = built(), built(**{option: value})
+    if option == "dilated":  # no parameter differs: only where the kernels look
+        assert with_it.state_dict().keys() == without.state_dict().keys()
+    x = noise(3, 6, 16, seed=2)
+    torch.manual_seed(0)
+    plain = without(x)
+    torch.manual_seed(0)
+    other = with_it(x)
+    assert other.shape == plain.shape and not torch.allclose(plain, other, atol=1e-3)
+    other.square().mean().backward()
+    unused = [
+        name for name, p in with_it.named_parameters() if p.grad is None or not bool(p.grad.any())
+    ]
+    assert [name for name in unused if not (option == "variational" and "project" in name)] == []
+
+
+@pytest.mark.parametrize("upsampling", UPSAMPLERS)
+def test_what_doubles_the_frames_keeps_their_order(upsampling):
+    """A frame's neighbourhood, and no other, hears of it."""
+    layer = upsampler(upsampling, 2, 3)
+    x = noise(1, 2, 8)
+    later = x.clone()
+    later[..., 5] += 1
+    changed = (layer(x) != layer(later)).any(1)[0]
+    assert layer(x).shape == (1, 3, 16)
+    assert changed[10] and changed[11] and not changed[:8].any() and not changed[14:].any()
+
+
+def test_dropout_is_for_training_alone():
+    model, x = built(dropout=0.5), noise(3, 6, 16)
+    assert not torch.equal(model(x), model(x))
+    model.eval()
+    assert torch.equal(model(x), model(x))
+
+
+def test_with_principal_components_the_model_starts_as_pca():
+    torch.manual_seed(0)
+    clips = noise(60, 6, 16) @ torch.diag(torch.arange(1.0, 17))
+    model = Autoencoder(AutoencoderConfig(latent=5, linear=True, **BLOCKS), 6, 16).eval()
+    model.linear.fit(clips, torch.nn.Identity())
+    flat = clips.flatten(1)
+    basis = torch.linalg.svd(flat - flat.mean(0), full_matrices=False)[2][:5]
+    by_hand = ((flat - flat.mean(0)) @ basis.T @ basis + flat.mean(0)).view_as(clips)
+    torch.testing.assert_close(model(clips), by_hand, atol=2e-3, rtol=1e-3)
+    z = model.encode(clips)
+    torch.testing.assert_close(z.T.cov(correction=0), torch.eye(5), atol=1e-3, rtol=0)
+
+
+def test_few_clips_leave_the_last_components_empty():
+    model = Autoencoder(AutoencoderConfig(latent=9, linear=True, **BLOCKS), 6, 16).eval()
+    clips = noise(4, 6, 16)
+    model.linear.fit(clips, torch.nn.Identity())
+    # four clips lie in three dimensions
+    torch.testing.assert_close(model(clips), clips, atol=1e-4, rtol=0)
+    assert not model.encode(clips)[:, 3:].abs().max() > 1e-3
+
+
+def test_attention_pooling_sees_in_which_order_frames_come():
+    pool, x = AttentionPooling(8, 10), noise(2, 8, 10)
+    assert not torch.allclose(pool(x), pool(x.flip(-1)), atol=1e-3)
+    with torch.no_grad():
+        pool.place.zero_()
+    torch.testing.assert_close(pool(x), pool(x.flip(-1)))
+
+
+def test_attention_pooling_is_a_mean_weighted_by_the_softmax_over_frames():
+    pool, x = stirred(AttentionPooling(8, 10, queries=3)), noise(2, 8, 10)
+    keys = (
+        torch.einsum("ij,bjt->bit", pool.key.weight[..., 0], x + pool.place)
+        + pool.key.bias[:, None]
+    )
+    found = pool(x).view(2, 3, 8)
+    for b in range(2):
+        for q in range(3):
+            share = torch.stack([pool.query[q] @ keys[b, :, t] for t in range(10)]).exp()
+            expected = sum(share[t] * x[b, :, t] for t in range(10)) / share.sum()
+            torch.testing.assert_close(found[b, q], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_attention_equals_torchs():
+    layer, x = stirred(TimeAttention(8, 12, heads=2)), noise(3, 8, 12)
+    theirs = nn.MultiheadAttention(8, 2, batch_first=True)
+    with torch.no_grad():
+        theirs.in_proj_weight.copy_(torch.cat([layer.ask.weight, layer.value.weight])[..., 0])
+        theirs.in_proj_bias.copy_(torch.cat([layer.ask.bias, layer.value.bias]))
+        theirs.out_proj.weight.copy_(layer.out.weight[..., 0])
+        theirs.out_proj.bias.copy_(layer.out.bias)
+    h = layer.norm(x)
+    asked, valued = (h + layer.place).transpose(1, 2), h.transpose(1, 2)
+    expected = x + theirs(asked, asked, valued)[0].transpose(1, 2)
+    torch.testing.assert_close(layer(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_patch_is_made_of_neighbouring_frames():
+    """What the convolutions draw at one place stands at frames that follow one another."""
+    bare = Autoencoder(AutoencoderConfig(**{"latent": 4, "patch": 2} | BLOCKS), 6, 16).eval()
+    marks = torch.zeros(1, 12, 8)
+    marks[0, 0, 3], marks[0, 1, 3] = 1.0, 2.0  # band 0, first and second frame of the fourth patch
+    bare.decoder.forward = lambda z: marks
+    drawn = bare.decode(torch.zeros(1, 4))
+    assert drawn[0, 0].nonzero().flatten().tolist() == [6, 7] and drawn[0, 0, 6:8].tolist() == [
+        1,
+        2,
+    ]
+    seen = []
+    bare.encoder.forward = lambda x: seen.append(x) or torch.zeros(1, 4)
+    bare.encode(drawn)
+    torch.testing.assert_close(seen[0], marks)  # the way in is the way out, backwards
+
+
+def test_attention_lets_distant_frames_meet():
+    layer, x = stirred(TimeAttention(8, 64, 2)), noise(1, 8, 64).requires_grad_()
+    layer(x)[0, :, 0].sum().backward()
+    assert bool(x.grad[0, :, 63].any())
+
+
+def test_snake_repeats_and_rises():
+    """x + sin^2(a x) / a grows by 2 pi / a a period, and its slope is never negative."""
+    snake, x = Snake(1), torch.linspace(-6, 6, 400).view(1, 1, -1)
+    y = snake(x).detach()
+    torch.testing.assert_close(
+        snake(x + math.pi / 1.001).detach(), y + math.pi / 1.001, atol=1e-4, rtol=0
+    )
+    assert bool((y.diff() > -1e-3).all()) and float(y.diff().max()) > 1.9 * float(x.diff().max())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "allowed"),
+    [
+        ({"pooling": "max"}, "pooling is one of mean, attention, flatten, not 'max'"),
+        (
+            {"upsampling": "cubic"},
+            "upsampling is one of transposed, nearest, subpixel, not 'cubic'",
+        ),
+        (
+            {"activation": "tanh"},
+            "activation is one of relu, leaky_relu, gelu, silu, snake, not 'tanh'",
+        ),
+        ({"norm": "layer"}, "norm is one of batch, group, none, not 'layer'"),
+        ({"dropout": 1.0}, "dropout is 0 to below 1, not 1.0"),
+        ({"attention": -1}, "attention 0 or more"),
+        ({"attention": 3}, "multiples of 8 and of its heads, not 128 and 128 with 3 heads"),
+        ({"norm": "group", "decoder_widths": (12,)}, "multiples of 8"),
+        ({"latent": 0}, "1 or more"),
+        ({"stride": 0}, "1 or more"),
+        ({"decoder_start": 0}, "1 or more"),
+        ({"encoder_widths": (32, 0)}, "1 or more"),
+        ({"decoder_widths": (-1,)}, "1 or more"),
+        ({"encoder_widths": ()}, "one number or more"),
+        ({"decoder_widths": ()}, "one number or more"),
+        ({"residual": -1}, "residual and attention 0 or more"),
+        ({"residual": 1, "encoder_widths": (12,)}, r"multiples of 8, not \(12,\)"),
+        ({"residual": 1, "decoder_widths": (12,)}, r"multiples of 8, not .* and \(12,\)"),
+    ],
+)
+def test_autoencoder_configs_that_cannot_be_are_refused_with_what_can(wrong, allowed):
+    with pytest.raises(InputError, match=allowed):
+        AutoencoderConfig(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "allowed"),
+    [
+        ({"conditioning": "add"}, '"film" or "concat", not \'add\''),
+        ({"residual": 0}, "1 to 16 numbers, not 0"),
+        ({"residual": 17}, "1 to 16 numbers, not 17"),
+        ({"width": 0}, "multiple of 8"),
+        ({"width": 20}, "multiple of 8 .* not 20"),
+        ({"blocks": 0}, "blocks 1 or more"),
+        ({"encoder_widths": ()}, "one or more multiples of 8"),
+        ({"encoder_widths": (16, 12)}, r"multiples of 8, not \(16, 12\)"),
+    ],
+)
+def test_generator_configs_that_cannot_be_are_refused_with_what_can(wrong, allowed):
+    with pytest.raises(InputError, match=allowed):
+        GeneratorConfig(**wrong)
+
+
+# The generator
+
+
+def everything(generator: Generator, log_mel: torch.Tensor, controls: Condition) -> torch.Tensor:
+    """A loss in which all that a generator learns takes part."""
+    mean, log_scale = generator.encode(log_mel, controls)
+    drawing = generator.decode(controls, mean + log_scale.exp() * noise(*mean.shape))
+    weight = torch.ones(len(log_mel), log_mel.shape[2])
+    return (
+        losses.squared_error(drawing.log_mel, log_mel, weight)
+        + losses.mel_convergence(drawing.log_mel, log_mel)
+        + losses.divergence(mean, log_scale)
+    )
+
+
+@pytest.mark.parametrize("conditioning", ["film", "concat"])
+def test_every_parameter_of_the_default_generator_gets_a_gradient(conditioning):
+    torch.manual_seed(0)
+    front_end = FrontEndConfig()
+    generator = stirred(
+        Generator(replace(GeneratorConfig(), conditioning=conditioning), front_end, 176, FOUR), 0.02
+    )
+    everything(generator.train(), -5 + noise(4, 128, 176), condition()).backward()
+    for name, parameter in generator.named_parameters():
+        assert parameter.grad is not None and parameter.grad.any(), name
+        assert parameter.grad.isfinite().all(), name
+
+
+@settings(max_examples=6)
+@given(
+    residual=st.integers(1, 16),
+    width=st.sampled_from([8, 16]),
+    blocks=st.integers(1, 3),
+    conditioning=st.sampled_from(["film", "concat"]),
+    encoder_widths=st.lists(st.sampled_from([8, 16]), min_size=1, max_size=3),
+    kinds=st.integers(1, 4),
+)
+def test_any_generator_has_the_sizes_of_its_config(
+    residual, width, blocks, conditioning, encoder_widths, kinds
+):
+    config = GeneratorConfig(residual, width, blocks, conditioning, tuple(encoder_widths))
+    generator, controls, log_mel = (
+        tiny(config, FOUR[:kinds]).eval(),
+        condition(kinds),
+        -5 + noise(kinds, 24, 88),
+    )
+    mean, log_scale = generator.encode(log_mel, controls)
+    assert mean.shape == log_scale.shape == (kinds, residual)
+    assert generator.decode(controls, mean).log_mel.shape == (kinds, 24, 88)
+    assert generator.prior.sample(controls, noise(kinds, residual)).shape == (kinds, residual)
+
+
+def test_the_encoder_hears_the_same_in_a_loud_toot_and_a_quiet_one():
+    """Of the same wave at two gains, with the floor in both, and told of the gain, the log-mel that
+    it sees is one.
+    """
+    generator, front_end = stirred(tiny()).eval(), FrontEnd(SMALL)
+    fade = torch.linspace(0, -14, WINDOW_SAMPLES).exp()  # down into the floor
+    tone = torch.sin(0.1 * torch.arange(WINDOW_SAMPLES)) * fade
+    loud, quiet = condition(1, -6.0), condition(1, -36.0)
+    # the controls stand beside the spectrogram, loudness among them
+    quiet = quiet._replace(numbers=loud.numbers)
+    results = []
+    for controls in (loud, quiet):
+        log_mel = front_end(tone * controls.gain.exp())[None]
+        assert (log_mel == math.log(SMALL.floor)).any()
+        results.append(generator.encode(log_mel, controls))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+    other = generator.encode(front_end(tone.flip(0) * loud.gain.exp())[None], loud)
+    assert (other[0] - results[0][0]).abs().max() > 1e-2  # it is not deaf
+
+
+def test_the_log_scale_of_the_residual_is_held():
+    generator = tiny().eval()
+    with torch.no_grad():
+        generator.encoder.project.weight.zero_()
+        generator.encoder.project.bias.copy_(torch.tensor([0.0, 1.0, 2.0, -100.0, 100.0, 0.5]))
+        mean, log_scale = generator.encode(noise(4, 24, 88), condition())
+    torch.testing.assert_close(mean[0], torch.tensor([0.0, 1.0, 2.0]))
+    torch.testing.assert_close(log_scale[0], torch.tensor([-6.0, 2.0, 0.5]))
+
+
+def test_the_controls_and_the_residual_reach_the_encoder_and_the_decoder():
+    generator = stirred(tiny()).eval()
+    log_mel, controls = -5 + noise(4, 24, 88), condition()
+    mean = generator.encode(log_mel, controls)[0]
+    other = controls._replace(kind=controls.kind.roll(1))
+    assert (generator.encode(log_mel, other)[0] - mean).abs().max() > 1e-3
+    assert (
+        generator.encode(log_mel + noise(4, 24, 88, seed=1), controls)[0] - mean
+    ).abs().max() > 1e-3
+    drawn = generator.decode(controls, mean).log_mel
+    assert (generator.decode(other, mean).log_mel - drawn).abs().max() > 1e-2
+    assert (generator.decode(controls, mean + 1).log_mel - drawn).abs().max() > 1e-2
+
+
+# The prior
+
+
+def test_the_prior_starts_as_the_standard_normal():
+    z = noise(4, 3)
+    torch.testing.assert_close(tiny().prior.sample(of_kinds(torch.arange(4)), z), z)
+
+
+def test_fit_prior_recovers_the_gaussian_of_each_kind():
+    generator = tiny()
+    mixing = [torch.tensor([[1.0, 0, 0], [0.5, 0.2, 0], [-0.3, 0.1, 2.0]]), torch.eye(3) * 0.1]
+    centre = [torch.tensor([1.0, -2.0, 0.5]), torch.tensor([0.0, 3.0, 0.0])]
+    kind = torch.arange(40000) % 2
+    z = torch.empty(40000, 3)
+    for k in range(2):
+        z[kind == k] = centre[k] + noise(20000, 3, seed=k) @ mixing[k].T
+    generator.prior.fit(z, of_kinds(kind))
+    drawn = generator.prior.sample(of_kinds(kind), noise(40000, 3, seed=9))
+    for k in range(2):
+        torch.testing.assert_close(generator.prior_mean[k], centre[k], atol=0.05, rtol=0)
+        covariance = mixing[k] @ mixing[k].T
+        torch.testing.assert_close(
+            generator.prior_scale[k] @ generator.prior_scale[k].T, covariance, atol=0.1, rtol=0
+        )
+        torch.testing.assert_close(drawn[kind == k].T.cov(), covariance, atol=0.1, rtol=0)
+    assert torch.equal(generator.prior_scale[2], torch.eye(3))  # kinds without sounds keep theirs
+    assert not generator.prior_mean[2].any()
+
+
+def test_fit_prior_copes_with_one_number_and_with_residuals_that_are_all_the_same():
+    generator = tiny(replace(TINY, residual=1), FOUR[:1])
+    generator.prior.fit(3 + 2 * noise(5000, 1), of_kinds(torch.zeros(5000, dtype=torch.int64)))
+    assert float(generator.prior_mean) == pytest.approx(3, abs=0.1)
+    assert float(generator.prior_scale) == pytest.approx(2, abs=0.1)
+    generator = tiny(kinds=FOUR[:1])
+    generator.prior.fit(torch.ones(50, 3), of_kinds(torch.zeros(50, dtype=torch.int64)))
+    torch.testing.assert_close(
+        generator.prior.sample(of_kinds(torch.tensor([0])), noise(1, 3)),
+        torch.ones(1, 3),
+        atol=0.01,
+        rtol=0,
+    )
+
+
+def test_fit_prior_leaves_a_kind_with_too_few_sounds_as_it_is():
+    generator = tiny()
+    generator.prior.fit(noise(3, 3), of_kinds(torch.zeros(3, dtype=torch.int64)))
+    assert torch.equal(generator.prior_scale[0], torch.eye(3)) and not generator.prior_mean.any()
+
+
+# The model that holds both
+
+
+@pytest.mark.parametrize("parts", [{"generator"}, {"autoencoder"}, {"generator", "autoencoder"}])
+def test_a_model_holds_a_generator_an_autoencoder_or_both(parts):
+    normalizer = Normalizer(torch.zeros(24, 1), torch.ones(24, 1))
+    model = TootModel(
+        SMALL,
+        normalizer,
+        FOUR,
+        TINY if "generator" in parts else None,
+        AutoencoderConfig() if "autoencoder" in parts else None,
+    )
+    assert model.frames == 88 and model.kinds == tuple(FOUR)
+    assert {p for p in ("generator", "autoencoder") if getattr(model, p) is not None} == parts
+    assert {name.split(".")[0] for name in model.state_dict()} == parts | {
+        "normalizer"
+    }  # no table, window or filterbank
+
+
+def test_a_front_end_whose_frames_do_not_fit_is_named():
+    front_end = FrontEndConfig(n_fft=1000, hop=250, mels=24)
+    normalizer = Normalizer(torch.zeros(24, 1), torch.ones(24, 1))
+    for parts in ({"generator": GeneratorConfig()}, {"autoencoder": AutoencoderConfig()}):
+        with pytest.raises(InputError, match="multiple of [48] frames, not 181"):
+            TootModel(front_end, normalizer, FOUR, **parts)

@@ -1,0 +1,115 @@
+"""Batches and how they are shared out: the parts of a step are the step."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tootlearn.data.clips import synthesise
+from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
+from tootlearn.errors import InputError
+from tootlearn.models.autoencoder import AutoencoderConfig, GeneratorConfig
+from tootlearn.models.decoder import Condition
+from tootlearn.training import batches
+from tootlearn.training import objective as criterion
+from tootlearn.training import train as training
+from tootlearn.training.batches import Batch, batch_rows, shares
+from tootlearn.training.config import TrainConfig
+from tootlearn.training.objective import Criterion
+from tootlearn.training.steps import Objective
+
+WIDTHS = {"encoder_widths": (8, 8), "decoder_start": 8, "decoder_widths": (8, 8), "norm": "group"}
+CONFIG = TrainConfig(
+    generator=GeneratorConfig(residual=2, width=8, blocks=1, encoder_widths=(8, 8)),
+    autoencoder=AutoencoderConfig(latent=4, variational=True, **WIDTHS),
+    free_bits=0.0,
+    front_end=FrontEndConfig(hop=512, mels=16),
+    kinds=("trumpet", "slide_whistle"),
+    clips=40,
+    batch=11,
+    weights={
+        f"{part}_{loss}": 0.5
+        for part in ("generation", "reconstruction")
+        for loss in ("audible", "multi_scale")
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def clips():
+    """Every third clip's bend is unknown, so that parts have more or less of it than their share."""
+    clips = synthesise(CONFIG.kinds, CONFIG.clips, 0, FrontEnd(CONFIG.front_end), progress=False)
+    bend = clips.known_bend().clone()
+    bend[::3] = torch.nan
+    return replace(clips, bend=bend)
+
+
+def in_double(batch: Batch) -> Batch:
+    controls = Condition(*(x.double() if x.is_floating_point() else x for x in batch.controls))
+    bend, weight = batch.bend.double(), batch.bend_weight.double()
+    log_mel = batch.log_mel.double()
+    return Batch(log_mel, controls, batch.weight.double(), bend, weight, log_mel)
+
+
+@given(batch=st.integers(1, 70), processes=st.integers(1, 5), accumulate=st.integers(1, 5))
+def test_every_clip_of_a_batch_is_in_one_part_and_parts_are_equal_but_for_a_clip(
+    batch, processes, accumulate
+):
+    if batch < processes * accumulate:
+        with pytest.raises(InputError, match=f"--batch {processes * accumulate} or more"):
+            shares(batch, processes, accumulate)
+        return
+    own = shares(batch, processes, accumulate)
+    assert len(own) == processes and all(len(spans) == accumulate for spans in own)
+    places = [place for spans in own for first, end in spans for place in range(first, end)]
+    assert places == list(range(batch))
+    sizes = [end - first for spans in own for first, end in spans]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("parts", [2, 3, 11])
+def test_the_gradients_of_the_parts_of_a_batch_add_up_to_that_of_the_batch(clips, parts):
+    learn, _ = clips.split()
+    model = training.build(CONFIG, learn).double()
+    objective = Objective(model, Criterion(CONFIG).double(), CONFIG)
+    whole = in_double(Batch.of(learn, CONFIG, torch.device("cpu")))[
+        batch_rows(CONFIG, 3, len(learn))
+    ]
+    known = [
+        float((whole[torch.arange(*span)].bend_weight > 0).float().mean())
+        for (span,) in shares(11, parts, 1)
+    ]
+    assert len(set(known)) > 1 or parts == 1  # or else the test shows less than it says
+
+    def gradient(spans):
+        model.zero_grad()
+        for first, end in spans:
+            loss, _ = objective(whole.part(first, end), 3)
+            (loss * (end - first) / CONFIG.batch).backward()
+        return torch.cat([p.grad.flatten() for p in model.parameters()])
+
+    at_once = gradient([(0, CONFIG.batch)])
+    in_parts = gradient([span for (span,) in shares(CONFIG.batch, parts, 1)])
+    assert at_once.norm() > 0
+    torch.testing.assert_close(
+        in_parts, at_once, rtol=1e-10, atol=1e-10 * float(at_once.abs().max())
+    )
+
+
+def test_a_part_gets_the_noise_of_its_place():
+    mean, log_scale = torch.zeros(7, 3), torch.zeros(7, 3)
+    whole = criterion.drawn(mean, log_scale, 5, 22, 4)
+    part = criterion.drawn(mean[2:5], log_scale[2:5], 5, 22, 4, first=2)
+    assert torch.equal(part, whole[2:5]) and not torch.equal(part, whole[:3])
+
+
+def test_a_part_that_is_the_whole_is_the_whole_to_the_bit(clips):
+    batch = Batch.of(clips, CONFIG, torch.device("cpu"))[torch.arange(9)]
+    part = batch.part(0, 9)
+    assert torch.equal(part.bend_weight, batch.bend_weight) and torch.equal(
+        part.log_mel, batch.log_mel
+    )
+    assert pytest.approx(float(np.unique(part.bend_weight)[1])) == batches.UNKNOWN_BEND

@@ -1,1 +1,0 @@
-"""The exercises of the chapters: one module a chapter, each with a list EXERCISES. `tootlearn.exercises` finds them."""

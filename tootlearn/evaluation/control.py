@@ -1,0 +1,204 @@
+"""Does a model obey its controls?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from tootlearn import rng
+from tootlearn.controls import ONSET_SAMPLES, Controls, Kind
+from tootlearn.data import synthesis
+from tootlearn.data.synthesis import natural_controls
+from tootlearn.dsp import measures
+from tootlearn.dsp.front_end import WINDOW_SAMPLES
+from tootlearn.errors import InputError
+from tootlearn.evaluation.metrics import rank_correlation
+from tootlearn.generation.toot_generator import TootGenerator
+
+_SWAPPED = ("pitch", "duration", "brightness", "loudness")
+_ROOM = WINDOW_SAMPLES + 2 * ONSET_SAMPLES  # samples: for a toot and some silence before and after
+
+
+@dataclass(frozen=True)
+class Obedience:
+    """How well a set of toots follows the controls that were asked for.
+
+    Args:
+        f0_median: absolute error, cents.
+        f0_within_50: share of the toots within 50 cents.
+        duration_median: absolute error, ms.
+        brightness_rank, loudness_rank: Spearman's rank correlation of what was asked for with what
+            was measured.
+        count: N.
+    """
+
+    f0_median: float
+    f0_within_50: float
+    duration_median: float
+    brightness_rank: float
+    loudness_rank: float
+    count: int
+
+    @classmethod
+    def of(cls, asked: Controls, found: Controls) -> Obedience:
+        """From controls as asked for and as measured, of the same toots."""
+        # no pitch: an octave off
+        cents = np.nan_to_num(np.abs(1200 * np.log2(found.pitch / asked.pitch)), nan=1200.0)
+        return cls(
+            f0_median=float(np.median(cents)),
+            f0_within_50=float(np.mean(cents <= 50)),
+            duration_median=float(1000 * np.median(np.abs(found.duration - asked.duration))),
+            brightness_rank=rank_correlation(
+                torch.from_numpy(asked.brightness), torch.from_numpy(found.brightness)
+            ),
+            loudness_rank=rank_correlation(
+                torch.from_numpy(asked.loudness), torch.from_numpy(found.loudness)
+            ),
+            count=len(asked),
+        )
+
+
+def measured_controls(
+    waves: Tensor, asked: Controls, kinds: Sequence[Kind], pyin: bool = True
+) -> Controls:
+    """The controls of waves as measured, the pitch too.
+
+    Args:
+        waves: (B, N) at 22,050 Hz.
+        asked: what was asked for. A chord is looked for near its pitch; brightness is relative to
+            it.
+        kinds: what ``asked.kind`` counts.
+        pyin: track kinds of one steady f0 by pYIN, which looks everywhere; otherwise fit harmonics
+            near the pitch (fast).
+    """
+    pitch = np.empty(len(asked))
+    for k, kind in enumerate(kinds):
+        rows = np.flatnonzero(asked.kind == k)
+        if not len(rows):
+            continue
+        own = waves[torch.from_numpy(rows)]
+        if kind.slide:
+            own = _starts(own)
+        if kind.steady and pyin:
+            found = measures.median_f0(own, synthesis.SAMPLE_RATE, 30.0, 2 * kind.pitch[1])
+        else:
+            guess = torch.from_numpy(asked.pitch[rows]).float()
+            found = measures.chord_f0(own, synthesis.SAMPLE_RATE, kind.intervals, guess)
+        pitch[rows] = found.double().numpy()
+    others = synthesis.measured(waves, asked.kind, asked.pitch, kinds)
+    return Controls(asked.kind, pitch, others.duration, others.brightness, others.loudness)
+
+
+def _starts(waves: Tensor) -> Tensor:
+    """The first fifth of each toot (B, N), with silence after it: where a slide still has its
+    pitch.
+    """
+    found = measures.measure(waves, synthesis.SAMPLE_RATE)
+    end = (found.onset + 0.2 * found.duration).nan_to_num() * synthesis.SAMPLE_RATE
+    return waves * (torch.arange(waves.shape[1]) < end[:, None])
+
+
+def control_table(
+    generator: TootGenerator, count: int = 120, seed: int = 1000, pyin: bool = True
+) -> dict[str, dict[str, Obedience]]:
+    """Obedience of generated toots, and of the synthesiser's for the same controls.
+
+    Args:
+        generator: the model.
+        count: N, the kinds in turn, with controls as they occur.
+        seed: of the controls and the toots.
+        pyin: see `measured_controls`.
+
+    Returns:
+        {kind, or "all": {"generated" and "synthesiser": their obedience}}.
+
+    Raises:
+        InputError: if there is no generator, or less than a toot of each kind.
+    """
+    kinds = generator.model.kinds
+    if count < len(kinds):
+        raise InputError(f"count is {len(kinds)} or more, a toot of each kind, not {count}")
+    asked = natural_controls(kinds, count, seed)
+    measured = []
+    for i in tqdm(range(count), desc="control", unit="toot", leave=False, disable=None):
+        own, row = rng.child(seed, i), asked[i : i + 1]
+        waves = torch.zeros(2, _ROOM)
+        _place(waves[0], generator.render(row, generator.residual(row, own), own))
+        pitch, duration, brightness, loudness = (float(getattr(row, name)[0]) for name in _SWAPPED)
+        name = kinds[int(row.kind[0])].name
+        rendered = synthesis.render(name, pitch, duration, brightness, loudness, own)
+        waves[1, :WINDOW_SAMPLES] = torch.from_numpy(rendered)
+        measured.append(measured_controls(waves, Controls.concatenate([row, row]), kinds, pyin))
+    both = Controls.concatenate(measured)
+    found = {"generated": both[0::2], "synthesiser": both[1::2]}
+    groups = {kind.name: asked.kind == k for k, kind in enumerate(kinds)} | {"all": asked.kind >= 0}
+    return {
+        name: {who: Obedience.of(asked[rows], f[rows]) for who, f in found.items()}
+        for name, rows in groups.items()
+    }
+
+
+def swap_test(
+    generator: TootGenerator, seeds: Sequence[int] = range(8)
+) -> dict[str, dict[str, float]]:
+    """Change one control from 30 % to 70 % of its range, keep the rest and the residual: what
+    moves?
+
+    Args:
+        generator: the model.
+        seeds: of the residuals; each is used for every kind.
+
+    Returns:
+        For each control that was changed: the median absolute change of every control as measured
+        (pitch in cents, duration in s, loudness in dB), and as "obeyed" the share of toots in which
+        its own measure went up.
+    """
+    table = {}
+    for changed, name in enumerate(_SWAPPED):
+        moves = []
+        kinds = tqdm(
+            generator.model.kinds, desc=f"swap {name}", unit="kind", leave=False, disable=None
+        )
+        for index, kind in enumerate(kinds):
+            pair = Controls.concatenate([_within(index, kind, name, share) for share in (0.3, 0.7)])
+            for seed in seeds:
+                residual = generator.residual(pair[:1], seed)
+                waves = torch.zeros(2, _ROOM)
+                for i in (0, 1):
+                    _place(waves[i], generator.render(pair[i : i + 1], residual, seed))
+                found = measured_controls(waves, pair, generator.model.kinds, pyin=False)
+                columns = [
+                    1200 * np.log2(found.pitch),
+                    found.duration,
+                    found.brightness,
+                    found.loudness,
+                ]
+                moves.append([column[1] - column[0] for column in columns])
+        table[name] = dict(zip(_SWAPPED, np.median(np.abs(moves), 0).tolist(), strict=True))
+        table[name]["obeyed"] = float(np.mean(np.array(moves)[:, changed] > 0))
+    return table
+
+
+def _within(index: int, kind: Kind, name: str, share: float) -> Controls:
+    """Controls in the middle of their ranges, but the one called ``name`` at this share of its own."""
+
+    def at(control: str, low: float, high: float) -> NDArray[np.float64]:
+        return np.array([low + (high - low) * (share if control == name else 0.5)])
+
+    return Controls(
+        np.array([index]),
+        2 ** at("pitch", *np.log2(kind.pitch)),
+        at("duration", *kind.duration),
+        at("brightness", 0.0, 1.0),
+        at("loudness", -32.0, -16.0),  # where nothing is turned down to stay below full scale
+    )
+
+
+def _place(room: Tensor, wave: NDArray[np.float32]) -> None:
+    room[ONSET_SAMPLES : ONSET_SAMPLES + len(wave)] = torch.from_numpy(wave)

@@ -1,0 +1,112 @@
+"""Sounds made worse by a known amount: turn the knob, watch the metric.
+
+A metric is worth as much as it agrees with what one did to the sound. Each degradation here has
+five levels, from just audible to plain; a metric that does not follow them is blind to that.
+`benchmarks/metrics.py` tries all against all.
+
+Each takes waves (..., N) in [-1, 1], the level, the sample rate in Hz and a seed, and returns waves
+of that shape. What is drawn does not depend on the level, so that levels differ in nothing but the
+amount.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tootlearn import rng
+from tootlearn.dsp.stft import Stft
+from tootlearn.errors import InputError
+
+ORDER = 8  # of the low pass: 48 dB an octave
+WOBBLE_RATE = 6.0  # Hz
+WOBBLE_LEVEL = 0.05  # dB for each cent
+UPSAMPLING = 8  # a straight line between samples that close is exact to some 60 dB
+_NOISE, _PHASE = 41, 42  # streams of random numbers
+
+
+def noise(wave: Tensor, decibels: float, sample_rate: float, seed: int = 0) -> Tensor:
+    """White noise, so many dB below the RMS of each clip."""
+    drawn = torch.from_numpy(rng.normal(seed, _NOISE, wave.numel())).view(wave.shape).to(wave)
+    return wave + 10 ** (-decibels / 20) * wave.square().mean(-1, keepdim=True).sqrt() * drawn
+
+
+def low_pass(wave: Tensor, cutoff: float, sample_rate: float, seed: int = 0) -> Tensor:
+    """Nothing above the cutoff in Hz, where it is 3 dB down: a Butterworth response of order 8,
+    without its phase.
+    """
+    if not cutoff > 0:
+        raise InputError(f"cutoff is a positive number of Hz, not {cutoff}")
+    hertz = torch.fft.rfftfreq(
+        wave.shape[-1], 1 / sample_rate, dtype=wave.dtype, device=wave.device
+    )
+    response = (1 + (hertz / cutoff) ** (2 * ORDER)).rsqrt()
+    passed: Tensor = torch.fft.irfft(torch.fft.rfft(wave) * response, n=wave.shape[-1])
+    return passed
+
+
+def clipping(wave: Tensor, share: float, sample_rate: float, seed: int = 0) -> Tensor:
+    """Cut at a share of the clip's peak."""
+    limit = share * wave.abs().amax(-1, keepdim=True)
+    return torch.minimum(torch.maximum(wave, -limit), limit)
+
+
+def wobble(wave: Tensor, cents: float, sample_rate: float, seed: int = 0) -> Tensor:
+    """Pitch that sways by so many cents to both sides, six times a second, and level by a twentieth
+    of it in dB.
+    """
+    samples = wave.shape[-1]
+    turn = (
+        2
+        * math.pi
+        * WOBBLE_RATE
+        * torch.arange(samples, dtype=torch.float64, device=wave.device)
+        / sample_rate
+    )
+    # the speed is 1 + excess sin(turn); its integral is where to read
+    excess = 2 ** (cents / 1200) - 1
+    place = (
+        torch.arange(samples, device=wave.device)
+        - excess * sample_rate / (2 * math.pi * WOBBLE_RATE) * turn.cos()
+    )
+    fine = torch.fft.irfft(torch.fft.rfft(wave), n=UPSAMPLING * samples) * UPSAMPLING
+    position = (UPSAMPLING * place).clamp(0, UPSAMPLING * samples - 1.001)
+    below = position.long()
+    moved = torch.lerp(fine[..., below], fine[..., below + 1], (position - below).to(wave.dtype))
+    return moved * (10 ** (WOBBLE_LEVEL * cents * turn.sin() / 20)).to(wave.dtype)
+
+
+def smear(wave: Tensor, share: float, sample_rate: float, seed: int = 0) -> Tensor:
+    """Phases off by up to a share of half a turn, at random in each bin of an STFT (1024 / 256):
+    energy leaks in time.
+
+    At 1 nothing is left of the phases. The energy of the clip stays as it was.
+    """
+    stft = Stft(1024, 256).to(wave.device)
+    spectrum = stft(wave)
+    drawn = torch.from_numpy(2 * rng.uniform(seed, _PHASE, spectrum.numel()) - 1).view(
+        spectrum.shape
+    )
+    off = math.pi * share * drawn.to(wave)
+    smeared = stft.inverse(spectrum * torch.polar(torch.ones_like(off), off), wave.shape[-1])
+    energy = (wave.square().sum(-1, keepdim=True) / smeared.square().sum(-1, keepdim=True)).sqrt()
+    return smeared * energy.nan_to_num(0, 0, 0)
+
+
+class Degradation(NamedTuple):
+    """What is done, at which levels (the mildest first), and what these are."""
+
+    apply: Callable[[Tensor, float, float, int], Tensor]
+    levels: tuple[float, ...]
+    unit: str
+
+
+DEGRADATIONS = {
+    "noise": Degradation(noise, (40, 30, 20, 10, 0), "dB below the sound"),
+    "low pass": Degradation(low_pass, (8000, 4000, 2000, 1000, 500), "Hz"),
+    "clipping": Degradation(clipping, (0.8, 0.6, 0.4, 0.2, 0.1), "of the peak"),
+    "wobble": Degradation(wobble, (5, 10, 20, 40, 80), "cents"),
+    "smear": Degradation(smear, (0.1, 0.2, 0.4, 0.7, 1.0), "of half a turn"),
+}

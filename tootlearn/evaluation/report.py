@@ -1,0 +1,156 @@
+"""How good is a model: does it obey its controls, are its toots what they should be, and how well
+does it reconstruct.
+
+Control is measured on generated toots, beside the synthesiser's own for the same controls: no
+network that learned from it can be asked for more. The rest is in `recognition`, `likeness` and
+`reconstruction`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from tootlearn.data.clips import Clips
+from tootlearn.errors import InputError
+from tootlearn.evaluation.control import control_table, swap_test
+from tootlearn.evaluation.kind_accuracy import judge_of, kind_table
+from tootlearn.evaluation.reconstruction import autoencoder_of, reconstruction_table
+from tootlearn.evaluation.set_distances import LEAST, set_table
+from tootlearn.generation.toot_generator import TootGenerator
+from tootlearn.training import dataset
+
+PARTS = ("control", "swap", "kind", "set", "reconstruction")
+
+
+def report(
+    generator: TootGenerator,
+    count: int = 120,
+    seed: int = 1000,
+    only: str | None = None,
+    data: Sequence[str] = (),
+    font: str | None = None,
+) -> dict[str, Any]:
+    """All tables that a model can have, as plain data.
+
+    Args:
+        generator: the model.
+        count, seed: see `control_table`.
+        only: one of :data:`PARTS`; None for all.
+        data, font: where the recordings and the sound font lie that it was trained on, see
+            `dataset.again`.
+
+    Returns:
+        {part: its table, as `control_table`, `swap_test`, `kind_table`, `set_table` or
+        `reconstruction_table` has it}.
+
+    Raises:
+        InputError: if there is no such table, or the model lacks the half that ``only`` asks for,
+            or its file does not say what it was trained on.
+    """
+    if only is not None and only not in PARTS:
+        raise InputError(f"there is no table {only!r}: there are {', '.join(PARTS)}")
+    model, found = generator.model, dict[str, Any]()
+    if only == "control" or (only is None and model.generator):
+        table = control_table(generator, count, seed)
+        found["control"] = {
+            kind: {who: asdict(o) for who, o in row.items()} for kind, row in table.items()
+        }
+    if only == "swap" or (only is None and model.generator):
+        found["swap"] = swap_test(generator)
+    judged = model.generator and len(model.kinds) > 1
+    heard = [part for part in ("kind", "set") if only == part or (only is None and judged)]
+    rebuilt = only == "reconstruction" or (only is None and model.autoencoder)
+    if rebuilt:
+        autoencoder_of(generator)  # before minutes go into the clips
+    if heard or rebuilt:
+        clips = training_clips(generator, data, font)
+    if heard:
+        learn, held_out = clips.split()
+        judge = judge_of(generator, learn)
+        if "kind" in heard:
+            kinds = kind_table(generator, held_out, judge, count, seed)
+            found["kind"] = {
+                kind: {who: asdict(r) for who, r in row.items()} for kind, row in kinds.items()
+            }
+        if only == "set" or ("set" in heard and min(2 * count, len(held_out)) >= LEAST):
+            sets = set_table(generator, learn, held_out, judge, count, seed)
+            found["set"] = {name: asdict(distance) for name, distance in sets.items()}
+    if rebuilt:
+        found["reconstruction"] = reconstruction_table(generator, clips)
+    return found
+
+
+def training_clips(
+    generator: TootGenerator, data: Sequence[str] = (), font: str | None = None
+) -> Clips:
+    """The clips that a model was trained with, held-out ones included, made again
+    (`dataset.again`).
+    """
+    try:
+        trained = generator.description["provenance"]["config"]
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"this model file does not say what it was trained on (no {error})"
+        ) from error
+    return dataset.again(trained, generator.model.front_end.config, data, font)
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """The tables of `report` for people."""
+    lines: list[str] = []
+
+    def row(name: str, *cells: str) -> None:
+        lines.append(f"{name:36}" + "".join(f"{cell:>12}" for cell in cells))
+
+    if "control" in found:
+        row("control", "f0 (cents)", "within 50", "time (ms)", "brightness", "loudness", "N")
+        row("", "median", "share", "median", "rank corr.", "rank corr.", "")
+        for kind, sources in found["control"].items():
+            for who, o in sources.items():
+                cells = [
+                    f"{o['f0_median']:.1f}",
+                    f"{o['f0_within_50']:.0%}",
+                    f"{o['duration_median']:.1f}",
+                ]
+                ranks = [f"{o['brightness_rank']:.3f}", f"{o['loudness_rank']:.3f}"]
+                row(f"{kind}, {who}", *cells, *ranks, str(o["count"]))
+    if "swap" in found:
+        lines.append("")
+        row(
+            "swap of one control, change of",
+            "f0 (cents)",
+            "time (s)",
+            "brightness",
+            "loudness",
+            "obeyed",
+        )
+        for name, r in found["swap"].items():
+            moved = [
+                f"{r['pitch']:.1f}",
+                f"{r['duration']:.3f}",
+                f"{r['brightness']:.3f}",
+                f"{r['loudness']:.2f}",
+            ]
+            row(name, *moved, f"{r['obeyed']:.0%}")
+    if "kind" in found:
+        lines.append("")
+        row("kind, by a classifier", "generated", "N", "held out", "N", "taken for")
+        for kind, sources in found["kind"].items():
+            cells = [
+                cell for r in sources.values() for cell in (f"{r['right']:.0%}", str(r["count"]))
+            ]
+            row(kind, *cells, sources["generated"]["taken_for"])
+    if "set" in found:
+        lines.append("")
+        row("distance from held-out sounds", "generated", "+-", "real", "+-", "N")
+        for name, d in found["set"].items():
+            cells = [f"{d[x]:.3g}" for x in ("value", "spread", "floor", "floor_spread")]
+            row(name, *cells, str(d["count"]))
+    if "reconstruction" in found:
+        lines.append("")
+        row("reconstruction, held-out groups", "sq. error", "LSD (dB)", "N")
+        for name, r in found["reconstruction"].items():
+            row(name, f"{r['error']:.4f}", f"{r['lsd']:.2f}", str(r["count"]))
+    return "\n".join(lines).lstrip("\n")

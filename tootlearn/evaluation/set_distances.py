@@ -1,0 +1,126 @@
+"""Whether generated toots are like real ones as a set, and whether they are new: distances beside
+their floor.
+
+Toots are generated for the controls of held-out sounds. So what is compared differs in nothing but
+who made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tootlearn import rng
+from tootlearn.controls import LOUDNESS_RANGE, Controls, Kind
+from tootlearn.data.clips import Clips
+from tootlearn.errors import InputError
+from tootlearn.evaluation import set_metrics
+from tootlearn.evaluation.kind_accuracy import rendered
+from tootlearn.evaluation.set_metrics import SetDistance
+from tootlearn.generation.toot_generator import TootGenerator
+from tootlearn.models import classifier
+from tootlearn.models.classifier import Classifier
+
+DISTANCES: dict[str, Callable[[Tensor, Tensor], float]] = {
+    "kernel audio distance": set_metrics.kernel_distance,
+    "Frechet audio distance": set_metrics.frechet_distance,
+    "density": set_metrics.density,
+    "coverage": set_metrics.coverage,
+}
+LEAST = 2 * (set_metrics.NEIGHBOURS + 1)  # held-out sounds that density can be measured with
+_BLOCK = (4, 8)  # bands and frames that are averaged to look for copies
+_QUIET = 1 / 3  # of the range of `classifier.relative`: noise 35 dB below the peak hides no copy
+_CHOICE = 51  # stream of random numbers
+
+
+def set_table(
+    generator: TootGenerator,
+    learn: Clips,
+    held_out: Clips,
+    judge: Classifier,
+    count: int = 120,
+    seed: int = 1000,
+) -> dict[str, SetDistance]:
+    """How far generated toots are from held-out sounds, by embeddings, and from training clips, by
+    log-mels.
+
+    Args:
+        generator: the model.
+        learn: what it was trained on.
+        held_out: what it was not, of the same kinds.
+        judge: makes the embeddings; it has heard ``learn`` alone.
+        count: toots to generate, each for the controls of a held-out sound.
+        seed: of the choice, the toots and the drawings.
+
+    Returns:
+        {distance: its value, the floor, and N}. "nearest training clip" is the median distance of a
+        toot's log-mel from that of the nearest clip, and "nearer than most" the share of toots that
+        are nearer than 95 % of other held-out
+        sounds: .05 where toots are as new as these, more where some are copies.
+
+    Raises:
+        InputError: if less than 12 held-out sounds are of the model's kinds, or ``count`` is less
+            than 6.
+    """
+    names = [kind.name for kind in generator.model.kinds]
+    held_out = held_out[
+        np.array([held_out.kinds[k].name in names for k in held_out.controls.kind], dtype=bool)
+    ]
+    if len(held_out) < LEAST or count < LEAST // 2:
+        given = f"{count} toots and {len(held_out)} held-out sounds"
+        raise InputError(f"{given} are too few to compare: {LEAST // 2} and {LEAST} are needed")
+    order = np.argsort(rng.words(seed, _CHOICE, len(held_out)), kind="stable")[:count]
+    made = rendered(
+        generator,
+        within_range(held_out.controls[order], held_out.kinds, generator.model.kinds),
+        seed,
+    )
+    generated, real = judge.embeddings(made), judge.embeddings(held_out.log_mel)
+    found = {
+        name: set_metrics.against_floor(distance, generated, real, seed=seed)
+        for name, distance in DISTANCES.items()
+    }
+    learned = shapes(learn.log_mel)
+    near, usual = (
+        set_metrics.nearest_distance(shapes(x), learned)[:, None] for x in (made, held_out.log_mel)
+    )
+    for name, measure in (("nearest training clip", _median), ("nearer than most", _nearer)):
+        found[name] = set_metrics.against_floor(measure, near, usual, seed=seed)
+    return found
+
+
+def _median(near: Tensor, _: Tensor) -> float:
+    return float(near.median())
+
+
+def _nearer(near: Tensor, usual: Tensor) -> float:
+    return set_metrics.copied_share(near, usual)
+
+
+def within_range(controls: Controls, kinds: tuple[Kind, ...], known: tuple[Kind, ...]) -> Controls:
+    """Controls as measured on sounds to ones that a model takes, which counts its kinds its own
+    way.
+    """
+    index = [[kind.name for kind in known].index(kinds[k].name) for k in controls.kind]
+    pitch, duration = (
+        np.array([getattr(known[k], name) for k in index]) for name in ("pitch", "duration")
+    )
+    return Controls(
+        np.array(index),
+        controls.pitch.clip(*pitch.T),
+        controls.duration.clip(*duration.T),
+        controls.brightness.clip(0, 1),
+        controls.loudness.clip(*LOUDNESS_RANGE),
+    )
+
+
+def shapes(log_mel: Tensor) -> Tensor:
+    """Log-mels (B, M, T) relative to their peaks, loud parts only, and coarse, (B, E): a copy is
+    still near.
+    """
+    parts = ((classifier.relative(x.float()) - _QUIET).clamp_min(0) for x in log_mel.split(256))
+    return torch.cat([functional.avg_pool2d(x, _BLOCK).flatten(1) for x in parts])

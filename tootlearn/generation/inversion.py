@@ -1,0 +1,173 @@
+"""Describing a sound: what a generator would have to be asked for to play it.
+
+A recording goes back through the chain: its controls are measured as the labels of training clips
+are, and the encoder finds what they leave open. What is not known of it is tried out: each kind,
+with the pitches that it may have, is drawn, and the drawing that comes nearest decides.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tootlearn.controls import Controls, find_kind, parse_pitch
+from tootlearn.data.clips import Clips, estimate_pitch, from_waves
+from tootlearn.data.folder import pieces
+from tootlearn.dsp import measures
+from tootlearn.errors import InputError, check_range
+from tootlearn.generation.toot_generator import TootGenerator
+from tootlearn.losses import log_mel as losses
+from tootlearn.models.decoder import Condition
+
+BRIGHTNESS = (-0.25, 1.25)  # where training sounds lie; what is beyond is held there
+_SEMITONE = 2 ** (1 / 12)
+# how much each squared standard deviation of the residual counts against a kind, in nats of the
+# error
+_ODD = 0.005
+_DOUBT = 0.3  # nats: what counts against a pitch that is not the one which was tracked
+_SILENCE = 4096  # samples
+_START = 0.2  # of a slide: where it has its pitch
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a generator makes of a sound.
+
+    Args:
+        controls: of one toot, counted as the generator counts its kinds. Pitch and duration are as
+            measured, also where the kind itself ends earlier, as long as any kind of the model
+            reaches there; brightness is held within `BRIGHTNESS`, loudness within its range. That
+            is where the network has seen sounds.
+        residual: what the controls leave open, (1, Z): the mean that the encoder gives.
+        error: dB: how far what the generator draws from these lies from the sound, RMS over bands
+            and frames of the log-mel.
+    """
+
+    controls: Controls
+    residual: Tensor
+    error: float
+
+
+def describe(
+    generator: TootGenerator,
+    wave: Tensor,
+    kind: str | None = None,
+    pitch: float | str | None = None,
+) -> Description:
+    """The controls and the residual with which a generator comes nearest to a sound.
+
+    Args:
+        generator: the model.
+        wave: (N,) at the generator's sample rate: a toot with or without silence around it. Of
+            several toots the one with the most energy is taken, of a long one its first 1.9 s.
+        kind: what it is; None tries all.
+        pitch: Hz, a note name or MIDI; None finds it.
+
+    Raises:
+        InputError: if it is silent, or has no pitch, or the model has no generator, or for an
+            unknown kind or a pitch that no kind has.
+    """
+    network, front_end = generator.network, generator.model.front_end
+    wave = wave.detach().cpu().float()
+    if not bool(wave.isfinite().all()):
+        raise InputError("the recording has samples that are not numbers: save it again")
+    toots = pieces(_framed(wave, generator.sample_rate), generator.sample_rate) if len(wave) else []
+    if not toots:
+        raise InputError("there is no toot in the recording: it is silent, or only clicks")
+    toot = max(toots, key=lambda part: float(part.square().sum()))
+    names, pitches, doubtful = _candidates(generator, toot, kind, pitch)
+    front_end_here = (
+        front_end if generator.device.type == "cpu" else type(front_end)(front_end.config)
+    )
+    clips = from_waves(
+        [toot] * len(names),
+        names,
+        pitches,
+        names,
+        front_end_here,
+        generator.model.kinds,
+        problems=[],
+    )
+    controls = _held(generator, clips)
+    condition, log_mel = (
+        Condition.of(controls, generator.device),
+        clips.log_mel.float().to(generator.device),
+    )
+    with torch.inference_mode():
+        residual = network.encode(log_mel, condition)[0]
+        strayed = network.decode(condition, residual).log_mel - log_mel
+        config = front_end.config
+        weight = losses.frame_weights(
+            condition.duration, log_mel.shape[2], config.hop, config.sample_rate
+        )
+        error = (strayed.square().mean(1) * weight).sum(1) / weight.sum(1)  # (B,)
+        odd = network.prior.noise(condition, residual).square().sum(1)
+        cost = error.log() + _ODD * odd
+        best = int((cost + _DOUBT * torch.tensor(doubtful, device=cost.device)).argmin())
+    decibel = 20 / math.log(10) * math.sqrt(float(error[best]))
+    return Description(controls[best : best + 1], residual[best : best + 1].clone(), decibel)
+
+
+def _framed(wave: Tensor, sample_rate: int) -> Tensor:
+    """A toot (N,) that is cut to its length, with silence around it: else its own end would be
+    taken for noise.
+    """
+    level = measures.envelope(wave, sample_rate)
+    clean = float(torch.maximum(level[0], level[-1])) <= measures.THRESHOLD * float(level.max())
+    return torch.nn.functional.pad(wave, (_SILENCE, _SILENCE)) if clean else wave
+
+
+def _candidates(
+    generator: TootGenerator, toot: Tensor, kind: str | None, pitch: float | str | None
+) -> tuple[list[str], list[float], list[bool]]:
+    """What the toot (N,) may be: names of kinds, the pitch of each in Hz, and whether that is
+    another than was tracked.
+
+    A chord has no pitch that could be tracked, and a slide only at its start.
+    """
+    kinds = generator.model.kinds
+    low, high = min(k.pitch[0] for k in kinds), max(k.pitch[1] for k in kinds)
+    tried = kinds if kind is None else (kinds[find_kind(kind, kinds)],)
+    if pitch is not None:
+        hertz = check_range("pitch", parse_pitch(pitch), low, high, " Hz")
+        able = [k.name for k in tried if kind or k.pitch[0] <= hertz <= k.pitch[1]]
+        if not able:
+            raise InputError(f"no kind has a pitch of {hertz:g} Hz: give a kind too")
+        return able, [hertz] * len(able), [False] * len(able)
+    rate = generator.sample_rate
+    start = toot[: int(_START * len(toot))]
+    names, pitches, doubtful = list[str](), list[float](), list[bool]()
+    slides = {k.slide for k in tried if len(k.intervals) == 1}
+    heard = {slide: estimate_pitch(start if slide else toot, rate) for slide in slides}
+    for about in tried:
+        part, tracked = start if about.slide else toot, math.nan
+        if len(about.intervals) == 1:
+            tracked = heard[about.slide]
+        middle = math.sqrt(about.pitch[0] * about.pitch[1])
+        span = 600 * math.log2(about.pitch[1] / about.pitch[0])
+        found = {float(measures.chord_f0(part, rate, about.intervals, middle, span))}
+        # recordings go beyond a kind
+        inside = (low, high) if kind else (about.pitch[0] / 2, about.pitch[1] * 2)
+        if not about.slide and inside[0] <= tracked <= inside[1]:
+            found.add(tracked)
+        for hertz in sorted(found):
+            names.append(about.name)
+            pitches.append(hertz)
+            doubtful.append(math.isfinite(tracked) and abs(math.log2(hertz / tracked)) > 1 / 12)
+    return names, pitches, doubtful
+
+
+def _held(generator: TootGenerator, clips: Clips) -> Controls:
+    """Controls of clips as the generator counts kinds, and no brighter or darker than it has seen."""
+    place: NDArray[np.int64] = np.array(
+        [find_kind(k.name, generator.model.kinds) for k in clips.kinds]
+    )
+    controls = clips.controls
+    return replace(
+        controls, kind=place[controls.kind], brightness=controls.brightness.clip(*BRIGHTNESS)
+    )

@@ -1,0 +1,239 @@
+"""The playground on this machine: the book's page, whose toots the full model and its vocoder make
+through Python.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tootlearn.errors import InputError
+from tootlearn.generation import inversion
+from tootlearn.generation.toot_generator import TootGenerator, checked_seed
+from tootlearn.models import export
+from tootlearn.models.decoder import Condition
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+PACKAGE = Path(__file__).parents[1]
+LARGEST = 10_000  # bytes of a request for a toot
+LONGEST = 4 * 50_000  # bytes of a sound to be heard: 2.2 s
+PATIENCE = 5.0  # s, for a request to arrive
+HOSTS = ["127.0.0.1", "localhost"]
+
+
+def page() -> Path:
+    """The folder of the page: in the package, or in the clone's `book`. Raises InputError if there
+    is none.
+    """
+    for folder in (PACKAGE / "playground", PACKAGE.parent / "book/assets/playground"):
+        if (folder / "playground.js").is_file():
+            return folder
+    raise InputError("this installation holds no playground: install tootlearn again")
+
+
+def toot(generator: TootGenerator, plane: torch.Tensor, asked: Any) -> NDArray[np.float32]:
+    """The toot that the page asks for.
+
+    Args:
+        generator: what makes it.
+        plane: of the pad (`export.directions`).
+        asked: what came as JSON: "kind" (an index), "pitch" (Hz), "duration" (s), "brightness",
+            "loudness" (dBFS), "seed", "place" on the pad, two numbers or null, and "noise", which a
+            sound was heard to be made of (:func:`heard`), or null: then it is the seed's.
+
+    Returns:
+        Wave, shape (N,), float32.
+
+    Raises:
+        InputError: for what is missing, of another type or out of range.
+    """
+    try:
+        names = ("pitch", "duration", "brightness", "loudness")
+        pitch, duration, brightness, loudness = (float(asked[name]) for name in names)
+        index, seed, place = int(asked["kind"]), asked["seed"], asked.get("place")
+        if not 0 <= index < len(generator.kinds):
+            raise InputError(f"there are kinds 0 to {len(generator.kinds) - 1}, not {index}")
+        moved = None if place is None else (float(place[0]), float(place[1]))
+        own = (
+            None
+            if asked.get("noise") is None
+            else torch.tensor([float(value) for value in asked["noise"]])
+        )
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"this is no request for a toot ({error!r})") from error
+    if moved and not all(abs(value) <= 10 for value in moved):
+        raise InputError(f"a place on the pad has two numbers from -10 to 10, not {moved}")
+    controls = generator.controls(
+        generator.kinds[index], pitch, duration, brightness, loudness, checked_seed(seed)
+    )
+    noise = generator.noise(seed)[0].cpu() if own is None else own
+    if len(noise) != plane.shape[-1] or not bool((noise.abs() <= 10).all()):
+        raise InputError(f"noise is {plane.shape[-1]} numbers from -10 to 10")
+    bent = export.bent(noise, plane[index], moved) if moved else noise
+    residual = generator.network.prior.sample(
+        Condition.of(controls, generator.device), bent.to(generator.device)[None]
+    )
+    return generator.render(controls, residual, seed)
+
+
+def heard(generator: TootGenerator, body: bytes) -> dict[str, Any]:
+    """What would have to be asked for to play a sound: controls within the ranges of its kind,
+    "noise", "error" (dB).
+
+    Args:
+        generator: what shall play it.
+        body: the wave at its sample rate, little-endian float32.
+
+    Raises:
+        InputError: if these are no numbers of 32 bits, or as `description.describe`.
+    """
+    if len(body) % 4:
+        raise InputError("a sound is sent as numbers of 32 bits")
+    found = inversion.describe(generator, torch.from_numpy(np.frombuffer(body, "<f4").copy()))
+    controls, kind = found.controls, generator.model.kinds[int(found.controls.kind[0])]
+    told = {
+        name: float(getattr(controls, name)[0])
+        for name in ("pitch", "duration", "brightness", "loudness")
+    }
+    ranges = {"pitch": kind.pitch, "duration": kind.duration, "brightness": (0.0, 1.0)}
+    told |= {name: min(max(told[name], low), high) for name, (low, high) in ranges.items()}
+    noise = generator.network.prior.noise(Condition.of(controls, generator.device), found.residual)[
+        0
+    ]
+    return told | {"kind": int(controls.kind[0]), "noise": noise.tolist(), "error": found.error}
+
+
+def application(generator: TootGenerator) -> Starlette:
+    """The page and its toots as a web application, for requests from this machine's own pages
+    alone.
+
+    Raises:
+        InputError: if Starlette is not installed, or the model cannot be played (`export.bundle`).
+    """
+    try:
+        from starlette.applications import Starlette
+        from starlette.concurrency import run_in_threadpool
+        from starlette.middleware import Middleware
+        from starlette.middleware.trustedhost import TrustedHostMiddleware
+        from starlette.requests import ClientDisconnect
+        from starlette.responses import HTMLResponse, PlainTextResponse
+        from starlette.responses import Response as Plain
+        from starlette.routing import Mount, Route
+        from starlette.staticfiles import StaticFiles
+    except ImportError as error:
+        raise InputError(f'{error.name} is not installed: pip install "tootlearn[play]"') from error
+    folder = page()
+    about, weights = export.bundle(generator.model)
+    pad = about["tensors"]["directions"]
+    numbers = np.frombuffer(weights, "<f4", math.prod(pad["shape"]), pad["offset"])
+    plane = torch.from_numpy(numbers.astype(np.float32)).view(pad["shape"])
+    text = (folder / "index.html").read_text("utf8")
+
+    async def index(request: Request) -> Response:
+        return HTMLResponse(
+            text.replace('data-model="model/"', 'data-model="model/" data-play="./"')
+        )
+
+    async def model(request: Request) -> Response:
+        if request.path_params["part"] == "toot.json":
+            return Plain(json.dumps(about), media_type="application/json")
+        return Plain(weights, media_type="application/octet-stream")
+
+    async def read(request: Request, largest: int) -> bytes | Response:
+        """The body, or what is to be answered in place of it."""
+        origin = request.headers.get("origin", "").split("://")[-1].split(":")[0]
+        if origin and origin not in HOSTS:
+            return PlainTextResponse("only this machine's own page may ask", 403)
+        body = b""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                async for part in request.stream():
+                    body += part
+                    if len(body) > largest:
+                        return PlainTextResponse(f"a request has {largest} bytes at most", 413)
+        except (TimeoutError, ClientDisconnect):
+            return PlainTextResponse(f"a request is sent within {PATIENCE:g} s", 408)
+        return body
+
+    async def make(request: Request) -> Response:
+        body = await read(request, LARGEST)
+        if not isinstance(body, bytes):
+            return body
+        try:
+            asked = json.loads(body)
+        except (ValueError, RecursionError):
+            return PlainTextResponse("a request for a toot is JSON", 400)
+        try:
+            wave = await run_in_threadpool(toot, generator, plane, asked)
+        except InputError as error:
+            return PlainTextResponse(str(error), 400)
+        return Plain(wave.astype("<f4").tobytes(), media_type="application/octet-stream")
+
+    async def hear(request: Request) -> Response:
+        body = await read(request, LONGEST)
+        if not isinstance(body, bytes):
+            return body
+        try:
+            return Plain(
+                json.dumps(await run_in_threadpool(heard, generator, body)),
+                media_type="application/json",
+            )
+        except InputError as error:
+            return PlainTextResponse(str(error), 400)
+
+    routes = [
+        Route("/", index),
+        Route("/toot", make, methods=["POST"]),
+        Route("/hear", hear, methods=["POST"]),
+        Route("/model/{part}", model),
+        Mount("/", StaticFiles(directory=folder)),
+    ]
+    return Starlette(
+        routes=routes, middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)]
+    )
+
+
+def serve(generator: TootGenerator, port: int = 0, browser: bool = True) -> None:
+    """Serve the playground to this machine until Ctrl-C, and open it in a browser.
+
+    Args:
+        generator: what makes the toots.
+        port: 0 takes a free one.
+        browser: whether to open it.
+
+    Raises:
+        InputError: as `application`; or if the port is taken.
+    """
+    import socket
+    import webbrowser
+
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOSTS[0], port))
+        except OSError as error:
+            raise InputError(
+                f"port {port} cannot be used ({error.strerror}): give another by --port"
+            ) from error
+        app = application(generator)
+        import uvicorn
+
+        address = f"http://{HOSTS[0]}:{listener.getsockname()[1]}/"
+        print(f"the playground is at {address} until you press Ctrl-C", flush=True)
+        if browser:
+            webbrowser.open(address)
+        config = uvicorn.Config(app, log_level="warning", timeout_keep_alive=10)
+        uvicorn.Server(config).run(sockets=[listener])

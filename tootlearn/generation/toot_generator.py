@@ -1,0 +1,394 @@
+"""Generation: controls and a seed in, a toot out. The one place where the whole chain meets.
+
+    controls, seed -> residual latent from the prior -> log-mel -> magnitude -> phase -> wave
+
+Randomness is counter-based and toots are made one by one, so that a seed gives the same samples
+whatever else is asked for.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from tootlearn import rng
+from tootlearn.controls import Controls, completed, kinds_with
+from tootlearn.dsp import denoising, measures
+from tootlearn.dsp import envelope as contour
+from tootlearn.dsp.audio import resample
+from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd
+from tootlearn.dsp.phase import ridge_integration
+from tootlearn.errors import InputError, check_range
+from tootlearn.generation import harmonics
+from tootlearn.generation.breath_noise import restlessness, texture_of_noise
+from tootlearn.models import model_file
+from tootlearn.models.autoencoder import Generator
+from tootlearn.models.bandwidth import Bandwidth
+from tootlearn.models.decoder import Condition, Drawing
+from tootlearn.models.device import to_device
+from tootlearn.models.toot_model import TootModel
+from tootlearn.models.vocoder import Vocoder
+
+PHASE_ITERATIONS = 4
+PEAK = 0.98  # a toot that would pass it is turned down: nothing is clipped
+SAMPLE_RATES = (8000, 192000)  # Hz: what a toot can be resampled to
+TEMPERATURES = (0, 3)
+_CONTROLS, _RESIDUAL = 11, 12  # streams of random numbers
+_QUIET = 10 ** (-60 / 20)  # where a toot is cut: below its peak
+_FADE = 0.005  # s
+
+
+class TootGenerator:
+    """A trained model that makes toots.
+
+    Args:
+        model: with a generator, an autoencoder or both.
+        description: the metadata of its file.
+        device: what it runs on.
+        vocoder: what turns log-mels to sound; None: the mel inversion without learning.
+        bandwidth: what gives toots at higher sample rates than the model's their high band; None:
+            they have none.
+
+    Raises:
+        InputError: if the vocoder is for another front end than the model's, or ``bandwidth`` for
+            another rate.
+    """
+
+    def __init__(
+        self,
+        model: TootModel,
+        description: Mapping[str, Any],
+        device: torch.device | str = "cpu",
+        vocoder: Vocoder | None = None,
+        bandwidth: Bandwidth | None = None,
+    ) -> None:
+        rate = model.front_end.config.sample_rate
+        if bandwidth and bandwidth.rate != 2 * rate:
+            raise InputError(
+                f"the bandwidth extension is for {bandwidth.rate // 2} Hz, the model makes {rate} Hz"
+            )
+        if vocoder and vocoder.front_end.config != model.front_end.config:
+            raise InputError(
+                "the vocoder and the model have different front ends: use a vocoder trained for this one"
+            )
+        self.vocoder = vocoder and vocoder.eval().to(device)
+        self.bandwidth = bandwidth and bandwidth.eval().to(device)
+        self.model = model.eval().to(device)
+        self.description = description
+        self.device = torch.device(device)
+        self._restlessness = restlessness(self.model.front_end.mel.bank)[:, None]
+        self._front_ends = {self.model.front_end.config.n_fft: self.model.front_end}
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return self.model.front_end.config.sample_rate
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The names of the kinds that it knows."""
+        return tuple(kind.name for kind in self.model.kinds)
+
+    def kinds_with(
+        self, pitch: float | str | None = None, duration: float | None = None
+    ) -> tuple[str, ...]:
+        """The kinds that have this pitch and this duration within their ranges; None asks for
+        nothing.
+
+        Raises:
+            InputError: if there is none, or the pitch cannot be read.
+        """
+        return tuple(kind.name for kind in kinds_with(self.model.kinds, pitch, duration))
+
+    def controls(
+        self,
+        kind: str | None = None,
+        pitch: float | str | None = None,
+        duration: float | None = None,
+        brightness: float | None = None,
+        loudness: float | None = None,
+        seed: int = 0,
+    ) -> Controls:
+        """The controls of one toot: those that are given, checked, and the rest drawn as they
+        occur.
+
+        Args:
+            kind: one of :attr:`kinds`.
+            pitch: Hz, a note name or MIDI (`controls.parse_pitch`), within the range of the kind.
+            duration: s, within the range of the kind.
+            brightness: 0 to 1.
+            loudness: dBFS, -36 to -6.
+            seed: decides what is not given.
+
+        Raises:
+            InputError: for a control that is unknown, unreadable or out of range.
+        """
+        share = rng.uniform(checked_seed(seed), _CONTROLS, 5)
+        return completed(self.model.kinds, kind, pitch, duration, brightness, loudness, share)
+
+    def generate(
+        self,
+        kind: str | None = None,
+        pitch: float | str | None = None,
+        duration: float | None = None,
+        brightness: float | None = None,
+        loudness: float | None = None,
+        seed: int = 0,
+        texture: float = 1.0,
+        sample_rate: int | None = None,
+        denoise: bool = False,
+        temperature: float = 1.0,
+        envelope: str | ArrayLike | None = None,
+    ) -> NDArray[np.float32]:
+        """One toot. The same arguments give the same samples, whatever was made before.
+
+        Args:
+            kind, pitch, duration, brightness, loudness, seed: as in :meth:`controls`; the seed also
+                decides what all controls leave open.
+            texture: how much of the restlessness of noise is given to the breath, 0 to 1.
+            sample_rate: Hz, 8,000 to 192,000; None for :attr:`sample_rate`, above which `bandwidth`
+                adds.
+            denoise: filter it as if it were a noisy recording. There is silence around a toot
+                before it is cut, so no noise is found, and next to nothing changes: this is for
+                models that learned the noise of recordings.
+            temperature: how far what the controls leave open strays, see :meth:`residual`.
+            envelope: levels in dB from the toot's beginning to its end, see `contour.parse`; None
+                leaves the contour of the level to the network.
+
+        Returns:
+            Wave, shape (N,), float32, from the first to the last sample within 60 dB of its peak,
+            which is .98 at most.
+
+        Raises:
+            InputError: for bad arguments, or a model without a generator.
+        """
+        controls = self.controls(kind, pitch, duration, brightness, loudness, seed)
+        residual = self.residual(controls, seed, temperature)
+        return self.render(controls, residual, seed, texture, sample_rate, denoise, envelope)
+
+    def noise(self, seed: int) -> Tensor:
+        """The standard normal numbers (1, Z) of a seed, which the prior makes a residual of."""
+        drawn = rng.normal(checked_seed(seed), _RESIDUAL, self.network.config.residual)
+        return torch.as_tensor(drawn, dtype=torch.float32, device=self.device)[None]
+
+    def residual(self, controls: Controls, seed: int, temperature: float = 1.0) -> Tensor:
+        """What the controls (of one toot) leave open, drawn from the prior: shape (1, Z).
+
+        The standard normal numbers of the draw are multiplied by the temperature, 0 to 3: 0 gives
+        the toot in the middle of the prior whatever the seed, 1 toots as they occur, more than 1
+        stranger ones.
+
+        Raises:
+            InputError: for a bad seed or temperature, or a model without a generator.
+        """
+        warm = check_range("temperature", temperature, *TEMPERATURES, "")
+        return self.network.prior.sample(
+            Condition.of(controls, self.device), warm * self.noise(seed)
+        )
+
+    @torch.inference_mode()
+    def render(
+        self,
+        controls: Controls,
+        residual: Tensor,
+        seed: int = 0,
+        texture: float = 1.0,
+        sample_rate: int | None = None,
+        denoise: bool = False,
+        envelope: str | ArrayLike | None = None,
+        shares: Tensor | None = None,
+    ) -> NDArray[np.float32]:
+        """One toot from its controls and residual latent (1, Z); otherwise as :meth:`generate`.
+
+        ``shares``, (1, K), may put it between the kinds, see `decoder.Condition`.
+        """
+        asked = self.sample_rate if sample_rate is None else sample_rate
+        rate = int(check_range("sample rate", asked, *SAMPLE_RATES, " Hz"))
+        log_mel, drawing = self.draw(controls, residual, seed, texture, shares)
+        speaks = self.vocoder and self.resolving(drawing) is self.model.front_end
+        wave = self.to_wave(log_mel) if speaks else self.drawn_to_wave(log_mel, drawing)
+        wave = denoising.denoise(wave, self.sample_rate) if denoise else wave
+        if envelope is not None:
+            wave = contour.shaped(wave, self.sample_rate, contour.parse(envelope))
+        # The network draws the level to a few dB; what is left can be measured, and mended.
+        found = float(measures.loudness(wave, self.sample_rate))
+        wave *= 10 ** ((float(controls.loudness[0]) - found) / 20) if math.isfinite(found) else 1.0
+        made = self.sample_rate
+        if self.bandwidth and rate > made:
+            wave, made = (
+                self.bandwidth.extend(wave, drawing.notes[0], drawing.level[0], seed),
+                self.bandwidth.rate,
+            )
+        return _cut(resample(wave, made, rate), rate)
+
+    def draw(
+        self,
+        controls: Controls,
+        residual: Tensor,
+        seed: int = 0,
+        texture: float = 1.0,
+        shares: Tensor | None = None,
+    ) -> tuple[Tensor, Drawing]:
+        """The log-mel (M, T) of one toot, with the texture of its breath, and the drawing that it
+        comes from.
+        """
+        strength = check_range("texture", texture, 0, 1, "")
+        condition = Condition.of(controls, self.device, shares)
+        drawing = self.network.decode(condition, residual)
+        noise = texture_of_noise(checked_seed(seed), *drawing.log_mel.shape[1:]).to(self.device)
+        return drawing.log_mel[0] + strength * drawing.breath[
+            0
+        ] * self._restlessness * noise, drawing
+
+    @torch.inference_mode()
+    def reconstruct(self, wave: Tensor) -> Tensor:
+        """Encode a sound and decode it again; the decoder sees the latent alone.
+
+        Args:
+            wave: (N,) at :attr:`sample_rate`. What is longer than the model's window is done window
+                by window.
+
+        Returns:
+            (N,), turned down where its peak would pass .98. Silence comes back as silence.
+
+        Raises:
+            InputError: for a model without an autoencoder.
+        """
+        if self.model.autoencoder is None:
+            raise InputError(
+                "this model has no autoencoder: it generates, but does not reconstruct"
+            )
+        count = len(wave)
+        windows = (
+            torch.nn.functional.pad(wave, (0, -count % WINDOW_SAMPLES))
+            .view(-1, WINDOW_SAMPLES)
+            .to(self.device)
+        )
+        parts = []
+        for window in windows:
+            if not bool(window.any()):
+                parts.append(window)
+                continue
+            x = self.model.normalizer(self.model.front_end(window[None]))
+            parts.append(self.to_wave(self.model.normalizer.inverse(self.model.autoencoder(x))[0]))
+        together = torch.cat(parts)[:count].cpu()
+        return together * min(1.0, PEAK / max(float(together.abs().max()), 1e-9))
+
+    def to_wave(self, log_mel: Tensor) -> Tensor:
+        """Log-mel (M, T) of a window to a wave (WINDOW_SAMPLES,): magnitude (by the vocoder, if
+        any), then phase.
+        """
+        front_end = self.model.front_end
+        return _with_phase((self.vocoder or front_end.magnitude)(log_mel[None]), front_end)
+
+    def drawn_to_wave(self, log_mel: Tensor, drawing: Drawing) -> Tensor:
+        """:meth:`to_wave` of what the decoder drew, with its harmonics where the decoder knows them
+        to be.
+
+        Args:
+            log_mel: (M, T), the drawing's, perhaps with noise on it.
+            drawing: of one toot.
+
+        Returns:
+            (WINDOW_SAMPLES,). See `harmonics`.
+        """
+        front_end = self.resolving(drawing)
+        wider = front_end.config.n_fft / self.model.front_end.config.n_fft
+        wave = _with_phase(harmonics.magnitude(log_mel, drawing, front_end, wider)[None], front_end)
+        # Under a short window the harmonics of a low note run into each other: only now is its
+        # level the drawing's.
+        gain = float(log_mel.exp().norm() / self.model.front_end(wave).exp().norm())
+        return wave * gain
+
+    def resolving(self, drawing: Drawing) -> FrontEnd:
+        """The front end whose window tells the harmonics of a drawing apart."""
+        config = self.model.front_end.config
+        n_fft = harmonics.resolving(config, 2 ** float(drawing.notes.min()))
+        if n_fft not in self._front_ends:
+            self._front_ends[n_fft] = FrontEnd(replace(config, n_fft=n_fft)).to(self.device)
+        return self._front_ends[n_fft]
+
+    @property
+    def network(self) -> Generator:
+        """The model's generator. Raises InputError if it has none."""
+        if self.model.generator is None:
+            raise InputError("this model has no generator: it reconstructs, but does not generate")
+        return self.model.generator
+
+    @property
+    def latent(self) -> int:
+        """How many numbers a window is reconstructed from; 0 without an autoencoder."""
+        return self.model.autoencoder.config.latent if self.model.autoencoder else 0
+
+
+def load(
+    path: str | os.PathLike[str] | None = None,
+    device: str = "cpu",
+    vocoder: str | os.PathLike[str] | None = None,
+    bandwidth: str | os.PathLike[str] | None = None,
+) -> TootGenerator:
+    """The generator of a model file, or of the model that comes with the package.
+
+    Args:
+        path: a model file; None for the shipped one.
+        device: "cpu", "cuda", "mps" or "auto".
+        vocoder: a vocoder's file, or "none"; None for the shipped one where it fits: a model with
+            another front end than its goes without.
+        bandwidth: a bandwidth extension's file, or "none"; None for the shipped one where it fits.
+
+    Raises:
+        InputError: as `model_file.load`, `model_file.load_vocoder` and `model_file.load_bandwidth`.
+    """
+    model, description = model_file.load(model_file.shipped() if path is None else path)
+    speaker = None
+    if vocoder is None:
+        shipped, _ = model_file.load_vocoder()
+        speaker = shipped if shipped.front_end.config == model.front_end.config else None
+    elif vocoder != "none":
+        speaker, _ = model_file.load_vocoder(vocoder, model.front_end.config)
+    above = None if bandwidth == "none" else model_file.load_bandwidth(bandwidth)[0]
+    if above and bandwidth is None and above.rate != 2 * model.front_end.config.sample_rate:
+        above = None
+    return TootGenerator(model, description, to_device(device), speaker, above)
+
+
+def checked_seed(seed: int) -> int:
+    """``seed`` if it is one. Raises InputError otherwise."""
+    if not isinstance(seed, (int, np.integer)) or not 0 <= seed <= rng.MAX_SEED:
+        raise InputError(f"a seed is a whole number from 0 to {rng.MAX_SEED}, not {seed!r}")
+    return int(seed)
+
+
+def _with_phase(magnitude: Tensor, front_end: FrontEnd) -> Tensor:
+    """Magnitude (1, F, T) to a wave (WINDOW_SAMPLES,), whose last sample is silent where no frame
+    reaches it.
+    """
+    length = min(WINDOW_SAMPLES, front_end.stft.reach(magnitude.shape[-1]))
+    waves = ridge_integration(magnitude, front_end.stft, iterations=PHASE_ITERATIONS, length=length)
+    return torch.nn.functional.pad(waves[0], (0, WINDOW_SAMPLES - length))
+
+
+def _cut(wave: Tensor, sample_rate: int) -> NDArray[np.float32]:
+    """From the first to the last sample within 60 dB of the peak, with short fades; turned down if
+    it would clip.
+
+    Silence becomes one silent sample.
+    """
+    peak = float(wave.abs().max())
+    loud = (wave.abs() >= _QUIET * peak).nonzero()
+    if peak == 0:
+        return np.zeros(1, dtype=np.float32)
+    toot = wave[int(loud[0]) : int(loud[-1]) + 1] * min(1.0, PEAK / peak)
+    fade = min(int(_FADE * sample_rate), len(toot) // 2)
+    ramp = torch.linspace(0, 1, fade + 2, device=wave.device)[1:-1]
+    toot[:fade] *= ramp
+    toot[len(toot) - fade :] *= ramp.flip(0)
+    return np.asarray(toot.cpu().numpy(), dtype=np.float32)

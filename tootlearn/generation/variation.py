@@ -1,0 +1,229 @@
+"""Variations of a sound, and what lies between two: generation that starts from recordings.
+
+A sound is described by its controls and its residual (`description`); both can be changed, or mixed
+with another's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tootlearn import rng
+from tootlearn.controls import Controls, completed
+from tootlearn.dsp import measures
+from tootlearn.errors import InputError, check_range
+from tootlearn.generation.inversion import Description
+from tootlearn.generation.toot_files import Toot
+from tootlearn.generation.toot_generator import TootGenerator, checked_seed
+from tootlearn.models.decoder import Condition
+
+_MARGIN = 0.1  # dB
+_ROUNDS = 3  # of mending what a toot between two measures
+_BRIGHTEST = 0.5  # beyond 0 and 1: how far the control of brightness is moved to mend it
+
+
+def changed(
+    generator: TootGenerator,
+    sound: Description,
+    kind: str | None = None,
+    pitch: float | str | None = None,
+    duration: float | None = None,
+    brightness: float | None = None,
+    loudness: float | None = None,
+) -> Controls:
+    """The controls of a sound but for those that are given.
+
+    If another kind is given, pitch and duration go to the nearest ends of its ranges, where they
+    lie beyond them.
+
+    Raises:
+        InputError: for a control that is unknown, unreadable or out of the range of the kind.
+    """
+    own, kinds = sound.controls, generator.model.kinds
+    name = generator.kinds[int(own.kind[0])]
+    given = {"pitch": pitch, "duration": duration, "brightness": brightness, "loudness": loudness}
+    asked = completed(kinds, kind or name, pitch, duration, brightness, loudness, [0.5] * 5)
+    about = kinds[int(asked.kind[0])]
+    kept = {control: getattr(own, control) for control, value in given.items() if value is None}
+    if about.name != name:
+        for control in kept.keys() & {"pitch", "duration"}:
+            kept[control] = kept[control].clip(*getattr(about, control))
+    return replace(asked, **kept)
+
+
+def vary(
+    generator: TootGenerator,
+    sound: Description,
+    count: int,
+    seed: int = 0,
+    amount: float = 0.5,
+    kind: str | None = None,
+    pitch: float | str | None = None,
+    duration: float | None = None,
+    brightness: float | None = None,
+    loudness: float | None = None,
+    sample_rate: int | None = None,
+) -> Iterator[Toot]:
+    """Variations of a sound: its controls, some changed, and its residual, moved towards others as
+    toots have them.
+
+    The prior makes residuals of standard normal numbers. Those of the sound, n, become sqrt(1 -
+    a^2) n + a m, where m is drawn: they stay standard normal where n is, so every amount gives
+    residuals as the prior has them. They are made a residual for the new controls: what is usual
+    for a kind becomes what is usual for another.
+
+    Args:
+        generator: the model.
+        sound: what `description.describe` says of it.
+        count: how many; variation i is the same whatever the count.
+        seed: of the set.
+        amount: a: 0 keeps the residual (what still differs is the noise of the breath), 1 draws it
+            anew, as `TootGenerator.generate` does by the same seed.
+        kind, pitch, duration, brightness, loudness: what is changed, see `changed`.
+        sample_rate: Hz; None for the generator's.
+
+    Yields:
+        Toots, as they are made.
+
+    Raises:
+        InputError: for a bad count, seed, amount or control, before the first is made.
+    """
+    if count < 1:
+        raise InputError(f"a sound has 1 variation or more, not {count}")
+    share = check_range("amount", amount, 0, 1, "")
+    controls = changed(generator, sound, kind, pitch, duration, brightness, loudness)
+    seeds = rng.children(checked_seed(seed), 0, count)
+    before, after = (Condition.of(c, generator.device) for c in (sound.controls, controls))
+    with torch.inference_mode():
+        own = generator.network.prior.noise(before, sound.residual)
+    name = generator.kinds[int(controls.kind[0])]
+
+    def made() -> Iterator[Toot]:
+        for each in seeds:
+            noise = math.sqrt(1 - share**2) * own + share * generator.noise(each)
+            residual = generator.network.prior.sample(after, noise)
+            yield Toot(
+                generator.render(controls, residual, each, sample_rate=sample_rate),
+                name,
+                controls,
+                each,
+            )
+
+    return made()
+
+
+def morph(
+    generator: TootGenerator,
+    first: Description,
+    last: Description,
+    steps: int,
+    seed: int = 0,
+    sample_rate: int | None = None,
+) -> Iterator[Toot]:
+    """Toots from one sound to another.
+
+    Pitch and duration change by equal ratios, loudness by equal decibels, brightness, kind and
+    residual by equal parts. A toot between two kinds has a part of each: what the network knows of
+    them is mixed, a note that both have glides from one interval to the other, and a note or a
+    trill of one alone fades. What duration and brightness the toots between then have is measured,
+    and mended where it strays from the way between those of the ends. Where a toot would be turned
+    down so that it does not clip, all are turned down.
+
+    Args:
+        generator: the model.
+        first, last: see `description.describe`; of sounds that come from controls, `described`.
+        steps: how many, both ends included.
+        seed: of the noise of the breath, which is the same in all.
+        sample_rate: Hz; None for the generator's.
+
+    Yields:
+        Toots, as they are made. Of those between two kinds the name is "first-last", and their
+        controls count the nearer one.
+
+    Raises:
+        InputError: for less than 2 steps or a bad seed, before the first is made.
+    """
+    if steps < 2:
+        raise InputError(f"a morph has 2 steps or more, its ends, not {steps}")
+    checked_seed(seed)
+    kinds = generator.model.kinds
+    ends = [
+        Condition.of(sound.controls, generator.device).shares(len(kinds)) for sound in (first, last)
+    ]
+    names = [generator.kinds[int(sound.controls.kind[0])] for sound in (first, last)]
+    name = names[0] if names[0] == names[1] else "-".join(names)
+
+    def toot(share: float, controls: Controls, rate: int | None) -> Toot:
+        residual = torch.lerp(first.residual, last.residual, share)
+        shares = torch.lerp(ends[0], ends[1], share)
+        return Toot(
+            generator.render(controls, residual, seed, 1.0, rate, shares=shares),
+            name,
+            controls,
+            seed,
+        )
+
+    def heard(share: float, controls: Controls) -> NDArray[np.float64]:
+        return _heard(toot(share, controls, None), generator.sample_rate)
+
+    def made() -> Iterator[Toot]:
+        low, high = np.array(
+            [kinds[int(sound.controls.kind[0])].octaves for sound in (first, last)]
+        ).T
+        ends_heard = [heard(0.0, first.controls), heard(1.0, last.controls)]
+        shares, asked, lacking = np.linspace(0, 1, steps).tolist(), [], [0.0]
+        for share in shares:
+            controls = between(first.controls, last.controls, share)
+            octaves = (1 - share) * (high - low)[0] + share * (high - low)[1]
+            for _ in range(_ROUNDS if 0 < share < 1 else 0):
+                strayed = (
+                    (1 - share) * ends_heard[0] + share * ends_heard[1] - heard(share, controls)
+                )
+                controls = _mended(controls, strayed, octaves)
+            asked.append(controls)
+            lacking.append(float(controls.loudness[0]) - heard(share, controls)[2])
+        down = max(lacking) + _MARGIN if max(lacking) > _MARGIN else 0.0
+        for share, controls in zip(shares, asked, strict=True):
+            yield toot(share, replace(controls, loudness=controls.loudness - down), sample_rate)
+
+    return made()
+
+
+def described(generator: TootGenerator, controls: Controls, seed: int) -> Description:
+    """The toot that a generator makes of controls and a seed, as an end of a morph or a sound to be
+    varied.
+    """
+    return Description(controls, generator.residual(controls, seed), 0.0)
+
+
+def between(first: Controls, last: Controls, share: float) -> Controls:
+    """Controls of one toot between two: the kind of the nearer, the others as `morph` has them."""
+    a, b = 1 - share, share
+    return Controls(
+        last.kind if share > 0.5 else first.kind,
+        first.pitch**a * last.pitch**b,
+        first.duration**a * last.duration**b,
+        a * first.brightness + b * last.brightness,
+        a * first.loudness + b * last.loudness,
+    )
+
+
+def _heard(toot: Toot, sample_rate: int) -> NDArray[np.float64]:
+    """Of a toot: log2 of the duration in s, the centroid in octaves above the pitch, and the
+    loudness in dBFS.
+    """
+    found = measures.measure(torch.from_numpy(toot.wave), sample_rate)
+    octaves = measures.brightness_octaves(found.centroid, float(toot.controls.pitch[0]))
+    return np.array([math.log2(found.duration), float(octaves), float(found.loudness)])
+
+
+def _mended(controls: Controls, strayed: NDArray[np.float64], octaves: float) -> Controls:
+    """Controls moved by what is missing of :func:`_heard`; brightness spans so many octaves."""
+    brightness = (controls.brightness + strayed[1] / octaves).clip(-_BRIGHTEST, 1 + _BRIGHTEST)
+    return replace(controls, duration=controls.duration * 2 ** strayed[0], brightness=brightness)

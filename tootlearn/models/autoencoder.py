@@ -1,0 +1,195 @@
+"""Encoder and decoder as one: the plain autoencoder, the conditional generator, and the model that
+may hold both.
+
+Two latents make two claims. *Reconstruction*: a sound goes to z, and the decoder gets z and nothing
+else. *Generation*: the decoder gets the controls and a small residual latent that holds what they
+leave open; it can be drawn from a prior.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tootlearn.errors import InputError
+from tootlearn.models.decoder import Decoder
+from tootlearn.models.encoder import POOLINGS, Encoder
+from tootlearn.models.generator import Generator as Generator
+from tootlearn.models.generator import GeneratorConfig as GeneratorConfig
+from tootlearn.models.layers import UPSAMPLERS, Style
+from tootlearn.models.pca import PrincipalPath
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """The plain autoencoder; the defaults are the baseline.
+
+    Args:
+        latent: Z, the numbers that the decoder gets.
+        encoder_widths: channels of the encoder's convolutions.
+        stride: of the encoder's convolutions over time.
+        pooling: "mean" over time, "attention", or "flatten"; see `Encoder`.
+        decoder_start: channels of the vector once it is expanded over time.
+        decoder_widths: channels after each doubling of the frames.
+        residual: residual blocks after each convolution; 0: an activation and a norm instead.
+        patch: neighbouring frames that the convolutions see, and draw, as one: cheaper by as much.
+        upsampling: what doubles the frames: "transposed" convolution, "nearest" frame and
+            convolution, or "subpixel".
+        dilated: whether the dilation doubles from one residual block to the next.
+        attention: heads of a self-attention over time in encoder and decoder, where frames are
+            fewest; 0: none.
+        activation: "relu", "leaky_relu", "gelu", "silu" or "snake".
+        norm: "batch", "group" or "none".
+        dropout: share of the activations that are zeroed in training.
+        linear: whether principal components run beside encoder and decoder, which then only add to
+            them.
+        variational: whether the encoder gives a distribution, and the decoder gets a sample of it
+            in training.
+
+    Raises:
+        InputError: values that are not allowed; the message says what is.
+    """
+
+    latent: int = 128
+    encoder_widths: tuple[int, ...] = (32, 64, 128)
+    stride: int = 1
+    pooling: str = "mean"
+    decoder_start: int = 128
+    decoder_widths: tuple[int, ...] = (64, 32)
+    residual: int = 0
+    patch: int = 1
+    upsampling: str = "transposed"
+    dilated: bool = False
+    attention: int = 0
+    activation: str = "relu"
+    norm: str = "batch"
+    dropout: float = 0.0
+    linear: bool = False
+    variational: bool = False
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("pooling", POOLINGS), ("upsampling", UPSAMPLERS)):
+            if getattr(self, name) not in allowed:
+                raise InputError(
+                    f"{name} is one of {', '.join(allowed)}, not {getattr(self, name)!r}"
+                )
+        if not self.encoder_widths or not self.decoder_widths:
+            raise InputError("encoder_widths and decoder_widths have one number or more, not none")
+        sizes = (
+            self.latent,
+            self.stride,
+            self.patch,
+            self.decoder_start,
+            *self.encoder_widths,
+            *self.decoder_widths,
+        )
+        if min(sizes) < 1 or self.residual < 0 or self.attention < 0:
+            raise InputError(
+                "latent, stride, patch, decoder_start and widths are 1 or more, residual and attention 0 or more, "
+                f"not {self}"
+            )
+        widths = (*self.encoder_widths, *self.decoder_widths)
+        if (self.residual or self.norm == "group") and any(width % 8 for width in widths):
+            raise InputError(
+                f"with residual blocks or group norm widths are multiples of 8, not {self.encoder_widths} and "
+                f"{self.decoder_widths}"
+            )
+        if self.attention and any(
+            c % 8 or c % self.attention for c in (self.encoder_widths[-1], self.decoder_start)
+        ):
+            raise InputError(
+                f"with attention the last of encoder_widths and decoder_start are multiples of 8 and of its heads, not "
+                f"{self.encoder_widths[-1]} and {self.decoder_start} with {self.attention} heads"
+            )
+        _ = self.style  # raises for what is not allowed
+
+    @property
+    def style(self) -> Style:
+        """Activation, norm and dropout."""
+        return Style(self.activation, self.norm, self.dropout)
+
+
+class Autoencoder(nn.Module):
+    """Standardised log-mel -> z -> standardised log-mel; the decoder sees z alone.
+
+    With ``linear`` principal components carry the sound from end to end, and encoder and decoder
+    add to them what is not linear. Both start at zero: a gain for each number of z, and one for
+    each band (as Bachlechner et al. 2021 start every layer), so that the model is PCA before the
+    first step.
+
+    Args:
+        config: its sizes.
+        mels: M.
+        frames: T.
+
+    Shape: (B, M, T) -> (B, M, T); `encode` gives (B, Z).
+
+    Raises:
+        InputError: if T is no multiple of what patch, strides and doublings need.
+    """
+
+    def __init__(self, config: AutoencoderConfig, mels: int, frames: int) -> None:
+        super().__init__()
+        self.config = config
+        if frames % config.patch:
+            raise InputError(f"patch is a divisor of the frames, {frames}, not {config.patch}")
+        channels, inside = mels * config.patch, frames // config.patch
+        self.encoder = Encoder(
+            channels,
+            inside,
+            config.encoder_widths,
+            config.stride,
+            config.residual,
+            config.pooling,
+            latent=2 * config.latent if config.variational else config.latent,
+            style=config.style,
+            dilated=config.dilated,
+            attention=config.attention,
+        )
+        self.decoder = Decoder(
+            config.latent,
+            channels,
+            inside,
+            config.decoder_widths,
+            config.decoder_start,
+            config.residual,
+            config.upsampling,
+            style=config.style,
+            dilated=config.dilated,
+            attention=config.attention,
+        )
+        self.linear = PrincipalPath(mels, frames, config.latent) if config.linear else None
+        if config.linear:
+            self.encoder_gain = nn.Parameter(torch.zeros(config.latent))
+            self.decoder_gain = nn.Parameter(torch.zeros(mels, 1))
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, M, T) -> mean of z, and log of its standard deviation: each (B, Z).
+
+        Without ``variational`` there is no spread, and the latter is -inf.
+        """
+        # (B, M p, T / p)
+        patches = x.unflatten(2, (-1, self.config.patch)).transpose(2, 3).flatten(1, 2)
+        numbers = self.encoder(patches)
+        mean, log_scale = numbers.chunk(2, 1) if self.config.variational else (numbers, None)
+        if self.linear:
+            mean = self.linear.encode(x) + self.encoder_gain * mean
+        if log_scale is None:
+            return mean, torch.full_like(mean, -math.inf)
+        return mean, (log_scale - 2).clamp(-8, 2)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """(B, M, T) -> (B, Z)."""
+        return self.posterior(x)[0]
+
+    def decode(self, z: Tensor) -> Tensor:
+        """(B, Z) -> (B, M, T)."""
+        patches = self.decoder(z).unflatten(1, (-1, self.config.patch))  # (B, M, p, T / p)
+        x: Tensor = patches.transpose(2, 3).flatten(2)
+        return self.linear.decode(z) + self.decoder_gain * x if self.linear else x
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decode(self.encode(x))

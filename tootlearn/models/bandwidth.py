@@ -1,0 +1,349 @@
+"""Bandwidth extension: what a toot has above 11 kHz, which a model that works at 22,050 Hz does not
+make.
+
+    wave at 22,050 Hz -> log-mel, periodicity -> network -> level, and share of noise, of bands from
+    10 to 21 kHz wave at 22,050 Hz -> its upper half, moved up by whole harmonics, and noise under
+    its envelope both -> high band, which is added to the wave at 44,100 Hz
+
+Recorded brass has harmonics as far up as recordings reach, noise takes over little by little, and
+both begin with the attack. So the high band is made of what sounds between 5 and 10 kHz, moved up
+(spectral band replication: Dietz et al., "Spectral band replication, a novel approach in audio
+coding", AES 2002), and of noise that rises and falls with it. The move is a multiple of the
+fundamental at each instant, where the notes are known, so that harmonics come to lie on harmonics.
+The network says how loud each band is, and how much noise is added because tones are less clear up
+there. Below the cross-over the wave is left as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tootlearn import rng
+from tootlearn.dsp.audio import resample
+from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
+from tootlearn.dsp.stft import Stft
+from tootlearn.errors import InputError
+from tootlearn.models.vocoder import Block
+
+# Hz: where `audio.resample` fades the wave out, the high band fades in
+CROSS_OVER = (10150.0, 11000.0)
+# Hz: by how much, at least, what sounds above 5 kHz is moved to fill the two halves
+PATCHES = (5500.0, 11000.0)
+SEAM = (15500.0, 15900.0)  # Hz: from the first half to the second
+_TOP = (20700.0, 21500.0)  # Hz: where the high band ends
+HEARD = (5500.0, 7000.0, 8500.0)  # Hz: centres of bands whose periodicity the network is told
+WIDTH = 1100.0  # Hz: from the centre of a band to its ends
+# Hz: of bands that overlap by half, to 20.6 kHz
+CENTRES = tuple(10700.0 + WIDTH * band for band in range(10))
+_SOURCE = (800.0, 10300.0)  # Hz: what is moved
+_RANGE = 13.0  # nats: what lies further below a clip's peak (113 dB) is at the bottom
+_BOTTOM = 1.1 - _RANGE  # nats: the level of eight bands at the bottom, and a little
+# nats: what is moved becomes louder by 30 dB at most, so that what is not there stays away
+_LIFT = 3.5
+_QUIET = 1e-4  # of a wave's peak
+_MULTIPLES = 8  # of the lowest note's f0 that are tried for a chord
+_NOISE = 51  # stream of random numbers
+_LONG = 4096  # samples of the window under which periods are looked for
+# s: longer than the autocorrelation of a band of noise, and as long as 59 Hz
+_PERIODS = (0.0012, 0.017)
+_CHANCE = 0.16  # how periodic noise seems
+_SMOOTH = (1, 2, 3, 2, 1)  # weights of neighbouring frames: how fast the level of a band may follow
+
+
+@dataclass(frozen=True)
+class BandwidthConfig:
+    """How an extension listens, and the size of its network.
+
+    Args:
+        front_end: makes the log-mels that the network reads. They end where resampling begins to
+            fade a wave out, and have a shorter window than the models', so that an attack is where
+            it is.
+        width, hidden, blocks, kernel: as those of `vocoder.VocoderConfig`.
+
+    Raises:
+        InputError: values that are not allowed.
+    """
+
+    front_end: FrontEndConfig = field(
+        default_factory=lambda: FrontEndConfig(22050, 512, 128, 48, 0.0, 10000.0)
+    )
+    width: int = 64
+    hidden: int = 192
+    blocks: int = 3
+    kernel: int = 7
+
+    def __post_init__(self) -> None:
+        for name in ("width", "hidden", "blocks", "kernel"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is 1 or more, not {getattr(self, name)}")
+        if self.kernel % 2 == 0:
+            raise InputError(f"kernel is odd, so that it has a middle, not {self.kernel}")
+        if self.front_end.sample_rate != 22050 or self.front_end.fmax > CROSS_OVER[0]:
+            raise InputError(
+                f"an extension makes 44100 Hz of 22050 Hz, and reads what lies below {CROSS_OVER[0]:g} Hz"
+            )
+
+
+class HighBand(NamedTuple):
+    """What the network says of the bands around `CENTRES`."""
+
+    levels: Tensor  # (B, H, T), log of the RMS magnitude, as `Bandwidth.levels` measures it
+    # (B, H, T), share of the energy that is moved up from below, 0 to 1; the rest is noise
+    moved: Tensor
+
+
+class Bandwidth(nn.Module):
+    """A wave at 22,050 Hz -> the same at 44,100 Hz, with a high band. Louder in is louder out.
+
+    Args:
+        config: what it listens to, and its size.
+
+    Example:
+        >>> Bandwidth().extend(torch.zeros(22050)).shape
+        torch.Size([44100])
+    """
+
+    bands: Tensor
+    between: Tensor
+    entering: Tensor
+    patches: Tensor
+    smoothing: Tensor
+
+    def __init__(self, config: BandwidthConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or BandwidthConfig()
+        self.front_end = FrontEnd(config.front_end)
+        self.stft = Stft(2 * config.front_end.n_fft, 2 * config.front_end.hop)
+        hz = torch.arange(self.stft.bins) * (self.rate / self.stft.n_fft)
+        self.register_buffer("bands", _triangles(hz, CENTRES), persistent=False)
+        # square roots: what is faded into each other is not alike, so its energies add up
+        entering = (_ramp(hz, *CROSS_OVER) * (1 - _ramp(hz, *_TOP))).sqrt()
+        self.register_buffer("entering", entering, persistent=False)
+        self.register_buffer("between", _between(self.bands), persistent=False)
+        second = _ramp(hz, *SEAM)
+        self.register_buffer(
+            "patches", torch.stack([1 - second, second]).sqrt()[..., None], persistent=False
+        )
+        self.register_buffer(
+            "smoothing", torch.tensor(_SMOOTH).float() / sum(_SMOOTH), persistent=False
+        )
+        self.enter = nn.Linear(config.front_end.mels + len(HEARD), config.width)
+        self.blocks = nn.ModuleList(
+            Block(config.width, config.hidden, config.kernel) for _ in range(config.blocks)
+        )
+        self.norm = nn.LayerNorm(config.width)
+        self.out = nn.Linear(config.width, 2 * len(CENTRES))
+
+    @property
+    def rate(self) -> int:
+        """Hz: of what comes out."""
+        return 2 * self.config.front_end.sample_rate
+
+    def forward(self, log_mel: Tensor, tone: Tensor, peak: Tensor | None = None) -> HighBand:
+        """The high band of a wave; its levels are -inf where the log-mel ends at the bottom.
+
+        The network draws by how much its levels differ from that at the upper end of the log-mel.
+
+        Args:
+            log_mel: (B, M, T).
+            tone: share of tone (B, 3, T) in the bands around `HEARD`, see `tone_share`.
+            peak: the largest value of the whole log-mel, (B, 1, 1), where ``log_mel`` is a part of
+                it.
+        """
+        peak = log_mel.amax((1, 2), keepdim=True) if peak is None else peak
+        relative = (log_mel - peak).clamp_min(-_RANGE)  # (B, M, T)
+        h = self.enter(torch.cat([relative * (2 / _RANGE) + 1, 2 * tone - 1], 1).transpose(1, 2))
+        for block in self.blocks:
+            h = block(h)
+        change, like = self.out(self.norm(h)).transpose(1, 2).chunk(2, 1)  # (B, H, T)
+        # whether or not a line lies in the last band
+        top = (2 * relative[:, -8:]).logsumexp(1, keepdim=True) / 2
+        levels = torch.where(top > _BOTTOM, top + change + peak, -math.inf)
+        return HighBand(levels, (like + 2).sigmoid())
+
+    def levels(self, spectrum: Tensor) -> Tensor:
+        """Log of the RMS magnitude of each band (..., H, T), smoothed over some frames, of a
+        spectrum (..., F, T).
+        """
+        power = self.bands @ (spectrum.real.square() + spectrum.imag.square())
+        return (self._smooth(power) + 1e-16).log() / 2
+
+    def _smooth(self, power: Tensor) -> Tensor:
+        """(..., H, T), each frame with its neighbours."""
+        flat = power.reshape(-1, 1, power.shape[-1])
+        return nn.functional.conv1d(flat, self.smoothing.view(1, 1, -1), padding="same").view(
+            power.shape
+        )
+
+    @torch.no_grad()
+    def extend(
+        self, wave: Tensor, notes: Tensor | None = None, level: Tensor | None = None, seed: int = 0
+    ) -> Tensor:
+        """A wave with its high band.
+
+        Args:
+            wave: (N,) at 22,050 Hz.
+            notes: log2 of the f0 in Hz of each note that sounds, (T, K), at times that are even
+                over the wave; None where they are not known: then harmonics of the high band lie
+                between those below.
+            level: their shares of the tone, (K,).
+            seed: of the noise.
+
+        Returns:
+            (2 N,) at 44,100 Hz.
+
+        Raises:
+            InputError: a wave of another shape, or notes that are not finite.
+        """
+        if wave.ndim != 1 or not len(wave):
+            raise InputError(f"what is extended is a wave (N,), not {tuple(wave.shape)}")
+        if notes is not None and (notes.ndim != 2 or not bool(notes.isfinite().all())):
+            raise InputError("notes are log2 of frequencies in Hz, (T, K)")
+        base = resample(wave, self.rate // 2, self.rate)
+        peak = float(wave.abs().max())
+        if peak == 0:
+            return base
+        loud = int((wave.abs() > _QUIET * peak).nonzero()[-1]) + 1
+        # nothing is made of the silence after a toot
+        end = 2 * min(loud + self.stft.n_fft, len(wave))
+        step = None if notes is None else base_frequency(notes, level, len(base))[:end]
+        white = torch.from_numpy(rng.uniform(seed, _NOISE, end)).float().to(base.device) - 0.5
+        base[:end] += peak * self.high_band(wave[: end // 2] / peak, base[:end] / peak, step, white)
+        return base
+
+    def high_band(self, wave: Tensor, base: Tensor, step: Tensor | None, white: Tensor) -> Tensor:
+        """What `extend` adds to a wave (N,) with a peak of 1, which is ``base``, (2 N,), when it is
+        resampled.
+
+        Args:
+            wave, base: the two.
+            step: what moves are multiples of, Hz, (2 N,), or None.
+            white: noise, (2 N,).
+        """
+        log_mel = self.front_end(wave)[None]
+        drawn = self(log_mel, tone_share(wave[None], self.rate // 2, HEARD, log_mel.shape[2]))
+        waves = [*moved_up(base, self.rate, step), upper_half(base, self.rate).abs() * white]
+        parts = self.stft(torch.stack(waves))[..., : drawn.levels.shape[2]]  # (3, F, T)
+        sounds = torch.stack([(self.patches * parts[:2]).sum(0), parts[2]])
+        share = torch.cat([drawn.moved, 1 - drawn.moved])  # (2, H, T)
+        gain = (drawn.levels - self.levels(sounds)).clamp_max(_LIFT).exp() * share.sqrt()
+        gain = self.between.T @ gain * self.entering[:, None]  # (2, F, T)
+        return self.stft.inverse((sounds * gain).sum(0), length=len(base))
+
+
+def base_frequency(notes: Tensor, level: Tensor | None, count: int) -> Tensor:
+    """What a wave can be moved by so that harmonics meet harmonics, Hz at each of so many samples:
+    (count,).
+
+    Of one note it is f0. Of a chord it is the multiple of the lowest f0 that is the nearest to a
+    harmonic of the others, weighted by their shares of the tone.
+
+    Args:
+        notes: log2 of f0 in Hz, (T, K), even over the wave.
+        level: (K,).
+        count: N.
+    """
+    middle = notes.mean(0)
+    lowest, which = middle.min(0)
+    ratio = 2 ** (middle - lowest)  # (K,)
+    multiple = torch.arange(1, _MULTIPLES + 1, device=notes.device)
+    order = multiple[:, None] / ratio
+    weight = torch.ones_like(ratio) if level is None else level
+    error = ((order - order.round()).square() * weight).sum(1)
+    best = int(multiple[error <= error.min() + 1e-3][0])
+    track = nn.functional.interpolate(
+        notes[:, which][None, None], count, mode="linear", align_corners=False
+    )[0, 0]
+    return best * 2**track
+
+
+def tone_share(wave: Tensor, rate: int, centres: tuple[float, ...], frames: int) -> Tensor:
+    """How periodic waves (B, N) are in each band, 0 (noise) to 1 (a tone): (B, H, frames), even
+    over the wave.
+
+    The energies of a band's bins under a long window have a Fourier transform, the autocorrelation
+    of what is in the band. Its largest value at the periods of notes, against that at zero, is the
+    share of what is repeated.
+    """
+    n_fft = _LONG * rate // 44100
+    stft = Stft(n_fft, n_fft // 4).to(wave.device)
+    hz = torch.arange(stft.bins, device=wave.device) * (rate / n_fft)
+    power = stft(wave).abs().square()  # (B, F, T)
+    weights = torch.tensor(_SMOOTH, dtype=power.dtype, device=wave.device).view(
+        1, 1, -1
+    )  # chance differs in each frame
+    flat = power.reshape(-1, 1, power.shape[2])
+    power = nn.functional.conv1d(flat, weights, padding="same").view(power.shape)
+    lag = torch.arange(_PERIODS[0], _PERIODS[1], 1e-4, device=wave.device)  # s
+    apart = (lag * rate).round().long().tolist()
+    seen = torch.stack([(stft.window[n:] * stft.window[: n_fft - n]).sum() for n in apart])
+    found = []
+    for centre in centres:
+        near = (hz - centre).abs() < WIDTH
+        # (B, T, F')
+        here = power[:, near].transpose(1, 2) * (1 - (hz[near] - centre).abs() / WIDTH)
+        turn = 2 * math.pi * hz[near, None] * lag
+        alike = torch.hypot(here @ turn.cos(), here @ turn.sin()) / here.sum(
+            2, keepdim=True
+        ).clamp_min(1e-20)
+        found.append((alike * (stft.window.square().sum() / seen)).amax(2))
+    share = ((torch.stack(found, 1) - _CHANCE) / (1 - _CHANCE)).clamp(0, 1)
+    return nn.functional.interpolate(share, frames, mode="linear")
+
+
+def upper_half(wave: Tensor, rate: int, top: float = _SOURCE[1]) -> Tensor:
+    """What a wave (N,) at ``rate`` Hz has from 1 kHz to ``top`` Hz, without negative frequencies:
+    complex (N,).
+    """
+    size = 2 ** math.ceil(math.log2(len(wave)))
+    spectrum = torch.fft.rfft(wave, n=size)
+    hz = torch.arange(len(spectrum), device=wave.device) * (rate / size)
+    heard = _ramp(hz, _SOURCE[0], _SOURCE[0] + 200) * (1 - _ramp(hz, top, top + 200))
+    one_sided = torch.cat([2 * heard * spectrum, spectrum.new_zeros(size - len(spectrum))])
+    signal: Tensor = torch.fft.ifft(one_sided)[: len(wave)]
+    return signal
+
+
+def moved_up(wave: Tensor, rate: int, step: Tensor | None = None) -> list[Tensor]:
+    """The upper half of a wave (N,), moved up by at least each of `PATCHES`: waves (N,).
+
+    What would be moved beyond half the rate would come back from there, between the harmonics: it
+    is left out.
+
+    Args:
+        wave: at ``rate`` Hz.
+        rate: Hz.
+        step: (N,), Hz: what the moves are multiples of; None lets them be `PATCHES`.
+    """
+    moved = []
+    for least in PATCHES:
+        move = torch.full_like(wave, least) if step is None else (least / step).ceil() * step
+        source = upper_half(wave, rate, min(_SOURCE[1], rate / 2 - 200 - float(move.max())))
+        turns = (move.cpu().double() / rate).cumsum(0)  # there are devices without float64
+        angle = (2 * math.pi * (turns - turns.floor())).float().to(move.device)
+        moved.append(source.real * angle.cos() - source.imag * angle.sin())
+    return moved
+
+
+def _ramp(hz: Tensor, low: float, high: float) -> Tensor:
+    """From 0 at ``low`` to 1 at ``high``, without a kink."""
+    return (0.5 - 0.5 * torch.cos(math.pi * ((hz - low) / (high - low)).clamp(0, 1))).float()
+
+
+def _triangles(hz: Tensor, centres: tuple[float, ...]) -> Tensor:
+    """Weights of the bins at these frequencies (F,) in the mean over each band: (H, F)."""
+    weight = (1 - (hz - torch.tensor(centres)[:, None]).abs() / WIDTH).clamp_min(0)
+    return weight / weight.sum(1, keepdim=True)
+
+
+def _between(bands: Tensor) -> Tensor:
+    """Straight lines between the centres of bands (H, F): (H, F), whose columns sum to 1."""
+    weight = bands / bands.amax(1, keepdim=True)
+    weight[0, : int(weight[0].argmax())] = 1
+    weight[-1, int(weight[-1].argmax()) :] = 1
+    return weight / weight.sum(0).clamp_min(1e-6)

@@ -1,0 +1,168 @@
+"""A small network that names the kind of a toot, and whose last layer but one says how far toots
+are apart.
+
+It is a judge, not a part of the generator: trained on its own, on toots in all sorts of noise,
+rooms and microphones, so that what it knows of a kind holds for recordings too. What does not make
+a kind is kept from it: loudness (each clip is seen relative to its own peak, so far down that the
+front end's floor is hidden), and where in the window the toot stands (convolutions, and statistics
+over the frames that sound).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tootlearn import rng
+from tootlearn.dsp.front_end import FrontEndConfig
+from tootlearn.errors import InputError
+
+RANGE = 6.0  # nats: what lies further below the peak of its clip (52 dB) is silence
+_SOUNDING = 3.5  # nats: frames whose loudest band is less than this below the peak (30 dB) count
+_ENVELOPES = (1, 5, 9, 17)  # widths of the envelopes, in pairs of bands; 1 is what is shown itself
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """How a classifier is trained.
+
+    Args:
+        steps: of the optimiser.
+        batch: clips a step.
+        learning_rate: the highest; a cosine brings it to zero after a linear start over a tenth of
+            the steps.
+        width: channels of the first convolution; the later ones have four times as many.
+        embedding: E, numbers of the embedding.
+        dropout: share of the embedding's numbers that a step does without.
+        smoothing: of the labels, so that it does not grow too sure (Szegedy et al. 2016).
+        augmentation: 0 trains on the clips as they are, 1 on clips as recordings may sound: see
+            `augmented`.
+        seed: of initial weights, batches and augmentation.
+
+    Raises:
+        InputError: values that are not allowed; the message says what is.
+    """
+
+    steps: int = 700
+    batch: int = 48
+    learning_rate: float = 3e-3
+    width: int = 8
+    embedding: int = 64
+    dropout: float = 0.1
+    smoothing: float = 0.05
+    augmentation: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("batch", 2), ("width", 1), ("embedding", 1)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} is {least} or more, not {getattr(self, name)}")
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(f"learning_rate is a positive number, not {self.learning_rate}")
+        if not 0 <= self.augmentation < math.inf:
+            raise InputError(f"augmentation is 0 or more, not {self.augmentation}")
+        for name in ("dropout", "smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} is 0 or more and below 1, not {getattr(self, name)}")
+        if not 0 <= self.seed <= rng.MAX_SEED:
+            raise InputError(f"seed is 0 to {rng.MAX_SEED}, not {self.seed}")
+
+
+def _block(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
+    convolution = nn.Conv1d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm1d(outputs), nn.ReLU())
+
+
+class Classifier(nn.Module):
+    """Log-mel (B, M, T) -> logits (B, K) of the kinds.
+
+    A convolution over bands and frames; mean and spread over the sounding frames of what it shows
+    in each band, and the mean spectrum; their envelopes, as the largest within some bands; and
+    three convolutions over the bands. Envelopes show resonances whatever the pitch.
+
+    Args:
+        front_end: what the log-mels are made with.
+        kinds: K names, in the order of the logits.
+        config: its size.
+    """
+
+    def __init__(
+        self, front_end: FrontEndConfig, kinds: tuple[str, ...], config: ClassifierConfig
+    ) -> None:
+        super().__init__()
+        self.front_end, self.kinds = front_end, kinds
+        w = config.width
+        glance = nn.Conv2d(1, w, (5, 7), 2, padding=(2, 3), bias=False)
+        self.look = nn.Sequential(glance, nn.BatchNorm2d(w), nn.ReLU())
+        seen = len(_ENVELOPES) * (2 * w + 1)
+        self.body = nn.Sequential(
+            _block(seen, 4 * w, 5, 1), _block(4 * w, 4 * w, 5, 2), _block(4 * w, 4 * w, 5, 2)
+        )
+        self.squeeze = nn.Linear(4 * w * -(-front_end.mels // 8), config.embedding)
+        self.norm = nn.BatchNorm1d(config.embedding)
+        self.dropout = nn.Dropout(config.dropout)
+        self.name = nn.Linear(config.embedding, len(kinds))
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        logits: Tensor = self.name(self.dropout(self.embed(log_mel)))
+        return logits
+
+    def embed(self, log_mel: Tensor) -> Tensor:
+        """Log-mel (B, M, T) -> embedding (B, E); differentiable. Its Euclidean distances are those
+        to compare by.
+        """
+        return self.features(log_mel)[-1]
+
+    def features(self, log_mel: Tensor) -> tuple[Tensor, ...]:
+        """What each layer makes of log-mels (B, M, T), for `perceptual.feature_error`;
+        differentiable.
+
+        Returns:
+            The first convolution's (B, C, M / 2, T / 2); those over the bands (B, 4 C, M / 2), (B,
+            4 C, M / 4) and (B, 4 C, M / 8), sizes rounded up; the embedding (B, E).
+        """
+        x = relative(log_mel)
+        above = (x.amax(1) - (1 - _SOUNDING / RANGE)).clamp_min(0)  # (B, T)
+        weight = F.max_pool1d(above, 2, ceil_mode=True)[:, None, None]
+        weight = weight / weight.sum(3, keepdim=True)  # (B, 1, 1, T / 2)
+        h = self.look(x[:, None])  # (B, C, M / 2, T / 2)
+        mean = (h * weight).sum(3)
+        spread = ((h - mean[..., None]).square() * weight).sum(3).add(1e-5).sqrt()
+        spectrum = F.avg_pool1d((x[:, None, :, ::2] * weight).sum(3), 2, ceil_mode=True)
+        shown = torch.cat([mean, spread, spectrum], 1)  # (B, 2 C + 1, M / 2)
+        envelopes = torch.cat(
+            [F.max_pool1d(shown, width, 1, width // 2) for width in _ENVELOPES], 1
+        )
+        layers = [h]
+        for block in self.body:
+            envelopes = block(envelopes)
+            layers.append(envelopes)
+        return *layers, self.norm(self.squeeze(envelopes.flatten(1)))
+
+    @torch.inference_mode()
+    def names(self, log_mel: Tensor) -> list[str]:
+        """The most likely kind of each clip of log-mels (B, M, T), of any float type and any B."""
+        return [
+            self.kinds[i]
+            for part in log_mel.split(64)
+            for i in self(part.float()).argmax(1).tolist()
+        ]
+
+    @torch.inference_mode()
+    def embeddings(self, log_mel: Tensor) -> Tensor:
+        """The embeddings (B, E) of log-mels (B, M, T), of any float type and any B."""
+        return torch.cat([self.embed(part.float()) for part in log_mel.split(64)])
+
+
+def relative(log_mel: Tensor) -> Tensor:
+    """Log-mel (B, M, T) -> how far above silence: 1 at the clip's peak, 0 for `RANGE` and more
+    below it.
+
+    Silence is at its peak everywhere.
+    """
+    peak = log_mel.amax((1, 2), keepdim=True)
+    return ((log_mel - peak) / RANGE + 1).clamp_min(0)

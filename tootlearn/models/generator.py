@@ -1,0 +1,150 @@
+"""The generator: controls and a residual latent to a log-mel, and the encoder and the priors of
+that residual.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tootlearn.controls import LOUDNESS_RANGE, Kind
+from tootlearn.dsp.front_end import FrontEndConfig
+from tootlearn.errors import InputError
+from tootlearn.models.decoder import Condition, ConditionalDecoder, Drawing
+from tootlearn.models.encoder import Encoder
+from tootlearn.models.layers import SMOOTH
+from tootlearn.models.priors import PRIORS, Flow, Gaussian, Mixture, Prior
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """The conditional generator.
+
+    Args:
+        residual: Z, size of the residual latent, 1 to 16.
+        width: channels inside the decoder, a multiple of 8.
+        blocks: residual blocks of the decoder.
+        conditioning: "film" or "concat"; see `ConditionalDecoder`.
+        encoder_widths: channels of the encoder's convolutions, each of which halves the frames;
+            multiples of 8.
+        prior: of the residual: "gaussian", "mixture" or "flow", see `priors`.
+
+    Raises:
+        InputError: values that are not allowed; the message says what is.
+    """
+
+    residual: int = 8
+    width: int = 160
+    blocks: int = 4
+    conditioning: str = "film"
+    encoder_widths: tuple[int, ...] = (64, 64, 64)
+    prior: str = "gaussian"
+
+    def __post_init__(self) -> None:
+        if self.prior not in PRIORS:
+            raise InputError(f"prior is one of {', '.join(PRIORS)}, not {self.prior!r}")
+        if self.conditioning not in ("film", "concat"):
+            raise InputError(f'conditioning is "film" or "concat", not {self.conditioning!r}')
+        if not 1 <= self.residual <= 16:
+            raise InputError(f"the residual latent has 1 to 16 numbers, not {self.residual}")
+        if self.width < 8 or self.width % 8 or self.blocks < 1:
+            raise InputError(
+                f"width is a multiple of 8 and blocks 1 or more, not {self.width} and {self.blocks}"
+            )
+        if not self.encoder_widths or any(width < 8 or width % 8 for width in self.encoder_widths):
+            raise InputError(
+                f"encoder_widths are one or more multiples of 8, not {self.encoder_widths}"
+            )
+
+
+class Generator(nn.Module):
+    """Controls and a residual latent -> log-mel; a conditional variational autoencoder (Sohn et al.
+    2015).
+
+    The encoder is for training, and to find the residual of a given sound. The prior is fitted
+    after training, see `priors`.
+
+    Args:
+        config: its sizes.
+        front_end: what the log-mels are made with.
+        frames: T, a multiple of 4 and of 2^len(encoder_widths).
+        kinds: one or more.
+
+    Raises:
+        InputError: if T is no such multiple.
+    """
+
+    prior_mean: Tensor
+    prior_scale: Tensor
+
+    def __init__(
+        self, config: GeneratorConfig, front_end: FrontEndConfig, frames: int, kinds: Sequence[Kind]
+    ) -> None:
+        super().__init__()
+        self.config = config
+        # the controls, but loudness, lie on the bands as constant channels
+        stacked = front_end.mels + len(kinds) + 3
+        self.encoder = Encoder(
+            stacked, frames, config.encoder_widths, 2, 1, "flatten", 2 * config.residual, SMOOTH
+        )
+        self.decoder = ConditionalDecoder(
+            front_end,
+            frames,
+            kinds,
+            config.residual,
+            config.width,
+            config.blocks,
+            config.conditioning,
+        )
+        count, size = len(kinds), config.residual
+        self.register_buffer("prior_mean", torch.zeros(count, size))
+        self.register_buffer("prior_scale", torch.eye(size).repeat(count, 1, 1))
+        others: dict[str, type[Mixture | Flow]] = {"mixture": Mixture, "flow": Flow}
+        self.prior_fitted = others[config.prior](count, size) if config.prior in others else None
+
+    def encode(self, log_mel: Tensor, controls: Condition) -> tuple[Tensor, Tensor]:
+        """Log-mel (B, M, T) -> mean and log standard deviation of the residual, each (B, Z).
+
+        The loudness is taken out first, and what the floor hides in the quietest toot is hidden in
+        all: the residual cannot tell how loud a toot was.
+        """
+        quietest = self.decoder.log_floor - LOUDNESS_RANGE[0] * (math.log(10) / 20)
+        level = (log_mel - controls.gain[:, None, None]).clamp_min(quietest) / 4 + 1
+        told = [controls.shares(len(self.prior_mean)), controls.numbers[:, :3]]
+        constant = torch.cat(told, 1)[..., None].expand(-1, -1, level.shape[2])
+        mean, log_scale = self.encoder(torch.cat([level, constant], 1)).chunk(2, 1)
+        return mean, log_scale.clamp(-6, 2)
+
+    def decode(self, controls: Condition, z: Tensor) -> Drawing:
+        """Controls and residual (B, Z) -> log-mel, and the share of the breath, each (B, M, T)."""
+        drawing: Drawing = self.decoder(controls, z)
+        return drawing
+
+    @property
+    def prior(self) -> Prior:
+        """Where residuals lie, by kind and perhaps by controls."""
+        return self.prior_fitted or Gaussian(self.prior_mean, self.prior_scale)
+
+    @torch.no_grad()
+    def fit_priors(self, log_mel: Tensor, controls: Condition, rows: Tensor | None = None) -> None:
+        """Fit the prior to the residuals of training sounds.
+
+        Args:
+            log_mel: (B, M, T), of any float type.
+            controls: of these.
+            rows: which of them count, (B,) of whether.
+        """
+        which = torch.arange(len(log_mel), device=log_mel.device)
+        which = which if rows is None else which[rows]
+        own = controls.take(which)
+        parts = torch.arange(len(which), device=log_mel.device).split(128)
+        z = torch.cat(
+            [self.encode(log_mel[which[part]].float(), own.take(part))[0] for part in parts]
+        )
+        for prior in (Gaussian(self.prior_mean, self.prior_scale), self.prior_fitted):
+            if prior is not None:
+                prior.fit(z, own)

@@ -1,0 +1,254 @@
+"""Building blocks that encoder and decoder share, and what the physics of a toot gives the decoder
+for free.
+
+Two features spare the network from learning what is known: `time_features`, because an attack
+happens at the beginning and a release at the end, whatever the duration; and `HarmonicComb`,
+because a pitch is a row of harmonics.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tootlearn.errors import InputError
+
+Layer = TypeVar("Layer", bound=nn.Module)
+
+
+def zeroed(layer: Layer) -> Layer:
+    """The layer with all its parameters at zero."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+class FiLM(nn.Module):
+    """Feature-wise linear modulation: a condition scales and shifts each channel (Perez et al.
+    2018).
+
+    It starts as the identity.
+
+    Args:
+        condition: D, size of the condition.
+        channels: C.
+
+    Shape: features (B, C, T) and condition (B, D) -> (B, C, T).
+    """
+
+    def __init__(self, condition: int, channels: int) -> None:
+        super().__init__()
+        self.project = zeroed(nn.Linear(condition, 2 * channels))
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        scale, shift = self.project(condition)[..., None].chunk(2, dim=1)  # (B, C, 1) each
+        modulated: Tensor = x * (1 + scale) + shift
+        return modulated
+
+
+@dataclass(frozen=True)
+class Style:
+    """What convolutions of a network have in common.
+
+    Args:
+        activation: one of :data:`ACTIVATIONS`.
+        norm: "batch", "group" (eight groups of channels) or "none".
+        dropout: the share of activations that are zeroed in training, 0 to below 1 (Srivastava et
+            al. 2014).
+
+    Raises:
+        InputError: values that are not allowed.
+    """
+
+    activation: str = "silu"
+    norm: str = "group"
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            raise InputError(
+                f"activation is one of {', '.join(ACTIVATIONS)}, not {self.activation!r}"
+            )
+        if self.norm not in NORMS:
+            raise InputError(f"norm is one of {', '.join(NORMS)}, not {self.norm!r}")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"dropout is 0 to below 1, not {self.dropout}")
+
+    def activate(self, channels: int) -> nn.Module:
+        """The activation, and dropout if there is any."""
+        layer = Snake(channels) if self.activation == "snake" else ACTIVATIONS[self.activation]()
+        return nn.Sequential(layer, nn.Dropout(self.dropout)) if self.dropout else layer
+
+    def normalize(self, channels: int) -> nn.Module:
+        """The normalisation, (B, C, T) -> (B, C, T)."""
+        if self.norm == "batch":
+            return nn.BatchNorm1d(channels)
+        return nn.GroupNorm(8, channels) if self.norm == "group" else nn.Identity()
+
+
+class Snake(nn.Module):
+    """x + sin^2(a x) / a, which can draw what repeats; a is learned, one for each channel (Ziyin et
+    al. 2020).
+
+    Shape: (B, C, T) -> (B, C, T).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.rate = nn.Parameter(torch.ones(channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        rate = self.rate.abs() + 1e-3
+        curved: Tensor = x + (rate * x).sin().square() / rate
+        return curved
+
+
+ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": lambda: nn.LeakyReLU(0.1),
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "snake": Snake,
+}
+NORMS = ("batch", "group", "none")
+SMOOTH, PLAIN = Style(), Style("relu", "batch")  # the default's and the generator's; the baseline's
+
+
+class ResidualBlock(nn.Module):
+    """x + conv1x1(silu(conv3(silu(modulated(norm(x)))))).
+
+    The branch starts at zero, so the block starts as the identity. (He et al. 2016; Goyal et al.
+    2017.)
+
+    Args:
+        channels: C, a multiple of 8.
+        condition: size D of the condition that modulates it by FiLM; 0 for none.
+        dilation: of the convolution over time.
+        style: its activation, norm and dropout; above are those of the default.
+
+    Shape: (B, C, T) and, if any, (B, D) -> (B, C, T).
+    """
+
+    def __init__(
+        self, channels: int, condition: int = 0, dilation: int = 1, style: Style = SMOOTH
+    ) -> None:
+        super().__init__()
+        self.norm = style.normalize(channels)
+        self.film = FiLM(condition, channels) if condition else None
+        self.first, self.second = style.activate(channels), style.activate(channels)
+        self.mix = nn.Conv1d(channels, channels, 3, padding=dilation, dilation=dilation)
+        self.out = zeroed(nn.Conv1d(channels, channels, 1))
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        h = self.norm(x)
+        if self.film is not None and condition is not None:
+            h = self.film(h, condition)
+        changed: Tensor = x + self.out(self.second(self.mix(self.first(h))))
+        return changed
+
+
+def after_convolution(channels: int, style: Style, residual: int, dilated: bool) -> list[nn.Module]:
+    """What follows a convolution: residual blocks, whose dilation doubles if ``dilated``, or
+    activation and norm.
+    """
+    if residual:
+        return [
+            ResidualBlock(channels, dilation=2**i if dilated else 1, style=style)
+            for i in range(residual)
+        ]
+    return [style.activate(channels), style.normalize(channels)]
+
+
+class TimeAttention(nn.Module):
+    """Self-attention over time: each frame takes from all others what is like what it asks for
+    (Vaswani et al. 2017).
+
+    x + W sum_t' softmax(q_t . k_t' / sqrt(d)) v_t' for each head. Where a frame lies is learned and
+    added to queries and keys. W starts at zero, so the layer starts as the identity.
+
+    Args:
+        channels: C, a multiple of 8 and of ``heads``.
+        frames: T.
+        heads: that attend by themselves, 1 or more.
+
+    Shape: (B, C, T) -> (B, C, T).
+    """
+
+    def __init__(self, channels: int, frames: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(8, channels)
+        self.place = nn.Parameter(torch.randn(channels, frames) * 0.1)
+        self.ask = nn.Conv1d(channels, 2 * channels, 1)
+        self.value = nn.Conv1d(channels, channels, 1)
+        self.out = zeroed(nn.Conv1d(channels, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.norm(x)
+        asked = self.ask(h + self.place).chunk(2, 1)
+        query, key, value = (
+            y.unflatten(1, (self.heads, -1)).transpose(2, 3) for y in (*asked, self.value(h))
+        )
+        found = F.scaled_dot_product_attention(query, key, value)  # (B, heads, T, C / heads)
+        changed: Tensor = x + self.out(found.transpose(2, 3).flatten(1, 2))
+        return changed
+
+
+class AttentionPooling(nn.Module):
+    """Learned queries in the place of a mean over time: each takes the frames that it cares for.
+
+    (Lee et al. 2019, with one vector a query.) Without the place in the keys no order of the frames
+    would be seen.
+
+    Args:
+        channels: C.
+        frames: T.
+        queries: how many.
+
+    Shape: (B, C, T) -> (B, queries C).
+    """
+
+    def __init__(self, channels: int, frames: int, queries: int = 8) -> None:
+        super().__init__()
+        self.query = nn.Parameter(torch.randn(queries, channels) / math.sqrt(channels))
+        self.place = nn.Parameter(torch.randn(channels, frames) * 0.1)
+        self.key = nn.Conv1d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        share = (self.query @ self.key(x + self.place)).softmax(-1)  # (B, queries, T)
+        taken: Tensor = share @ x.transpose(1, 2)
+        return taken.flatten(1)
+
+
+class SubPixel(nn.Module):
+    """A convolution to twice as many channels, which become twice as many frames (Shi et al. 2016).
+
+    Shape: (B, C, T) -> (B, D, 2 T).
+    """
+
+    def __init__(self, before: int, channels: int) -> None:
+        super().__init__()
+        self.spread = nn.Conv1d(before, 2 * channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        spread: Tensor = self.spread(x)
+        halves: Tensor = spread.unflatten(1, (2, -1))  # (B, 2, D, T)
+        return halves.permute(0, 2, 3, 1).flatten(2)
+
+
+def upsampler(name: str, before: int, channels: int) -> nn.Module:
+    """What doubles the frames: (B, before, T) -> (B, channels, 2 T); see :data:`UPSAMPLERS`."""
+    if name == "transposed":
+        return nn.ConvTranspose1d(before, channels, 4, stride=2, padding=1)
+    if name == "nearest":
+        return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv1d(before, channels, 3, padding=1))
+    return SubPixel(before, channels)
+
+
+UPSAMPLERS = ("transposed", "nearest", "subpixel")

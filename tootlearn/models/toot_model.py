@@ -1,0 +1,46 @@
+"""The model of a file: front end, normalizer, generator and autoencoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from tootlearn.controls import Kind
+from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd, FrontEndConfig
+from tootlearn.dsp.normalization import Normalizer
+from tootlearn.models.autoencoder import Autoencoder, AutoencoderConfig
+from tootlearn.models.generator import Generator as Generator
+from tootlearn.models.generator import GeneratorConfig as GeneratorConfig
+
+
+class TootModel(nn.Module):
+    """What a model file holds: front end, normalizer, and a generator, an autoencoder or both.
+
+    Args:
+        front_end: what its log-mels are made with.
+        normalizer: the statistics of its training data.
+        kinds: the kinds that it knows.
+        generator, autoencoder: their configs, or None.
+
+    Raises:
+        InputError: if the frames of the window do not go with a config.
+    """
+
+    def __init__(
+        self,
+        front_end: FrontEndConfig,
+        normalizer: Normalizer,
+        kinds: Sequence[Kind],
+        generator: GeneratorConfig | None = None,
+        autoencoder: AutoencoderConfig | None = None,
+    ) -> None:
+        super().__init__()
+        self.front_end = FrontEnd(front_end)
+        self.frames = self.front_end.frames(WINDOW_SAMPLES)
+        self.normalizer = normalizer
+        self.kinds = tuple(kinds)
+        self.generator = Generator(generator, front_end, self.frames, kinds) if generator else None
+        self.autoencoder = (
+            Autoencoder(autoencoder, front_end.mels, self.frames) if autoencoder else None
+        )

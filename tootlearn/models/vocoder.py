@@ -1,0 +1,148 @@
+"""The vocoder: a small network that restores what the mel bands have lost, so that ridge
+integration can make a wave.
+
+A wide band does not say where in it a harmonic lies, but the narrow bands below do: the harmonics
+of a tone are multiples of one frequency. The network has learned such things. For each frame it
+draws a factor for every bin of the smooth magnitude that the mel inversion starts from; the
+inversion then sees to it that the bands are met. The phase is integrated, not learned: a network
+that treats all times alike cannot count the turns of a steady tone.
+
+What the ear notices first in a held note is its frequency, and the ridges read that from the shape
+of a peak. So training asks for these shapes (`vocoder_training.peak_error`), not only for small
+errors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
+from tootlearn.dsp.phase import ridge_integration
+from tootlearn.errors import InputError
+
+ITERATIONS = 4  # of fast Griffin-Lim after the ridges
+_RANGE = 12.0  # nats: what lies further below a clip's peak (104 dB) is at the bottom
+_FACTOR = (-9.0, 4.0)  # nats: the least and the largest of the factors
+
+
+@dataclass(frozen=True)
+class VocoderConfig:
+    """The size of a vocoder.
+
+    Args:
+        width: channels between the blocks.
+        hidden: channels inside a block.
+        blocks: how many.
+        kernel: of the convolution over time in each block, frames, odd.
+        wide: channels of the last hidden layer. The patterns of harmonics of all pitches are many:
+            a narrow one cannot tell them apart.
+        updates: of the mel inversion that follows.
+
+    Raises:
+        InputError: values that are not allowed.
+    """
+
+    width: int = 128
+    hidden: int = 384
+    blocks: int = 3
+    kernel: int = 5
+    wide: int = 640
+    updates: int = 5
+
+    def __post_init__(self) -> None:
+        for name in ("width", "hidden", "blocks", "kernel", "wide", "updates"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is 1 or more, not {getattr(self, name)}")
+        if self.kernel % 2 == 0:
+            raise InputError(f"kernel is odd, so that it has a middle, not {self.kernel}")
+
+
+class Block(nn.Module):
+    """x + scale * linear(gelu(linear(norm(depthwise convolution(x))))): ConvNeXt over time (Liu et
+    al. 2022).
+
+    Args:
+        width: C.
+        hidden: channels between the two linear layers.
+        kernel: of the convolution, frames, odd.
+
+    Shape: (B, T, C) -> (B, T, C).
+    """
+
+    def __init__(self, width: int, hidden: int, kernel: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.expand, self.project = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.scale = nn.Parameter(torch.full((width,), 0.3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.mix(x.transpose(1, 2)).transpose(1, 2)
+        changed: Tensor = x + self.scale * self.project(F.gelu(self.expand(self.norm(h))))
+        return changed
+
+
+class Vocoder(nn.Module):
+    """Log-mel -> magnitude -> wave.
+
+    It sees a clip relative to its peak, so louder in is louder out. Untrained it is the plain mel
+    inversion.
+
+    Args:
+        front_end: what the log-mels are made with; its shape is learned, so others do not fit.
+        config: its size.
+
+    Example:
+        >>> vocoder = Vocoder(FrontEndConfig())
+        >>> vocoder.wave(torch.zeros(2, 128, 10)).shape
+        torch.Size([2, 2304])
+    """
+
+    def __init__(self, front_end: FrontEndConfig, config: VocoderConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or VocoderConfig()
+        self.front_end = FrontEnd(front_end)
+        self.enter = nn.Linear(front_end.mels, config.width)
+        self.blocks = nn.ModuleList(
+            Block(config.width, config.hidden, config.kernel) for _ in range(config.blocks)
+        )
+        self.norm = nn.LayerNorm(config.width)
+        self.widen = nn.Linear(config.width, config.wide)
+        self.draw = nn.Linear(config.wide, self.front_end.stft.bins)
+        nn.init.zeros_(self.draw.weight)
+        nn.init.zeros_(self.draw.bias)
+
+    @property
+    def reach(self) -> int:
+        """How many frames before and after its own each frame of the magnitude depends on."""
+        return self.config.blocks * (self.config.kernel // 2)
+
+    def forward(self, log_mel: Tensor, peak: Tensor | None = None) -> Tensor:
+        """Log-mel (..., M, T) -> magnitude (..., F, T); bands at the front end's floor are silent.
+        Differentiable.
+
+        ``peak`` is the largest value of the whole clip, where the log-mel is a part of it.
+        """
+        x = log_mel.reshape(-1, *log_mel.shape[-2:])
+        peak = x.amax((1, 2), keepdim=True) if peak is None else peak
+        relative = (x - peak).clamp_min(-_RANGE) * (2 / _RANGE) + 1  # -1 to 1
+        h = self.enter(relative.transpose(1, 2))
+        for block in self.blocks:
+            h = block(h)
+        factor = self.draw(F.gelu(self.widen(self.norm(h)))).transpose(1, 2).clamp(*_FACTOR).exp()
+        start = self.front_end.mel.smooth(x.exp()) * factor
+        magnitude = self.front_end.magnitude(x, self.config.updates, start)
+        return magnitude.view(*log_mel.shape[:-2], *magnitude.shape[1:])
+
+    @torch.no_grad()
+    def wave(
+        self, log_mel: Tensor, *, iterations: int = ITERATIONS, length: int | None = None
+    ) -> Tensor:
+        """Log-mel (..., M, T) -> wave (..., length), by `phase.ridge_integration`."""
+        return ridge_integration(
+            self(log_mel), self.front_end.stft, iterations=iterations, length=length
+        )

@@ -1,0 +1,3 @@
+"""The exercises of the chapters: one module a chapter, each with a list EXERCISES.
+`tootlearn.teaching.exercises` finds them.
+"""

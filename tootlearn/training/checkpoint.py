@@ -1,0 +1,171 @@
+"""Checkpoints: all that a run needs to go on as if nothing had happened, in one .safetensors file.
+
+Weights and the optimiser's moments are tensors; the step, the config and the last row of the log
+are JSON. Random numbers have no state (see `tootlearn.rng`), and neither has the order of the
+clips: both follow from the step. The file is written beside the old one and then put in its place
+in one move.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+
+from tootlearn.errors import InputError
+from tootlearn.files import atomic_write
+
+
+def collect(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    others: Mapping[str, nn.Module] | None = None,
+) -> dict[str, Tensor]:
+    """Copies of all tensors that the next step depends on: weights, running statistics, the
+    optimiser's moments.
+
+    ``others`` are modules with a state of their own, by the names that it shall have; none is
+    "model" or "optimizer".
+    """
+    tensors = _states({"model": model, **(others or {})})
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": t for name, t in state.items()}
+    return {name: t.detach().clone() for name, t in tensors.items()}
+
+
+def _states(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    return {
+        f"{part}.{name}": t
+        for part, module in modules.items()
+        for name, t in module.state_dict().items()
+    }
+
+
+def save(
+    path: Path,
+    config: dict[str, Any],
+    step: int,
+    tensors: dict[str, Tensor],
+    notes: dict[str, Any] | None = None,
+) -> None:
+    """Write a checkpoint, whole or not at all.
+
+    Args:
+        path: of the file.
+        config: what the run was started with; anything that JSON can hold.
+        step: how many steps are done.
+        tensors: as `collect` gave them after that step.
+        notes: what else is to be kept (see :func:`notes`); anything that JSON can hold.
+
+    Raises:
+        InputError: if it cannot be written; the file that was there stays.
+    """
+    tensors = {name: t.cpu().contiguous() for name, t in tensors.items()}
+    metadata = {"step": str(step), "config": json.dumps(config), "notes": json.dumps(notes or {})}
+    atomic_write(path, to_bytes(tensors, metadata=metadata))
+
+
+def notes(path: Path) -> dict[str, Any]:
+    """What a checkpoint that was seen to be whole has been given as ``notes``."""
+    with safe_open(str(path), framework="pt") as file:
+        return dict(json.loads((file.metadata() or {}).get("notes", "{}")))
+
+
+def restore(
+    path: Path,
+    config: dict[str, Any],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    others: Mapping[str, nn.Module] | None = None,
+) -> int:
+    """Put model, optimiser and others back to where a checkpoint was written.
+
+    Args:
+        path: of the file.
+        config: of this run; it must be that of the checkpoint.
+        model, optimizer, others: as for `collect`, as this run has built them; they are changed in
+            place.
+
+    Returns:
+        How many steps are done.
+
+    Raises:
+        InputError: if the file is missing or damaged, or of a run with another config; then nothing
+            is changed.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        step, theirs = int(metadata["step"]), dict(json.loads(metadata["config"]))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} is no whole checkpoint ({error}): start anew with another --out"
+        ) from error
+    ours = json.loads(json.dumps(config))
+    if theirs != ours:
+        changed = ", ".join(
+            sorted(
+                name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)
+            )
+        )
+        raise InputError(
+            f"{path} was made with another config ({changed}): resume with the one it was started with"
+        )
+    modules = {"model": model, **(others or {})}
+    had = {name: t for name, t in tensors.items() if not name.startswith("optimizer.")}
+    wanted = {name: t.shape for name, t in _states(modules).items()}
+    if {name: t.shape for name, t in had.items()} != wanted:
+        raise InputError(
+            f"{path} has other tensors than its config asks for: start anew with another --out"
+        )
+    for part, module in modules.items():
+        module.load_state_dict(
+            {name[len(part) + 1 :]: t for name, t in had.items() if name.startswith(f"{part}.")}
+        )
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".")
+            state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict(
+        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+    )
+    return step
+
+
+@contextmanager
+def interruptible() -> Iterator[list[str]]:
+    """Let a step be finished before a run is stopped: by Ctrl-C, or by SIGTERM, as a cluster
+    announces pre-emption.
+
+    Gives a list that is empty until one of them comes, and then holds its name. A second one
+    interrupts at once. Where signals cannot be heard, outside of the main thread, they do what they
+    always do.
+    """
+    told: list[str] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield told
+        return
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        if told:
+            raise KeyboardInterrupt
+        told.append(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)

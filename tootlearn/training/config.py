@@ -1,0 +1,253 @@
+"""What can be set about training, and the settings that have a name."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tootlearn import rng
+from tootlearn.data.augmentation import Augmentation
+from tootlearn.data.recipes import KINDS
+from tootlearn.dsp.front_end import FrontEndConfig
+from tootlearn.errors import InputError
+from tootlearn.losses.log_mel import OF_DRAWINGS
+from tootlearn.models.autoencoder import AutoencoderConfig, GeneratorConfig
+
+# What a term of the loss weighs unless a config says otherwise. The first part of a name says which
+# network's drawing.
+WEIGHTS = {
+    "generation": 1.0,
+    "generation_bend": 10.0,
+    "generation_divergence": 1e-4,
+    "reconstruction": 1.0,
+    "reconstruction_divergence": 1e-4,
+    **{
+        f"{drawing}_{loss}": 0.0
+        for drawing in ("generation", "reconstruction")
+        for loss in OF_DRAWINGS
+    },
+    "generation_convergence": 0.2,
+}
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What is trained, on what, and how.
+
+    Args:
+        generator: the conditional generator, or null.
+        autoencoder: the plain autoencoder, or null.
+        front_end: what log-mels are made with.
+        kinds: of synthetic toots.
+        clips: how many of them, held-out ones included; 0 for none.
+        sampled: how many notes from a sound font, of those kinds that it has instruments for; 0 for
+            none.
+        bright: the share of these notes that are played as they were recorded, without the low pass
+            that the synthesiser of the font has for softer notes.
+        font: the sound font (.sf2 or .sf3); null: see `sound_font.find_font`.
+        data: folders of recordings (`data.folder`) or public data sets (`data.public`), or
+            manifests.
+        stream: read the data, one folder of shards (`data.shards`), while training, a few toots in
+            memory at a time.
+        start_from: a model file to start from, or "default" for the shipped one; null: from
+            scratch.
+        replay: how many toots that model plays, so that it does not forget them.
+        augmentation: how recordings are varied from step to step.
+        steps: of the optimiser.
+        batch: clips a step.
+        learning_rate: the highest; a cosine brings it to zero after a linear start.
+        warmup: steps of that start, 1 or more.
+        weight_decay: of AdamW.
+        clip: the largest norm of each network's gradient; what is longer is scaled down to it.
+        weights: of the terms of the loss, by their names in the log; those not named keep what they
+            have in :data:`WEIGHTS`, and 0 leaves a term out. "generation" is the squared error of
+            what the generator draws, "reconstruction" that of what the autoencoder draws. Behind
+            each name and "_" may stand
+
+            - "l1", "convergence": of the log-mels, of their magnitudes (`losses.absolute_error`,
+            `mel_convergence`); - "envelope", "difference", "onset": in time
+            (`losses.envelope_error` and the two after it); - "stft": of the wave
+            (`waveform.Waveform`), the dearest of all; - "audible", "multi_scale", "embedding": of
+            what is heard (`perceptual`); for the last one a classifier is
+              trained first;
+            - "divergence": of the residual or of a variational latent, for a nat. The generator's
+              starts 200 times as high and falls over the first half: what the controls can say is
+              learned from the controls, and the residual gets the rest. The autoencoder's rises
+              from 0 over the first half: a latent that is punished before it is of use is never
+              used;
+            - "bend", of the generator alone: the squared error of f0, in octaves, where it is
+              known.
+        balance: take the weights of a drawing's terms as shares of the gradient that reaches the
+            drawing (`balancer.Balancer`), measured by the squared error's.
+        free_bits: nats that each number of a variational latent has free.
+        seed: of data, initial weights, batches and noise.
+        check_every: steps between looks at the held-out clips and checkpoints.
+
+    Raises:
+        InputError: values that are not allowed; the message says what is.
+    """
+
+    generator: GeneratorConfig | None = field(default_factory=GeneratorConfig)
+    autoencoder: AutoencoderConfig | None = None
+    front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
+    kinds: tuple[str, ...] = tuple(KINDS)
+    clips: int = 9600
+    sampled: int = 0
+    bright: float = 0.0
+    font: str | None = None
+    data: tuple[str, ...] = ()
+    stream: bool = False
+    start_from: str | None = None
+    replay: int = 0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    steps: int = 3000
+    batch: int = 64
+    learning_rate: float = 1e-3
+    warmup: int = 100
+    weight_decay: float = 1e-3
+    clip: float = 1.0
+    weights: dict[str, float] = field(default_factory=lambda: dict(WEIGHTS))
+    balance: bool = False
+    free_bits: float = 0.05
+    seed: int = 0
+    check_every: int = 500
+
+    def __post_init__(self) -> None:
+        if self.generator is None and self.autoencoder is None:
+            raise InputError("nothing to train: give a generator, an autoencoder or both")
+        for name in ("clips", "sampled", "replay"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} is 0 or more, not {getattr(self, name)}")
+        if not 0 <= self.bright <= 1:
+            raise InputError(f"bright is a share, 0 to 1, not {self.bright}")
+        if not self.clips and not self.sampled and not self.data:
+            raise InputError("nothing to train on: give synthetic clips, sampled ones, or data")
+        if self.stream and (len(self.data) != 1 or self.clips or self.sampled or self.start_from):
+            raise InputError(
+                "what is streamed is one folder of shards and nothing beside it: give --data SHARDS, with clips 0 and "
+                "sampled 0, and nothing to start from; or leave stream out, and all is read into memory"
+            )
+        if self.augmentation.on and not self.data:
+            raise InputError("augmentation is for recordings: give data, or leave augmentation out")
+        if not self.kinds and (self.clips or self.sampled):
+            raise InputError("nothing to train on: kinds has one name or more")
+        if self.replay and not self.start_from:
+            raise InputError(
+                "only a model that is started from can be replayed: give it, or replay 0"
+            )
+        for name in ("steps", "batch", "warmup", "check_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is 1 or more, not {getattr(self, name)}")
+        for name in ("learning_rate", "clip"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(f"{name} is a positive number, not {getattr(self, name)}")
+        for name in ("weight_decay", "free_bits"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{name} is 0 or more, not {getattr(self, name)}")
+        self._check_weights()
+        if not 0 <= self.seed <= rng.MAX_SEED:
+            raise InputError(f"seed is 0 to {rng.MAX_SEED}, not {self.seed}")
+
+    def _check_weights(self) -> None:
+        for name, weight in self.weights.items():
+            if name not in WEIGHTS:
+                near = sorted(
+                    WEIGHTS, key=lambda known: -difflib.SequenceMatcher(None, name, known).ratio()
+                )
+                raise InputError(f"there is no term {name!r} to weigh: there are {', '.join(near)}")
+            if not 0 <= weight < math.inf:
+                raise InputError(f"the weight of {name} is 0 or more, not {weight}")
+        object.__setattr__(self, "weights", WEIGHTS | self.weights)
+        for part, drawing in (("generator", "generation"), ("autoencoder", "reconstruction")):
+            judges = [drawing, *(f"{drawing}_{loss}" for loss in OF_DRAWINGS)]
+            if getattr(self, part) and not any(self.weights[name] for name in judges):
+                raise InputError(
+                    f"nothing trains the {part}: give {drawing} a weight, or set {part} to null"
+                )
+            if getattr(self, part) and self.balance and not self.weights[drawing]:
+                raise InputError(
+                    f"shares are measured by {drawing}: give it a weight, or leave balance out"
+                )
+
+
+# Losses that listen, for the generator alone: they lower its error by a seventh, and bring toots
+# nearer to recordings.
+_HEARD = {"generation_audible": 0.1, "generation_multi_scale": 0.3, "generation_embedding": 0.5}
+
+# Principal components, and what convolutions over patches of four frames add to them.
+_AUTOENCODER = AutoencoderConfig(
+    latent=64,
+    encoder_widths=(160,),
+    stride=2,
+    pooling="flatten",
+    decoder_start=160,
+    decoder_widths=(160,),
+    residual=3,
+    patch=4,
+    upsampling="subpixel",
+    dilated=True,
+    activation="silu",
+    norm="group",
+    linear=True,
+)
+
+PRESETS: dict[str, TrainConfig] = {
+    # What ships: controls to toots, and a plain autoencoder of 64 numbers for reconstruction. Brass
+    # is learned from recorded instruments too, so it needs a sound font. So many steps take less
+    # than 20 minutes on two cores.
+    "default": TrainConfig(
+        autoencoder=_AUTOENCODER,
+        clips=7200,
+        sampled=2400,
+        bright=1.0,
+        steps=2500,
+        weights=_HEARD,
+    ),
+    # The same without a sound font.
+    "synthetic": TrainConfig(autoencoder=_AUTOENCODER),
+    # What plays in the book's page: half the frames, and a generator alone, which is fetched in
+    # less than a megabyte.
+    "tiny": TrainConfig(
+        generator=GeneratorConfig(width=128, encoder_widths=(48, 48, 48)),
+        front_end=FrontEndConfig(hop=512),
+        clips=7200,
+        sampled=2400,
+        bright=1.0,
+        weights=_HEARD,
+    ),
+    # Recordings of one's own, from scratch; of 50 clips a step sees all.
+    "own": TrainConfig(
+        autoencoder=_AUTOENCODER,
+        kinds=(),
+        clips=0,
+        data=("recordings",),
+        steps=1000,
+        check_every=250,
+    ),
+    # A trained model hears recordings of one's own, and rehearses what it knew.
+    "fine_tune": TrainConfig(
+        autoencoder=_AUTOENCODER,
+        kinds=(),
+        clips=0,
+        data=("recordings",),
+        start_from="default",
+        replay=960,
+        steps=800,
+        check_every=200,
+    ),
+    # The book's first model: three convolutions, a mean over time, two transposed convolutions.
+    "baseline": TrainConfig(generator=None, autoencoder=AutoencoderConfig()),
+}
+
+
+def preset(name: str, **changes: Any) -> TrainConfig:
+    """A preset with some fields changed.
+
+    Raises:
+        InputError: for an unknown preset.
+    """
+    if name not in PRESETS:
+        raise InputError(f"unknown preset {name!r}: there are {', '.join(PRESETS)}")
+    return replace(PRESETS[name], **changes)

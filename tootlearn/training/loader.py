@@ -1,0 +1,126 @@
+"""The feed of training: what each step learns from, out of memory, varied, or read from shards as
+it comes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from tootlearn.data import shards
+from tootlearn.data.augmenter import Variants
+from tootlearn.data.clips import Clips
+from tootlearn.data.shard_stream import Stream
+from tootlearn.dsp.front_end import FrontEnd
+from tootlearn.errors import InputError
+from tootlearn.training.batches import Batch, batch_rows, frame_weights
+from tootlearn.training.config import TrainConfig
+
+Feed = Callable[[int], Batch]  # gets the number of a step, the first of which is 0
+
+
+def feed_of(
+    config: TrainConfig, learn: Clips, own: list[tuple[int, int]], device: torch.device
+) -> Feed:
+    """What gives the batch of each step, a function of config, clips and step alone.
+
+    Args:
+        config: of the run.
+        learn: the clips to learn from; if they are streamed, the pool of them, see `streamed.pool`.
+        own: which clips of a batch this process computes, as `batches.shares` gives them: others
+            are not read.
+        device: where the batch shall be.
+
+    Raises:
+        InputError: augmentation without recordings, or a folder that the clips are not of.
+    """
+    variants = Variants.of(learn, config.augmentation, config.front_end, config.seed, device)
+    if config.stream:
+        return Streamed(config, learn, variants, own, device)
+    if variants:
+
+        def varied(step: int) -> Batch:
+            places = np.arange(step * config.batch, (step + 1) * config.batch)
+            clips, heard = variants(batch_rows(config, step, len(learn)), places)
+            return Batch.of(clips, config, device, heard)
+
+        return varied
+    everything = Batch.of(learn, config, device)
+    return lambda step: everything[batch_rows(config, step, len(learn))]
+
+
+class Streamed:
+    """Batches from a folder of shards. The next is read, and its log-mels are made, while one is
+    learned from.
+
+    A sample that cannot be understood is told once, on stderr, and makes its batches smaller.
+    Arguments are as of `feed_of`.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        pool: Clips,
+        variants: Variants | None,
+        own: list[tuple[int, int]],
+        device: torch.device,
+    ) -> None:
+        self.config, self.variants, self.own, self.device = config, variants, own, device
+        # the weight of a frame that sounds, of any clip
+        self.sounding = frame_weights(pool, config).max()
+        self.stream, self.front_end = (
+            Stream(config.data[0], config.seed),
+            FrontEnd(config.front_end).to(device),
+        )
+        if self.stream.index.kinds != pool.kinds:
+            raise InputError(
+                f"the clips are not those of {config.data[0]}: gather them for this config"
+            )
+        self.reader, self.told = ThreadPoolExecutor(1), 0
+        self.ahead: dict[int, Future[Batch]] = {}
+
+    def __call__(self, step: int) -> Batch:
+        now = self.ahead.pop(step, None) or self.reader.submit(self.read, step)
+        self.ahead = (
+            {step + 1: self.reader.submit(self.read, step + 1)}
+            if step + 1 < self.config.steps
+            else {}
+        )
+        batch = now.result()
+        for problem in self.stream.problems[self.told :]:
+            tqdm.write(problem, file=sys.stderr)
+            self.told += 1
+        return batch
+
+    @torch.no_grad()
+    def read(self, step: int) -> Batch:
+        """What this process computes of the batch of a step."""
+        size = self.config.batch
+        places = self.stream.arranged(range(step * size, (step + 1) * size))
+        found = {
+            row: self.stream.toot(places[row])
+            for first, end in self.own
+            for row in range(first, end)
+        }
+        toots = {row: toot for row, toot in found.items() if toot}
+        if not all(any(row in toots for row in range(first, end)) for first, end in self.own):
+            raise InputError(
+                f"no toot can be understood in a part of the batch of step {step}: write the shards again"
+            )
+        rows, kinds = np.array(list(toots)), self.stream.index.kinds
+        clips, heard = (
+            shards.clips_of(toots.values(), kinds, self.front_end, keep=self.variants is not None),
+            None,
+        )
+        if self.variants:
+            clips, heard = self.variants.of_others(clips, step * size + rows)
+        batch = Batch.of(clips, self.config, self.device, heard)
+        # as if the batch were a part of the pool
+        weight = batch.weight * (self.sounding / batch.weight.max())
+        return replace(batch, weight=weight, first=self.own[0][0], places=torch.from_numpy(rows))

@@ -1,0 +1,111 @@
+"""What a run leaves in its folder on the way: a log, and checkpoints to go on from.
+
+`log.jsonl` has a row for each look at the held-out clips; `checkpoint.safetensors` is the last
+checkpoint, which `--resume` goes on from. Others are kept if asked for:
+`checkpoint-000500.safetensors` every so many steps, and `best.safetensors`. Any of them can be put
+in the place of the last one.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from tootlearn.files import atomic_write
+from tootlearn.training import checkpoint
+from tootlearn.training.compute import RunConfig
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+LAST, BEST = "checkpoint.safetensors", "best.safetensors"
+
+
+class Journal:
+    """Log and checkpoints of a run, which the first of its processes writes.
+
+    Args:
+        out: the folder.
+        config: of the run, as `checkpoint.save` takes it.
+        how: which checkpoints are kept.
+        fabric: what the run computes on; the scale of its losses is kept too.
+        done: the step after which the last checkpoint was written, if the run goes on from it. The
+            log then gets the rows that it had there, whenever the run was killed.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        config: dict[str, Any],
+        how: RunConfig,
+        fabric: Fabric,
+        done: int | None = None,
+    ) -> None:
+        self.out, self.config, self.how, self.fabric = out, config, how, fabric
+        self.log = out / "log.jsonl"
+        self.row: dict[str, Any] | None = None  # the last
+        for part in out.glob(".*.safetensors.*.part") if fabric.is_global_zero else ():
+            part.unlink()  # a checkpoint that was being written when the run was killed
+        if done is not None:
+            notes = checkpoint.notes(out / LAST)
+            self.row = notes.get("row")
+            if notes.get("scaler") and getattr(self._precision, "scaler", None):
+                self._precision.load_state_dict(notes["scaler"])
+            if fabric.is_global_zero:
+                self._mend(done)
+
+    @property
+    def _precision(self) -> Any:
+        return self.fabric.strategy.precision
+
+    def _mend(self, done: int) -> None:
+        rows = []
+        for line in self.log.read_text("utf8").splitlines() if self.log.exists() else ():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:  # cut short
+                break
+        last = self.row["step"] if self.row else done + 1
+        rows = [row for row in rows if row["step"] < last] + ([self.row] if self.row else [])
+        if rows or self.log.exists():
+            atomic_write(self.log, "".join(json.dumps(row) + "\n" for row in rows).encode())
+
+    def enter(self, row: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """Log a row, which has "step" and the losses "held_out", once the checkpoint after that
+        step is written.
+
+        Raises:
+            InputError: if a checkpoint cannot be written; the one that was there stays, and so does
+                the log.
+        """
+        self.row = row
+        self.keep(row["step"], tensors)
+        if self.fabric.is_global_zero:
+            with self.log.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+
+    def keep(self, step: int, tensors: dict[str, Tensor]) -> None:
+        """Write the checkpoint after a step, as `checkpoint.collect` has collected it, and those
+        that are kept.
+        """
+        if not self.fabric.is_global_zero:
+            return
+        names = [BEST] if self._is_best(step) else []
+        names += (
+            [f"checkpoint-{step:06d}.safetensors"]
+            if self.how.keep_every and step % self.how.keep_every == 0
+            else []
+        )
+        notes = {"row": self.row, "scaler": self._precision.state_dict()}
+        for name in [*names, LAST]:
+            checkpoint.save(self.out / name, self.config, step, tensors, notes)
+
+    def _is_best(self, step: int) -> bool:
+        if not self.how.best or not self.row or self.row["step"] != step:
+            return False
+        best = self.out / BEST
+        before = checkpoint.notes(best)["row"]["held_out"].values() if best.exists() else ()
+        return not before or sum(self.row["held_out"].values()) < sum(before)
