@@ -53,12 +53,6 @@ def condition(batch: int = 4, loudness: float = -12.0) -> Condition:
     )
 
 
-def of_kinds(kind: torch.Tensor) -> Condition:
-    """Controls of these kinds (B,) and nothing else, as a Gaussian for each kind looks at."""
-    nothing = torch.zeros(len(kind))
-    return Condition(kind, nothing, nothing, nothing, torch.zeros(len(kind), 4))
-
-
 def tiny(config: GeneratorConfig = TINY, kinds=FOUR) -> Generator:
     torch.manual_seed(0)
     return Generator(config, SMALL, 88, kinds)
@@ -462,56 +456,6 @@ def test_the_controls_and_the_residual_reach_the_encoder_and_the_decoder():
     drawn = generator.decode(controls, mean).log_mel
     assert (generator.decode(other, mean).log_mel - drawn).abs().max() > 1e-2
     assert (generator.decode(controls, mean + 1).log_mel - drawn).abs().max() > 1e-2
-
-
-# The prior
-
-
-def test_the_prior_starts_as_the_standard_normal():
-    z = noise(4, 3)
-    torch.testing.assert_close(tiny().prior.sample(of_kinds(torch.arange(4)), z), z)
-
-
-def test_fit_prior_recovers_the_gaussian_of_each_kind():
-    generator = tiny()
-    mixing = [torch.tensor([[1.0, 0, 0], [0.5, 0.2, 0], [-0.3, 0.1, 2.0]]), torch.eye(3) * 0.1]
-    centre = [torch.tensor([1.0, -2.0, 0.5]), torch.tensor([0.0, 3.0, 0.0])]
-    kind = torch.arange(40000) % 2
-    z = torch.empty(40000, 3)
-    for k in range(2):
-        z[kind == k] = centre[k] + noise(20000, 3, seed=k) @ mixing[k].T
-    generator.prior.fit(z, of_kinds(kind))
-    drawn = generator.prior.sample(of_kinds(kind), noise(40000, 3, seed=9))
-    for k in range(2):
-        torch.testing.assert_close(generator.prior_mean[k], centre[k], atol=0.05, rtol=0)
-        covariance = mixing[k] @ mixing[k].T
-        torch.testing.assert_close(
-            generator.prior_scale[k] @ generator.prior_scale[k].T, covariance, atol=0.1, rtol=0
-        )
-        torch.testing.assert_close(drawn[kind == k].T.cov(), covariance, atol=0.1, rtol=0)
-    assert torch.equal(generator.prior_scale[2], torch.eye(3))  # kinds without sounds keep theirs
-    assert not generator.prior_mean[2].any()
-
-
-def test_fit_prior_copes_with_one_number_and_with_residuals_that_are_all_the_same():
-    generator = tiny(replace(TINY, residual=1), FOUR[:1])
-    generator.prior.fit(3 + 2 * noise(5000, 1), of_kinds(torch.zeros(5000, dtype=torch.int64)))
-    assert float(generator.prior_mean) == pytest.approx(3, abs=0.1)
-    assert float(generator.prior_scale) == pytest.approx(2, abs=0.1)
-    generator = tiny(kinds=FOUR[:1])
-    generator.prior.fit(torch.ones(50, 3), of_kinds(torch.zeros(50, dtype=torch.int64)))
-    torch.testing.assert_close(
-        generator.prior.sample(of_kinds(torch.tensor([0])), noise(1, 3)),
-        torch.ones(1, 3),
-        atol=0.01,
-        rtol=0,
-    )
-
-
-def test_fit_prior_leaves_a_kind_with_too_few_sounds_as_it_is():
-    generator = tiny()
-    generator.prior.fit(noise(3, 3), of_kinds(torch.zeros(3, dtype=torch.int64)))
-    assert torch.equal(generator.prior_scale[0], torch.eye(3)) and not generator.prior_mean.any()
 
 
 # The model that holds both

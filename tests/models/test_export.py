@@ -271,11 +271,3 @@ def test_a_model_without_a_generator_and_one_that_concatenates_are_refused(tmp_p
             )
         )
     assert not list(tmp_path.iterdir())
-
-
-def test_a_prior_that_the_page_cannot_draw_from_is_refused():
-    model = untrained(GeneratorConfig(width=8, blocks=1, encoder_widths=(8,)))
-    export.bundle(model)
-    model = untrained(GeneratorConfig(width=8, blocks=1, encoder_widths=(8,), prior="flow"))
-    with pytest.raises(InputError, match='prior "gaussian" alone'):
-        export.bundle(model)

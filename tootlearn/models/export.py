@@ -200,10 +200,6 @@ def bundle(model: TootModel) -> Bundle:
         raise InputError(
             'the page plays generators with conditioning "film" alone: train one so, or export to ONNX'
         )
-    if generator.config.prior != "gaussian":
-        raise InputError(
-            'the page plays generators with prior "gaussian" alone: train one so, or export to ONNX'
-        )
     tensors, weights = _packed(_tensors(generator) | {"directions": directions(model)})
     return Bundle(describe(model) | {"tensors": tensors}, weights)
 

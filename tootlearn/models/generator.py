@@ -1,4 +1,4 @@
-"""The generator: controls and a residual latent to a log-mel, and the encoder and the priors of
+"""The generator: controls and a residual latent to a log-mel, with the encoder and the prior of
 that residual.
 """
 
@@ -17,7 +17,7 @@ from tootlearn.errors import InputError
 from tootlearn.models.decoder import Condition, ConditionalDecoder, Drawing
 from tootlearn.models.encoder import Encoder
 from tootlearn.models.layers import SMOOTH
-from tootlearn.models.priors import PRIORS, Flow, Gaussian, Mixture, Prior
+from tootlearn.models.prior import GaussianPrior
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,6 @@ class GeneratorConfig:
         conditioning: "film" or "concat"; see `ConditionalDecoder`.
         encoder_widths: channels of the encoder's convolutions, each of which halves the frames;
             multiples of 8.
-        prior: of the residual: "gaussian", "mixture" or "flow", see `priors`.
 
     Raises:
         InputError: values that are not allowed; the message says what is.
@@ -42,11 +41,8 @@ class GeneratorConfig:
     blocks: int = 4
     conditioning: str = "film"
     encoder_widths: tuple[int, ...] = (64, 64, 64)
-    prior: str = "gaussian"
 
     def __post_init__(self) -> None:
-        if self.prior not in PRIORS:
-            raise InputError(f"prior is one of {', '.join(PRIORS)}, not {self.prior!r}")
         if self.conditioning not in ("film", "concat"):
             raise InputError(f'conditioning is "film" or "concat", not {self.conditioning!r}')
         if not 1 <= self.residual <= 16:
@@ -65,8 +61,8 @@ class Generator(nn.Module):
     """Controls and a residual latent -> log-mel; a conditional variational autoencoder (Sohn et al.
     2015).
 
-    The encoder is for training, and to find the residual of a given sound. The prior is fitted
-    after training, see `priors`.
+    The encoder is for training, and for finding the residual of a given sound. The prior is fitted
+    after training, see `prior.GaussianPrior`.
 
     Args:
         config: its sizes.
@@ -103,8 +99,6 @@ class Generator(nn.Module):
         count, size = len(kinds), config.residual
         self.register_buffer("prior_mean", torch.zeros(count, size))
         self.register_buffer("prior_scale", torch.eye(size).repeat(count, 1, 1))
-        others: dict[str, type[Mixture | Flow]] = {"mixture": Mixture, "flow": Flow}
-        self.prior_fitted = others[config.prior](count, size) if config.prior in others else None
 
     def encode(self, log_mel: Tensor, controls: Condition) -> tuple[Tensor, Tensor]:
         """Log-mel (B, M, T) -> mean and log standard deviation of the residual, each (B, Z).
@@ -125,26 +119,24 @@ class Generator(nn.Module):
         return drawing
 
     @property
-    def prior(self) -> Prior:
-        """Where residuals lie, by kind and perhaps by controls."""
-        return self.prior_fitted or Gaussian(self.prior_mean, self.prior_scale)
+    def prior(self) -> GaussianPrior:
+        """The distribution of the residuals of each kind."""
+        return GaussianPrior(self.prior_mean, self.prior_scale)
 
     @torch.no_grad()
-    def fit_priors(self, log_mel: Tensor, controls: Condition, rows: Tensor | None = None) -> None:
+    def fit_prior(self, log_mel: Tensor, controls: Condition, rows: Tensor | None = None) -> None:
         """Fit the prior to the residuals of training sounds.
 
         Args:
             log_mel: (B, M, T), of any float type.
-            controls: of these.
-            rows: which of them count, (B,) of whether.
+            controls: those of the sounds.
+            rows: a mask (B,) of the sounds to use; None uses all.
         """
         which = torch.arange(len(log_mel), device=log_mel.device)
         which = which if rows is None else which[rows]
-        own = controls.take(which)
+        chosen = controls.take(which)
         parts = torch.arange(len(which), device=log_mel.device).split(128)
         z = torch.cat(
-            [self.encode(log_mel[which[part]].float(), own.take(part))[0] for part in parts]
+            [self.encode(log_mel[which[part]].float(), chosen.take(part))[0] for part in parts]
         )
-        for prior in (Gaussian(self.prior_mean, self.prior_scale), self.prior_fitted):
-            if prior is not None:
-                prior.fit(z, own)
+        self.prior.fit(z, chosen)

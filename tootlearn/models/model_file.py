@@ -328,8 +328,6 @@ def _upgraded(description: dict[str, Any]) -> dict[str, Any]:
             "dropout": 0.0,
         }
         autoencoder |= plain | style | {"variational": False}
-    if generator := description.get("model", {}).get("generator"):
-        description["model"]["generator"] = {"prior": "gaussian"} | generator
     return description
 
 

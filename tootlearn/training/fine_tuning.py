@@ -31,10 +31,6 @@ OF_KINDS = {  # tensors with a row for each kind
     "generator.decoder.kind.weight",
     "generator.prior_mean",
     "generator.prior_scale",
-    "generator.prior_fitted.weight",
-    "generator.prior_fitted.mean",
-    "generator.prior_fitted.scale",
-    "generator.prior_fitted.kind.weight",
 }
 
 

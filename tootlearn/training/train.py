@@ -287,4 +287,4 @@ def fit_prior(model: TootModel, clips: Clips, config: TrainConfig) -> None:
     natural = torch.from_numpy(clips.origin != SYNTHETIC).to(everything.log_mel.device)
     counts = everything.controls.kind[natural].bincount(minlength=len(model.kinds))
     rows = natural | (counts <= model.generator.config.residual)[everything.controls.kind]
-    model.generator.fit_priors(everything.log_mel, everything.controls, rows)
+    model.generator.fit_prior(everything.log_mel, everything.controls, rows)
