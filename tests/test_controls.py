@@ -6,7 +6,18 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tootlearn.controls import Controls, Kind, find_kind, hz_to_midi, midi_to_hz, parse_pitch
+from tootlearn.controls import (
+    Controls,
+    Kind,
+    completed,
+    find_kind,
+    hz_to_midi,
+    kinds_with,
+    midi_to_hz,
+    note_name,
+    parse_pitch,
+)
+from tootlearn.data.recipes import KINDS
 from tootlearn.errors import InputError, check_range
 
 HORN = Kind("horn", (100, 400), (0.1, 2), (-0.5, 1.5), (1.0, 1.25), steady=False)
@@ -166,11 +177,73 @@ def test_find_kind_gives_the_index_or_the_nearest_name():
         find_kind("trupmet", kinds)
     with pytest.raises(InputError, match="did you mean train_horn"):
         find_kind("TrainHorn", kinds)
+    for name in ("car horn", "car-horn", "Car_Horn", " CAR  HORN ", "car_horn"):
+        assert find_kind(name, kinds) == 0
     for strange in ("", "kazoo"):  # no kind is near
         with pytest.raises(
             InputError, match=f"unknown kind '{strange}': This model knows car_horn"
         ):
             find_kind(strange, kinds)
+
+
+def test_a_kind_of_exactly_this_name_comes_first():
+    kinds = [Kind(name, (100, 400), (0.1, 2), (0, 1)) for name in ("My Horn", "my-horn", "my_horn")]
+    assert [find_kind(kind.name, kinds) for kind in kinds] == [0, 1, 2]
+    assert find_kind("MY HORN", kinds) == 0
+
+
+# the lowest and the highest note of each kind that ships, and those a semitone further out
+END_NOTES = {
+    "car_horn": ("D4", "C5", "C#4", "C#5"),
+    "bicycle_horn": ("F#3", "G#4", "F3", "A4"),
+    "air_horn": ("B3", "C5", "A#3", "C#5"),
+    "train_horn": ("G3", "G4", "F#3", "G#4"),
+    "ship_horn": ("D#1", "F#3", "D1", "G3"),
+    "steam_whistle": ("G4", "G6", "F#4", "G#6"),
+    "pea_whistle": ("A6", "G7", "G#6", "G#7"),
+    "slide_whistle": ("B4", "F6", "A#4", "F#6"),
+    "trumpet": ("E3", "B5", "D#3", "C6"),
+    "trombone": ("E2", "D5", "D#2", "D#5"),
+    "tuba": ("E1", "F4", "D#1", "F#4"),
+    "french_horn": ("F2", "F5", "E2", "F#5"),
+}
+
+
+def asked(kind: str | None, pitch: str | float | None) -> Controls:
+    return completed(tuple(KINDS.values()), kind, pitch, None, None, None, [0.5] * 5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_end_notes_of_a_kind_are_its_own_and_the_next_are_not(kind):
+    low, high, below, above = END_NOTES[kind]
+    for note in (low, high):
+        assert asked(kind, note).pitch[0] == parse_pitch(note)
+        assert KINDS[kind] in kinds_with(tuple(KINDS.values()), note)
+    for end in KINDS[kind].notes:  # as an error prints them
+        assert asked(kind, f"{end:g}").pitch[0] == end
+    for note in (below, above):
+        with pytest.raises(InputError, match=f"{kind}: pitch .* give {low} to {high} "):
+            asked(kind, note)
+
+
+def test_a_pitch_out_of_range_is_told_the_range_in_notes_and_hz():
+    with pytest.raises(InputError) as error:
+        asked("trumpet", "C8")
+    wanted = "trumpet: pitch 4186.009 Hz is out of range: give E3 to B5 (164.81 to 988 Hz)"
+    assert str(error.value) == wanted
+    with pytest.raises(InputError, match=r"^pitch 3 Hz .* give D#1 to G7 \(38.89 to 3200 Hz\)"):
+        asked(None, 3)
+
+
+def test_what_is_drawn_stays_within_the_range_that_the_kind_states():
+    for share, end in ((0.0, 0), (1.0, 1)):
+        drawn = completed(tuple(KINDS.values()), "trumpet", None, None, None, None, [share] * 5)
+        assert drawn.pitch[0] == pytest.approx(KINDS["trumpet"].pitch[end], rel=1e-12)
+
+
+@given(st.integers(-12, 131))
+def test_a_pitch_is_named_after_the_nearest_note(midi):
+    assert parse_pitch(note_name(midi_to_hz(midi + 0.4))) == midi_to_hz(midi)
 
 
 def test_a_kind_survives_json():

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -26,6 +27,7 @@ USUAL_LOUDNESS = (-20.0, -12.0)  # dBFS, when none is asked for
 # silence before a toot in the window of the models, so that a whole frame sees its attack
 ONSET_SAMPLES = 512
 _NARROWEST = {"pitch": 2 / 12, "octaves": 0.25}  # octaves: the least width of a new kind's ranges
+_NOTES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
 
@@ -67,6 +69,21 @@ class Kind:
         """Centroid in octaves above the pitch, shape (...), to brightness, shape (...)."""
         low, high = self.octaves
         return (octaves - low) / (high - low)
+
+    @property
+    def notes(self) -> tuple[float, float]:
+        """The lowest and the highest pitch that may be asked for, Hz.
+
+        They are the ends of :attr:`pitch` or, where that lies further out, the note nearest to an
+        end: a trumpet from 165 Hz plays E3, which is 164.81 Hz. Both are rounded outward to
+        0.01 Hz, so that a number printed to two places may be typed again.
+        """
+        low, high = self.pitch
+        low, high = (
+            min(low, midi_to_hz(_nearest_midi(low))),
+            max(high, midi_to_hz(_nearest_midi(high))),
+        )
+        return math.floor(100 * low) / 100, math.ceil(100 * high) / 100
 
     def as_json(self) -> dict[str, Any]:
         """The kind as the model file holds it."""
@@ -147,8 +164,32 @@ def hz_to_midi(hz: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(69.0 + 12.0 * np.log2(np.asarray(hz) / 440.0))
 
 
+def note_name(hz: float) -> str:
+    """The name of the note nearest to a pitch in Hz, such as ``"F#3"``."""
+    octave, semitone = divmod(_nearest_midi(hz), 12)
+    return f"{_NOTES[semitone]}{octave - 1}"
+
+
+def check_pitch(name: str, hz: float, low: float, high: float) -> float:
+    """``hz`` if it lies in [low, high], all in Hz.
+
+    Raises:
+        InputError: otherwise; it names the range by notes and in Hz.
+    """
+    try:
+        return check_range(name, hz, low, high, " Hz")
+    except InputError:
+        notes = f"{note_name(low)} to {note_name(high)}"
+        raise InputError(
+            f"{name} {hz:.8g} Hz is out of range: give {notes} ({low:.6g} to {high:.6g} Hz)"
+        ) from None
+
+
 def find_kind(name: str, kinds: Sequence[Kind]) -> int:
     """The index of the kind called ``name``.
+
+    Case does not matter, and neither does whether blanks, hyphens or underscores part the words:
+    ``"Car horn"`` and ``"car-horn"`` are ``car_horn``. A kind of exactly this name comes first.
 
     Raises:
         InputError: if there is none; it names the nearest and all of them.
@@ -156,9 +197,20 @@ def find_kind(name: str, kinds: Sequence[Kind]) -> int:
     names = [kind.name for kind in kinds]
     if name in names:
         return names.index(name)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]}? " if near else ""
+    plain, plain_names = _plain(name), [_plain(other) for other in names]
+    if plain in plain_names:
+        return plain_names.index(plain)
+    near = difflib.get_close_matches(plain, plain_names, n=1, cutoff=0.6)
+    hint = f"did you mean {names[plain_names.index(near[0])]}? " if near else ""
     raise InputError(f"unknown kind {name!r}: {hint}This model knows {', '.join(names)}")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", "_", name.strip()).casefold()
+
+
+def _nearest_midi(hz: float) -> int:
+    return round(69 + 12 * math.log2(hz / 440))
 
 
 def new_kind(
@@ -195,22 +247,31 @@ def kinds_with(
     Raises:
         InputError: if there is none, or the pitch cannot be read.
     """
-    hz = None if pitch is None else parse_pitch(pitch)
-    for control, value, unit in (("pitch", hz, " Hz"), ("duration", duration, " s")):
-        if value is None:
-            continue
-        ranges = [getattr(kind, control) for kind in kinds]
-        check_range(
-            control, value, min(low for low, _ in ranges), max(high for _, high in ranges), unit
-        )
-        kinds = tuple(
-            kind for kind, (low, high) in zip(kinds, ranges, strict=True) if low <= value <= high
-        )
-        if not kinds:
-            raise InputError(
-                f"no kind has a {control} of {value:g}{unit}: `tootlearn info` shows what they have"
-            )
+    if pitch is not None:
+        hz, ranges = parse_pitch(pitch), [kind.notes for kind in kinds]
+        check_pitch("pitch", hz, *_span(ranges))
+        kinds = _able(kinds, ranges, hz, f"pitch of {hz:g} Hz")
+    if duration is not None:
+        ranges = [kind.duration for kind in kinds]
+        check_range("duration", duration, *_span(ranges), " s")
+        kinds = _able(kinds, ranges, duration, f"duration of {duration:g} s")
     return tuple(kinds)
+
+
+def _span(ranges: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    return min(low for low, _ in ranges), max(high for _, high in ranges)
+
+
+def _able(
+    kinds: Sequence[Kind], ranges: Sequence[tuple[float, float]], value: float, what: str
+) -> tuple[Kind, ...]:
+    """The kinds in whose ranges the value lies."""
+    able = tuple(
+        kind for kind, (low, high) in zip(kinds, ranges, strict=True) if low <= value <= high
+    )
+    if not able:
+        raise InputError(f"no kind has a {what}: `tootlearn info` shows what they have")
+    return able
 
 
 def completed(
@@ -242,7 +303,7 @@ def completed(
     if pitch is None:
         hz = low * (high / low) ** share[1]
     else:
-        hz = check_range(f"{about.name}: pitch", parse_pitch(pitch), low, high, " Hz")
+        hz = check_pitch(f"{about.name}: pitch", parse_pitch(pitch), *about.notes)
     low, high = about.duration
     if duration is None:
         duration = low * (high / low) ** share[2]

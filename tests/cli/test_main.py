@@ -374,7 +374,7 @@ class Interrupt:
         ("generate --kind trumpt", "did you mean trumpet?"),
         ("generate --pitch H9", "'H9'"),
         ("generate --pitch -5", "'-5'"),
-        ("generate --pitch 3", "pitch 3 Hz is out of range: give 40 to 3200 Hz"),
+        ("generate --pitch 3", "pitch 3 Hz is out of range: give D#1 to G7 (38.89 to 3200 Hz)"),
         ("generate --kind trumpet --pitch C8", "trumpet: pitch 4186"),
         ("generate --duration -1", "duration -1 s is out of range"),
         (

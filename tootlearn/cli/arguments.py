@@ -98,10 +98,10 @@ def config_options(parser: ArgumentParser, words: list[str]) -> None:
 
 def config_of(a: Namespace) -> TrainConfig:
     """The training config that the options stand for."""
+    from tootlearn.controls import find_kind
     from tootlearn.data.augmentation import Augmentation
     from tootlearn.data.recipes import KINDS
     from tootlearn.dsp.front_end import FrontEndConfig
-    from tootlearn.errors import InputError
     from tootlearn.models.autoencoder import AutoencoderConfig, GeneratorConfig
     from tootlearn.training import config as presets
 
@@ -114,14 +114,9 @@ def config_of(a: Namespace) -> TrainConfig:
     parts["augmentation"] = Augmentation
     for name, part in parts.items():
         values[name] = None if values[name] is None else part(**vars(values[name]))
-    config = presets.TrainConfig(**values | {"data": tuple(a.data)})
-    unknown = [kind for kind in config.kinds if kind not in KINDS]
-    if unknown:
-        hint = nearest(unknown[0], KINDS)
-        raise InputError(
-            f"there is no recipe for {unknown[0]!r}: {hint}there are {', '.join(KINDS)}"
-        )
-    return config
+    known = tuple(KINDS.values())
+    values["kinds"] = tuple(known[find_kind(kind, known)].name for kind in a.kinds)
+    return presets.TrainConfig(**values | {"data": tuple(a.data)})
 
 
 def fail(message: str, status: int = 2) -> NoReturn:

@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tootlearn.controls import Controls, find_kind, parse_pitch
+from tootlearn.controls import Controls, check_pitch, find_kind, parse_pitch
 from tootlearn.data.clips import Clips, estimate_pitch, from_waves
 from tootlearn.data.folder import pieces
 from tootlearn.dsp import measures
-from tootlearn.errors import InputError, check_range
+from tootlearn.errors import InputError
 from tootlearn.generation.toot_generator import TootGenerator
 from tootlearn.losses import log_mel as losses
 from tootlearn.models.decoder import Condition
@@ -134,8 +134,9 @@ def _candidates(
     low, high = min(k.pitch[0] for k in kinds), max(k.pitch[1] for k in kinds)
     tried = kinds if kind is None else (kinds[find_kind(kind, kinds)],)
     if pitch is not None:
-        hertz = check_range("pitch", parse_pitch(pitch), low, high, " Hz")
-        able = [k.name for k in tried if kind or k.pitch[0] <= hertz <= k.pitch[1]]
+        lowest, highest = min(k.notes[0] for k in kinds), max(k.notes[1] for k in kinds)
+        hertz = check_pitch("pitch", parse_pitch(pitch), lowest, highest)
+        able = [k.name for k in tried if kind or k.notes[0] <= hertz <= k.notes[1]]
         if not able:
             raise InputError(f"no kind has a pitch of {hertz:g} Hz: give a kind too")
         return able, [hertz] * len(able), [False] * len(able)
