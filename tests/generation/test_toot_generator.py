@@ -302,9 +302,9 @@ def test_a_toot_between_kinds_lies_between_their_notes(g):
     [
         ({"kind": "trumpt"}, "did you mean trumpet"),
         ({"kind": "kazoo"}, "car_horn, bicycle_horn, .*, french_horn"),
-        ({"kind": "trumpet", "pitch": 3000}, "trumpet: pitch 3000 Hz .* 164.81 to 988 Hz"),
+        ({"kind": "trumpet", "pitch": 3000}, "trumpet: pitch 3000 Hz .*164.81 to 988 Hz"),
         ({"kind": "trumpet", "pitch": "H4"}, "'H4'"),
-        ({"pitch": 20}, "pitch 20 Hz .* 38.89 to 3200 Hz"),
+        ({"pitch": 20}, "pitch 20 Hz .*38.89 to 3200 Hz"),
         ({"pitch": 1500, "duration": 0.12}, "duration 0.12 s .* 0.3 to 1.9 s"),
         ({"pitch": float("nan")}, "nan"),
         ({"kind": "trumpet", "duration": -1}, "duration -1 s .* 0.12 to 1.8 s"),
