@@ -61,7 +61,7 @@ def main() -> None:
     options = parser.parse_args()
     print(one_machine(options.threads))
 
-    base = model_file.load(options.model)[0]
+    base = model_file.load_model(options.model)[0]
     found = [r for r in folder.read_manifest(options.manifest, []) if r.label == options.label]
     found = [replace(r, label=options.name) for r in found if options.source in r.source]
     clips, report = folder.read_recordings(

@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=50, help="clicks (default 50)")
     options = parser.parse_args()
     print(one_machine(1))
-    model = model_file.load("tiny")[0]
+    model = model_file.load_model("tiny")[0]
     kinds = [i for i, kind in enumerate(model.kinds) if kind.duration[0] <= 0.5 <= kind.duration[1]]
     chromium = next(
         (found for name in ("chromium", "google-chrome") if (found := shutil.which(name))), None

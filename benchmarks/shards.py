@@ -31,7 +31,7 @@ from timing import interleaved, one_machine
 
 from tootlearn.data import folder, shard_writer, shards, synthesis
 from tootlearn.data.recipes import KINDS
-from tootlearn.data.shard_stream import Stream
+from tootlearn.data.shard_stream import ShardStream
 from tootlearn.dsp import audio
 from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.models.autoencoder import AutoencoderConfig
@@ -65,16 +65,16 @@ def reading(wavs: Path, packed: Path, compact: Path, seconds: float) -> None:
     front_end, known = FrontEnd(), [KINDS[name] for name in NAMES]
 
     def waves_of(path: Path) -> int:
-        found = shards.index(path)
+        found = shards.read_index(path)
         pairs = zip(found.paths, found.counts, strict=True)
         return sum(
-            len(shards.decoded(*s, found).wave) > 0
+            len(shards.decode_sample(*s, found).wave) > 0
             for shard in pairs
             for s in shards.samples(*shard)
         )
 
     def streamed() -> int:
-        stream = Stream(packed)
+        stream = ShardStream(packed)
         return sum(stream.toot(place) is not None for place in range(stream.count))
 
     calls: dict[str, Callable[[], int]] = {
@@ -169,7 +169,7 @@ def remember(packed: Path) -> None:
     config = TrainConfig(
         generator=None, autoencoder=small, kinds=(), clips=0, data=(str(packed),), stream=True
     )
-    count = Stream(packed).count
+    count = ShardStream(packed).count
     every = -(-count // config.batch)
     pool = dataset.gather(config, progress=False)
     most = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
@@ -216,7 +216,7 @@ def main() -> None:
             for out in (wavs, packed, compact)
         ]
         print(
-            f"{report.clips} toots of {report.files} WAVs in {len(shards.index(packed).paths)} shards; ",
+            f"{report.clips} toots of {report.files} WAVs in {len(shards.read_index(packed).paths)} shards; ",
             end="",
         )
         print("{:.0f} MB as WAVs, {:.0f} as shards, {:.0f} as shards of FLAC".format(*sizes))

@@ -157,7 +157,7 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     if error or app.builder.name != "html":
         return
     out = Path(app.outdir)
-    export.to_web(out / "_static/playground/model", model_file.load("tiny")[0])
+    export.to_web(out / "_static/playground/model", model_file.load_model("tiny")[0])
     for page in out.rglob("*.html"):
         page.write_text(accessible.mend(page.read_text("utf8")), encoding="utf8")
     base = os.environ.get("BOOK_BASE", "").strip("/")

@@ -56,7 +56,7 @@ HEARD = """() => { const root = document.querySelector('#playground'); window.he
 @pytest.fixture(scope="module")
 def speaker() -> TootGenerator:
     """What the page plays, in Python."""
-    return TootGenerator(export.dequantised(model_file.load("tiny")[0]), {})
+    return TootGenerator(export.dequantised(model_file.load_model("tiny")[0]), {})
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def site(tmp_path_factory) -> str:
     """The address of the page, two folders below the server's root."""
     root = tmp_path_factory.mktemp("site")
     shutil.copytree(PAGE, root / "a/b")
-    export.to_web(root / "a/b/model", model_file.load("tiny")[0])
+    export.to_web(root / "a/b/model", model_file.load_model("tiny")[0])
     with notebooks.server(root) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/a/b/"
@@ -146,7 +146,7 @@ def test_the_page_draws_and_speaks_as_the_package_does(visit, speaker):
     The page has float32 in places too.
     """
     page, asked = visit(), requests(speaker, 50)
-    plane = export.directions(model_file.load("tiny")[0])
+    plane = export.directions(model_file.load_model("tiny")[0])
     exact = export.dequantised(speaker.model).double().generator
     found, apart = [base64.b64decode(text) for text in page.evaluate(ASK, asked)], []
     for request, drawn, said in zip(asked, found[::2], found[1::2], strict=True):
@@ -339,7 +339,7 @@ def test_an_address_holds_a_place_beyond_the_pad(visit):
     """Turning one dial keeps where a seed lies along the other, and some lie farther out than the
     pad reaches.
     """
-    model, _ = model_file.load("tiny")
+    model, _ = model_file.load_model("tiny")
     first = export.directions(model)[[kind.name for kind in model.kinds].index("tuba"), 0]
     assert 9 * float(first.abs().sum()) > 10  # where this noise lies along the first dial
     page = visit("?kind=tuba&own=" + ",".join(str(9 * int(sign)) for sign in first.sign()))
@@ -559,7 +559,7 @@ def test_a_model_that_cannot_be_loaded_is_said(browser, site):
 
 def test_the_page_is_light():
     """Bytes that are fetched: the scripts and styles, and the model, which is 1 MB at most."""
-    description, weights = export.bundle(model_file.load("tiny")[0])
+    description, weights = export.bundle(model_file.load_model("tiny")[0])
     assert len(weights) + len(json.dumps(description)) < 1_000_000
     scripts = sum(path.stat().st_size for path in PAGE.iterdir() if path.is_file())
     assert scripts < 100_000

@@ -11,7 +11,7 @@ import torch
 from tootlearn.controls import ONSET_SAMPLES
 from tootlearn.data import augmentation, synthesis
 from tootlearn.data.augmentation import Augmentation
-from tootlearn.data.augmenter import Variants
+from tootlearn.data.augmenter import Augmenter
 from tootlearn.data.clips import Clips, from_waves, synthesise
 from tootlearn.data.recipes import KINDS
 from tootlearn.dsp import audio, measures
@@ -44,7 +44,7 @@ def clips() -> Clips:
 
 
 def variants(clips, seed=0, **strengths):
-    return Variants(clips, Augmentation(**strengths), FRONT_END, seed)
+    return Augmenter(clips, Augmentation(**strengths), FRONT_END, seed)
 
 
 def draw(made, rows=range(24), first=0):
@@ -74,7 +74,7 @@ def test_waves_are_kept_as_they_went_into_the_log_mels(clips):
 
 
 def test_a_draw_depends_on_seed_and_place_alone(clips):
-    made = Variants(clips, ALL, FRONT_END, 3)
+    made = Augmenter(clips, ALL, FRONT_END, 3)
     whole = draw(made)
     part = made(torch.arange(9, 12), np.arange(9, 12))  # another batch, as another rank has it
     rows = np.arange(9, 12)
@@ -83,14 +83,14 @@ def test_a_draw_depends_on_seed_and_place_alone(clips):
     assert not np.allclose(whole[0].controls.pitch, elsewhere[0].controls.pitch)
     twice = made(torch.tensor([4, 4]), np.array([0, 1]))[0].controls.pitch
     assert twice[0] != twice[1]  # of few clips a step sees some twice
-    other = draw(Variants(clips, ALL, FRONT_END, 4))
+    other = draw(Augmenter(clips, ALL, FRONT_END, 4))
     assert not np.allclose(whole[0].controls.pitch, other[0].controls.pitch)
 
 
 def test_a_transformation_draws_what_it_draws_without_the_others(clips):
     alone, among = (
         draw(variants(clips, pitch=100.0))[0],
-        draw(Variants(clips, ALL, FRONT_END, 0))[0],
+        draw(Augmenter(clips, ALL, FRONT_END, 0))[0],
     )
     np.testing.assert_array_equal(alone.controls.pitch, among.controls.pitch)
 
@@ -234,17 +234,17 @@ def test_noise_has_the_snr_that_was_asked_for_all_over_the_window(clips, monkeyp
 def test_synthetic_clips_pass_as_they_are_and_alone_are_refused(clips):
     played = synthesise(NAMES, 4, 0, FRONT_END, progress=False)
     both = Clips.concatenate([played, clips])
-    made, heard = draw(Variants(both, ALL, FRONT_END, 0), range(8))
+    made, heard = draw(Augmenter(both, ALL, FRONT_END, 0), range(8))
     assert torch.equal(made.log_mel[:4], played.log_mel.float()) and torch.equal(
         heard[:4], played.log_mel.float()
     )
     np.testing.assert_array_equal(made.controls[:4].duration, played.controls.duration)
     torch.testing.assert_close(made.bend[:4], played.bend)
     assert not torch.allclose(made.log_mel[4:], clips.log_mel[:4].float())
-    only, same_ = draw(Variants(both, ALL, FRONT_END, 0), range(4))
+    only, same_ = draw(Augmenter(both, ALL, FRONT_END, 0), range(4))
     assert torch.equal(only.log_mel, played.log_mel.float()) and torch.equal(same_, only.log_mel)
     with pytest.raises(InputError, match="for recordings, and there are none"):
-        Variants(played, ALL, FRONT_END, 0)
+        Augmenter(played, ALL, FRONT_END, 0)
 
 
 def test_rooms_of_ones_own_are_heard(clips, tmp_path):

@@ -89,7 +89,7 @@ def nsynth(tmp_path):
 
 
 def test_esc50_gives_its_horns_and_trains_by_recording(esc50):
-    assert public.detect(esc50) == "ESC-50"
+    assert public.detect_data_set(esc50) == "ESC-50"
     found = public.list_recordings(esc50, "ESC-50", public.CLASSES["ESC-50"])
     assert [(r.path.name, r.label, r.source) for r in found] == [
         ("1-100-A-43.wav", "car_horn", "ESC-50-100"),
@@ -100,7 +100,7 @@ def test_esc50_gives_its_horns_and_trains_by_recording(esc50):
 
 
 def test_urbansound_gives_the_horns_in_the_foreground(urbansound):
-    assert public.detect(urbansound) == "UrbanSound8K"
+    assert public.detect_data_set(urbansound) == "UrbanSound8K"
     found = public.list_recordings(urbansound, "UrbanSound8K", public.CLASSES["UrbanSound8K"])
     assert [(r.path.parent.name, r.path.name, r.source) for r in found] == [
         ("fold5", "1-1-0-0.wav", "UrbanSound8K-1"),
@@ -110,7 +110,7 @@ def test_urbansound_gives_the_horns_in_the_foreground(urbansound):
 
 
 def test_nsynth_gives_brass_with_its_pitch_by_instrument(nsynth, front_end):
-    assert public.detect(nsynth) == "NSynth"
+    assert public.detect_data_set(nsynth) == "NSynth"
     clips, report = public.read(nsynth, front_end)
     assert (report.files, report.clips, report.problems) == (3, 3, ())
     assert clips.controls.pitch.tolist() == pytest.approx([midi_to_hz(m) for m in (52, 64, 60)])
@@ -149,7 +149,7 @@ def test_so_many_files_of_each_class_are_taken_from_all_over_the_index(nsynth, f
 
 
 def test_another_folder_is_refused_with_what_was_looked_for(tmp_path, front_end):
-    assert public.detect(tmp_path) is None
+    assert public.detect_data_set(tmp_path) is None
     with pytest.raises(InputError, match=r"meta/esc50\.csv \(ESC-50\)"):
         public.read(tmp_path, front_end)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from small import CONFIG, write_shards
 
 from tootlearn.data import shard_stream, shards
-from tootlearn.data.shard_stream import LANES, Stream
+from tootlearn.data.shard_stream import LANES, ShardStream
 from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.errors import InputError
 from tootlearn.training.batches import shares
@@ -41,14 +41,14 @@ def names(stream, places):
 
 
 def test_an_epoch_has_every_toot_that_is_learned_from_once_in_an_order_of_its_own(sharded):
-    stream = Stream(sharded, seed=1)
+    stream = ShardStream(sharded, seed=1)
     first, second = (
         names(stream, range(epoch * stream.count, (epoch + 1) * stream.count)) for epoch in (0, 1)
     )
     clips, _ = shards.read(sharded, FRONT_END)
     assert len(set(first)) == stream.count == len(clips.split()[0]) < len(clips)
     assert sorted(first) == sorted(second) and first != second
-    again, other = (names(Stream(sharded, seed=seed), range(stream.count)) for seed in (1, 2))
+    again, other = (names(ShardStream(sharded, seed=seed), range(stream.count)) for seed in (1, 2))
     assert again == first != other
     held_out = [toot.name for toot in stream.held_out()]
     assert len(held_out) == len(clips) - stream.count and set(held_out).isdisjoint(first)
@@ -56,10 +56,10 @@ def test_an_epoch_has_every_toot_that_is_learned_from_once_in_an_order_of_its_ow
 
 @pytest.mark.parametrize("start", [1, 7, 20, 49])
 def test_any_place_can_be_begun_with(sharded, start):
-    stream = Stream(sharded, seed=3)
+    stream = ShardStream(sharded, seed=3)
     whole = names(stream, range(2 * stream.count + 5))
     assert (
-        names(Stream(sharded, seed=3), range(stream.count + start, len(whole)))
+        names(ShardStream(sharded, seed=3), range(stream.count + start, len(whole)))
         == whole[stream.count + start :]
     )
 
@@ -76,16 +76,16 @@ def test_the_order_is_one_of_all_samples_whatever_the_shards_hold(counts, seed, 
     wanted = sorted((s, i) for s, count in enumerate(counts) for i in range(count) if i % 3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shard_stream, "LANES", lanes)
-        patch.setattr(shards, "index", lambda path: index)
+        patch.setattr(shards, "read_index", lambda path: index)
         patch.setattr(
             shards, "samples", lambda shard, count: (((shard, i), {}) for i in range(count))
         )
-        patch.setattr(shards, "decoded", lambda name, sample, found: name)
+        patch.setattr(shards, "decode_sample", lambda name, sample, found: name)
         if not wanted:
             with pytest.raises(InputError, match="no toots to learn from"):
-                Stream("shards", seed)
+                ShardStream("shards", seed)
             return
-        stream = Stream("shards", seed)
+        stream = ShardStream("shards", seed)
         for epoch in range(2):
             places = range(epoch * stream.count, (epoch + 1) * stream.count)
             assert sorted(map(stream.toot, stream.arranged(places))) == wanted
@@ -93,29 +93,29 @@ def test_the_order_is_one_of_all_samples_whatever_the_shards_hold(counts, seed, 
 
 
 def test_a_batch_has_a_toot_or_two_of_each_lane_and_its_parts_have_few_lanes(sharded, counted):
-    stream = Stream(sharded)
+    stream = ShardStream(sharded)
     places = stream.arranged(range(16))
     assert sorted(places) == list(range(16))
     whole = names(stream, places)
     assert len(counted) == len(set(counted)) == LANES
     counted.clear()
     halves = [places[first:end] for ((first, end),) in shares(16, 2, 1)]
-    assert names(Stream(sharded), halves[0]) + names(Stream(sharded), halves[1]) == whole
+    assert names(ShardStream(sharded), halves[0]) + names(ShardStream(sharded), halves[1]) == whole
     assert len(counted) == LANES
 
 
 def test_an_epoch_reads_every_shard_once(sharded, counted):
-    stream = Stream(sharded)
+    stream = ShardStream(sharded)
     names(stream, range(2 * stream.count))
     assert sorted(counted) == sorted(2 * [path.name for path in stream.index.paths])
 
 
 @pytest.mark.parametrize("processes", [2, 3, 8])
 def test_processes_share_out_the_epoch_and_read_little_twice(sharded, counted, processes):
-    batch, count = 24, Stream(sharded).count
+    batch, count = 24, ShardStream(sharded).count
     seen = []
     for ((first, end),) in shares(batch, processes, 1):
-        stream = Stream(sharded)
+        stream = ShardStream(sharded)
         steps = -(-count // batch)
         every = [
             stream.arranged(range(step * batch, (step + 1) * batch))[first:end]
@@ -128,7 +128,7 @@ def test_processes_share_out_the_epoch_and_read_little_twice(sharded, counted, p
 
 
 def test_memory_stays_flat_over_three_epochs(sharded):
-    stream, peaks = Stream(sharded), []
+    stream, peaks = ShardStream(sharded), []
     size = max(path.stat().st_size for path in stream.index.paths)
     tracemalloc.start()
     for epoch in range(3):
@@ -144,7 +144,7 @@ def test_memory_stays_flat_over_three_epochs(sharded):
 
 def test_a_pool_is_of_the_first_toots_and_no_larger_than_it_may_be(sharded, monkeypatch):
     monkeypatch.setattr(shard_stream, "POOL", 10), monkeypatch.setattr(shard_stream, "HELD_OUT", 3)
-    stream = Stream(sharded, seed=5)
+    stream = ShardStream(sharded, seed=5)
     held = []
 
     def clips_of(toots, *rest, original=shards.clips_of):

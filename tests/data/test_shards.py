@@ -15,7 +15,7 @@ from tootlearn.cli.main import main
 from tootlearn.data import folder, shard_writer, shards, synthesis
 from tootlearn.data.clips import Clips
 from tootlearn.data.recipes import KINDS
-from tootlearn.data.shard_stream import Stream
+from tootlearn.data.shard_stream import ShardStream
 from tootlearn.dsp import audio
 from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
 from tootlearn.errors import InputError
@@ -56,7 +56,7 @@ def sharded(recordings, tmp_path_factory):
 
 
 def test_shards_have_the_size_asked_for_and_hold_all(sharded):
-    index = shards.index(sharded)
+    index = shards.read_index(sharded)
     assert len(index.paths) >= 4 and sum(index.counts) == COUNT
     sizes = [path.stat().st_size for path in index.paths]
     assert all(0.15e6 < size < 0.35e6 for size in sizes[:-1])
@@ -68,7 +68,7 @@ def test_shards_have_the_size_asked_for_and_hold_all(sharded):
 def test_a_shard_is_a_tar_of_sounds_and_labels_that_anyone_can_read(sharded):
     import soundfile
 
-    with tarfile.open(shards.index(sharded).paths[0]) as tar:
+    with tarfile.open(shards.read_index(sharded).paths[0]) as tar:
         names = tar.getnames()
         assert sorted(names[:2]) == ["000000000.json", "000000000.wav"]
         wave, rate = soundfile.read(io.BytesIO(tar.extractfile("000000000.wav").read()))
@@ -129,14 +129,14 @@ def test_the_compact_format_holds_the_same_to_the_bit_in_less(sharded, compact):
     assert all(torch.equal(a, b) for a, b in zip(ours.waves, theirs.waves, strict=True))
     assert ours.source == theirs.source and (ours.held_out == theirs.held_out).all()
     sizes = [
-        sum(path.stat().st_size for path in shards.index(folder).paths)
+        sum(path.stat().st_size for path in shards.read_index(folder).paths)
         for folder in (compact, sharded)
     ]
     assert sizes[0] < 0.7 * sizes[1]
 
 
 def test_the_silence_behind_a_toot_is_not_stored(sharded):
-    stream = Stream(sharded)
+    stream = ShardStream(sharded)
     shortest = min(stream.held_out(), key=lambda toot: toot.duration)
     place = int(shortest.name.split()[-1])
     for path in stream.index.paths:
@@ -187,7 +187,7 @@ def test_a_kind_of_one_source_is_split_by_semitones_in_shards_too(recordings, tm
 
 
 def test_a_streamed_toot_has_its_wave_and_labels(recordings, sharded):
-    stream = Stream(sharded)
+    stream = ShardStream(sharded)
     learned = [stream.toot(place) for place in range(stream.count)]
     toots = {toot.pitch: toot for toot in [*learned, *stream.held_out()]}
     assert {toot.name for toot in toots.values() if toot.held_out}.isdisjoint(
@@ -200,7 +200,9 @@ def test_a_streamed_toot_has_its_wave_and_labels(recordings, sharded):
         assert (
             toot.kind == clips.kinds[clips.controls.kind[i]].name and toot.source == clips.source[i]
         )
-    controls = shards.controls([toots[clips.controls.pitch[i]] for i in range(COUNT)], clips.kinds)
+    controls = shards.controls_of(
+        [toots[clips.controls.pitch[i]] for i in range(COUNT)], clips.kinds
+    )
     np.testing.assert_allclose(controls.brightness, clips.controls.brightness, atol=1e-9)
 
 
@@ -214,20 +216,20 @@ def broken(sharded, tmp_path):
 
 @pytest.mark.parametrize("where", ["half-way", "in the last file"])
 def test_a_shard_that_was_cut_off_is_told(broken, where):
-    shard = shards.index(broken).paths[1]
+    shard = shards.read_index(broken).paths[1]
     content = shard.read_bytes()
     with tarfile.open(shard) as tar:
         last = tar.getmembers()[-1].offset_data
     shard.write_bytes(
         content[: last + 10 if where == "in the last file" else len(content) // 1024 * 512 + 100]
     )
-    for act in (lambda: shards.read(broken, FRONT_END), lambda: all_of(Stream(broken))):
+    for act in (lambda: shards.read(broken, FRONT_END), lambda: all_of(ShardStream(broken))):
         with pytest.raises(InputError, match=rf"{shard.name}.*copy it again"):
             act()
 
 
 def test_a_shard_that_ends_between_two_samples_is_told(broken):
-    shard = shards.index(broken).paths[1]
+    shard = shards.read_index(broken).paths[1]
     with tarfile.open(shard) as tar:
         members = [(m, tar.extractfile(m).read()) for m in tar.getmembers()]
     rewrite(shard, members[:-2])
@@ -273,7 +275,7 @@ def sound(samples, **options):
     ],
 )
 def test_a_sample_that_cannot_be_understood_is_told_and_left_out(broken, suffix, content, why):
-    shard = shards.index(broken).paths[0]
+    shard = shards.read_index(broken).paths[0]
     with tarfile.open(shard) as tar:
         members = [(m, tar.extractfile(m).read()) for m in tar.getmembers()]
     changed = [(m, content if m.name == f"000000001.{suffix}" else c) for m, c in members]
@@ -285,7 +287,7 @@ def test_a_sample_that_cannot_be_understood_is_told_and_left_out(broken, suffix,
         and why in report.problems[0]
         and shard.name in report.problems[0]
     )
-    stream = Stream(broken)
+    stream = ShardStream(broken)
     assert len(all_of(stream)) == COUNT - 1
     assert len(stream.problems) == 1 and "000000001" in stream.problems[0]
 
@@ -357,7 +359,7 @@ def test_the_command_writes_and_says_what(recordings, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert "--stream true" in out
     assert f"{COUNT} toots from {COUNT} files are in" in out and "text.wav" in err
-    assert sum(shards.index(tmp_path / "out").counts) == COUNT
+    assert sum(shards.read_index(tmp_path / "out").counts) == COUNT
     for words, why in (
         (["data", "shart", "x"], "did you mean shard"),
         (["data", "shard", str(tmp_path / "none")], "none"),

@@ -414,7 +414,7 @@ def test_a_model_of_another_front_end_goes_without(tmp_path, g):
     model = TootModel(
         config, normalizer, [LOW, HIGH], GeneratorConfig(residual=2, width=8, blocks=1), None
     )
-    model_file.save(tmp_path / "m.safetensors", model, {})
+    model_file.save_model(tmp_path / "m.safetensors", model, {})
     assert tootlearn.load(tmp_path / "m.safetensors").vocoder is None
 
 

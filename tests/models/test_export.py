@@ -37,7 +37,7 @@ def untrained(
 
 @pytest.fixture(scope="module")
 def tiny() -> TootModel:
-    return model_file.load("tiny")[0]
+    return model_file.load_model("tiny")[0]
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +231,7 @@ def test_export_to_web_writes_both_files(tmp_path, capsys):
     description = json.loads((tmp_path / "page/toot.json").read_text())
     assert description["format"] == export.FORMAT and len(description["kinds"]) == 12
     assert (tmp_path / "page/toot.bin").read_bytes() == export.bundle(
-        model_file.load("tiny")[0]
+        model_file.load_model("tiny")[0]
     ).weights
     assert "kB together" in capsys.readouterr().out
 

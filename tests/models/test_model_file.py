@@ -54,7 +54,7 @@ def built(generator=GENERATOR, autoencoder=AUTOENCODER) -> TootModel:
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "m.safetensors"
-    model_file.save(path, built(), {"seed": 3, "data": "toots of horns"})
+    model_file.save_model(path, built(), {"seed": 3, "data": "toots of horns"})
     return path
 
 
@@ -78,8 +78,8 @@ def condition() -> Condition:
 )
 def test_a_model_comes_back_to_the_bit(tmp_path, generator, autoencoder):
     model = built(generator, autoencoder)
-    model_file.save(tmp_path / "m", model, {"seed": 3, "note": "ä"})
-    loaded, description = model_file.load(tmp_path / "m", FRONT_END)
+    model_file.save_model(tmp_path / "m", model, {"seed": 3, "note": "ä"})
+    loaded, description = model_file.load_model(tmp_path / "m", FRONT_END)
     ours, theirs = model.state_dict(), loaded.state_dict()
     assert ours.keys() == theirs.keys()
     assert all(
@@ -102,9 +102,9 @@ def test_a_model_comes_back_to_the_bit(tmp_path, generator, autoencoder):
 
 def test_halved_weights_are_rounded_and_statistics_are_not(tmp_path):
     model = built()
-    model_file.save(tmp_path / "m", model, {}, half=True)
+    model_file.save_model(tmp_path / "m", model, {}, half=True)
     stored, _ = contents(tmp_path / "m")
-    loaded = model_file.load(tmp_path / "m")[0].state_dict()
+    loaded = model_file.load_model(tmp_path / "m")[0].state_dict()
     for name, tensor in model.state_dict().items():
         exact = (
             name.startswith(("normalizer.", "generator.prior")) or not tensor.is_floating_point()
@@ -112,7 +112,7 @@ def test_halved_weights_are_rounded_and_statistics_are_not(tmp_path):
         assert stored[name].dtype == (tensor.dtype if exact else torch.float16), name
         assert loaded[name].dtype == tensor.dtype, name
         assert torch.equal(loaded[name], tensor if exact else tensor.half().float()), name
-    model_file.save(tmp_path / "whole", model, {})
+    model_file.save_model(tmp_path / "whole", model, {})
     assert (tmp_path / "m").stat().st_size < 0.75 * (tmp_path / "whole").stat().st_size
 
 
@@ -131,14 +131,14 @@ def test_a_file_is_as_the_format_says(saved):
     assert description["model"].keys() == {"generator", "autoencoder"}
     assert [kind["name"] for kind in description["controls"]["kinds"]] == list(KINDS)[:2]
     assert description["controls"]["loudness"] == [-36, -6]
-    assert model_file.describe(saved) == description
+    assert model_file.read_metadata(saved) == description
 
 
 def test_loading_does_not_touch_the_random_numbers_of_the_caller(saved):
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
-    model_file.load(saved)
+    model_file.load_model(saved)
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -151,15 +151,15 @@ def test_a_disk_that_is_full_leaves_the_file_that_was_there(tmp_path, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(InputError, match="No space left"):
-            model_file.save(tmp_path / "m", built(), {})
+            model_file.save_model(tmp_path / "m", built(), {})
     assert (tmp_path / "m").read_bytes() == b"before" and len(list(tmp_path.iterdir())) == 1
     with pytest.raises(InputError, match="could not be written"):
-        model_file.save(tmp_path / "none" / "m", built(), {})
+        model_file.save_model(tmp_path / "none" / "m", built(), {})
 
 
 @pytest.mark.parametrize("name", ["default", "tiny"])
 def test_a_shipped_model_is_what_its_preset_trains(name):
-    told = model_file.describe(model_file.shipped(name))["provenance"]["config"]
+    told = model_file.read_metadata(model_file.shipped(name))["provenance"]["config"]
     assert told == json.loads(json.dumps(asdict(config.preset(name))))
 
 
@@ -169,7 +169,7 @@ def test_a_shipped_model_is_what_its_preset_trains(name):
 def refused(path, message: str, **options) -> None:
     """The file is refused with its name and this reason."""
     with pytest.raises(InputError, match=message) as error:
-        model_file.load(path, **options)
+        model_file.load_model(path, **options)
     assert str(path) in str(error.value)
 
 
@@ -177,7 +177,7 @@ def test_a_missing_file_and_a_directory_are_named(tmp_path):
     refused(tmp_path / "none", "there is no model file")
     refused(tmp_path, "is a directory")
     with pytest.raises(InputError, match="there is no model file"):
-        model_file.describe(tmp_path / "none")
+        model_file.read_metadata(tmp_path / "none")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/null"), reason="no devices in the file system")
@@ -217,7 +217,7 @@ def test_a_damaged_header_is_never_more_than_an_error(saved, tmp_path):
             changed[position] = value
             path.write_bytes(changed)
             try:
-                model_file.load(path)
+                model_file.load_model(path)
             except InputError as error:
                 assert str(path) in str(error)
 
@@ -265,7 +265,7 @@ def test_no_pickle_is_ever_run(tmp_path, protocol):
     message = "is a pickle, which can run any code" if protocol != 0 else "something else"
     refused(path, message)
     with pytest.raises(InputError, match=message):
-        model_file.describe(path)
+        model_file.read_metadata(path)
     assert not side_effect.exists()
     if isinstance(protocol, int):
         pickle.loads(path.read_bytes())  # the bomb is a live one
@@ -437,7 +437,7 @@ def test_a_vocoder_of_another_front_end_is_refused(speaker):
 
 def test_a_vocoder_is_no_model_and_a_model_no_vocoder(speaker, saved):
     with pytest.raises(InputError, match="--vocoder"):
-        model_file.load(speaker)
+        model_file.load_model(speaker)
     with pytest.raises(InputError, match="train-vocoder"):
         model_file.load_vocoder(saved)
 
@@ -454,7 +454,7 @@ def test_an_extension_comes_back_and_is_neither_model_nor_vocoder(tmp_path, save
     )
     assert torch.equal(back.out.weight, small.out.weight.half().float())
     with pytest.raises(InputError, match="bandwidth extension"):
-        model_file.load(path)
+        model_file.load_model(path)
     with pytest.raises(InputError, match="train-vocoder"):
         model_file.load_vocoder(path)
     for other in (saved, speaker):
@@ -476,7 +476,7 @@ def test_a_truncated_vocoder_is_named(speaker):
 
 @pytest.mark.parametrize("schema", range(1, model_file.SCHEMA))
 def test_a_file_of_each_past_schema_loads(schema):
-    model, description = model_file.load(
+    model, description = model_file.load_model(
         Path(__file__).parents[1] / f"files/schema{schema}.safetensors"
     )
     assert description["schema"] == schema and model.kinds
@@ -488,14 +488,14 @@ def test_a_file_of_each_past_schema_loads(schema):
     ids=lambda path: path.stem,
 )
 def test_what_ships_says_which_version_made_it(path):
-    description = model_file.describe(path)
+    description = model_file.read_metadata(path)
     assert description["schema"] in range(1, model_file.SCHEMA + 1)
     assert re.match(r"\d+\.\d+", description["provenance"]["versions"]["tootlearn"])
 
 
 def test_a_file_of_schema_1_draws_what_it_drew():
     """Written by that version: noise on the weights of a small model, and what it made of a ramp."""
-    model, description = model_file.load(
+    model, description = model_file.load_model(
         Path(__file__).parents[1] / "files" / "schema1.safetensors"
     )
     assert description["schema"] == 1

@@ -121,7 +121,7 @@ def test_a_model_file_keeps_its_prior_to_the_bit(tmp_path):
         for i, (name, tensor) in enumerate(model.state_dict().items()):
             if name.startswith("generator.prior"):
                 tensor += 0.1 * noise(*tensor.shape, seed=i).abs()
-    model_file.save(tmp_path / "m", model, {}, half=True)
-    loaded = model_file.load(tmp_path / "m")[0]
+    model_file.save_model(tmp_path / "m", model, {}, half=True)
+    loaded = model_file.load_model(tmp_path / "m")[0]
     assert torch.equal(loaded.generator.prior_mean, model.generator.prior_mean)
     assert torch.equal(loaded.generator.prior_scale, model.generator.prior_scale)

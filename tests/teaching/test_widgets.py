@@ -67,7 +67,7 @@ def test_what_turns_nothing_is_refused(values, alt):
 
 @pytest.fixture(scope="module")
 def speaker():
-    return TootGenerator(model_file.load("tiny")[0], {})
+    return TootGenerator(model_file.load_model("tiny")[0], {})
 
 
 def test_the_panel_plays_the_toot_that_generate_gives(speaker):
@@ -97,7 +97,7 @@ def test_the_panel_keeps_to_the_ranges_of_each_kind(speaker):
 
 
 def test_a_panel_without_a_generator_is_refused(speaker):
-    plain = TootGenerator(model_file.load("tiny")[0], {})
+    plain = TootGenerator(model_file.load_model("tiny")[0], {})
     plain.model.generator = None
     with pytest.raises(InputError, match="has no generator"):
         playground(plain)

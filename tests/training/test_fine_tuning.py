@@ -163,7 +163,7 @@ def test_training_from_a_model_learns_the_new_and_keeps_the_old(tmp_path):
     untuned = fine_tuning.extended(base, tuned.kinds)
     assert error(tuned, new, config) < 0.6 * error(untuned, new, config)
     assert error(tuned, old, config) < 1.1 * error(base, old, config)
-    told = model_file.describe(tmp_path / "tuned/model.safetensors")["provenance"]
+    told = model_file.read_metadata(tmp_path / "tuned/model.safetensors")["provenance"]
     assert (
         told["config"]["start_from"] == "model.safetensors"
         and "24 toots of the model" in told["data"]

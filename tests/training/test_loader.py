@@ -23,7 +23,7 @@ from test_shards import rewrite
 from tootlearn.cli.main import main
 from tootlearn.data import shard_stream, shards
 from tootlearn.data.augmentation import Augmentation
-from tootlearn.data.shard_stream import Stream
+from tootlearn.data.shard_stream import ShardStream
 from tootlearn.errors import InputError
 from tootlearn.training import dataset
 from tootlearn.training import train as training
@@ -96,7 +96,7 @@ def test_a_streamed_batch_is_that_of_the_same_clips_in_memory(config, pool, shar
     feed = feed_of(config, pool.split()[0], own(config), CPU)
     clips, _ = shards.read(sharded, feed.front_end)
     everything, learned = Batch.of(clips, config, CPU), Batch.of(clips.split()[0], config, CPU)
-    index = shards.index(sharded)
+    index = shards.read_index(sharded)
     places = [
         name
         for path, count in zip(index.paths, index.counts, strict=True)
@@ -163,7 +163,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_weights_and_repeats_no_toot(
 ):
     out = tmp_path / "run"
     killed(monkeypatch, 8, lambda: run(config, pool, out))
-    count = Stream(sharded).count
+    count = ShardStream(sharded).count
     # its checkpoint is within an epoch
     assert 5 * config.batch % count and 5 * config.batch < 8 * config.batch
     before = [name for step in range(5) for name in seen[step]]
@@ -179,7 +179,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_weights_and_repeats_no_toot(
 
 def names_by_place(sharded, config, names):
     """The names of a run from its first step on, by their places."""
-    stream = Stream(sharded)
+    stream = ShardStream(sharded)
     steps = [
         stream.arranged(range(step * config.batch, (step + 1) * config.batch))
         for step in range(STEPS)
@@ -245,7 +245,7 @@ def test_a_folder_that_has_changed_is_not_gone_on_with(
 def broken(sharded, tmp_path):
     """A copy of the shards, in whose first one a sample that is learned from makes no sense."""
     copy = shutil.copytree(sharded, tmp_path / "broken")
-    index = shards.index(copy)
+    index = shards.read_index(copy)
     with tarfile.open(index.paths[0]) as tar:
         members = [(member, tar.extractfile(member).read()) for member in tar.getmembers()]
     bad = f"{min(set(range(index.counts[0])) - index.held_out[0]):09d}.json"
@@ -277,7 +277,7 @@ def test_a_broken_sample_is_left_out_and_told_once(config, broken, tmp_path, cap
 
 
 def test_a_part_of_which_nothing_can_be_read_is_told(config, pool, monkeypatch):
-    monkeypatch.setattr(Stream, "toot", lambda stream, place: None)
+    monkeypatch.setattr(ShardStream, "toot", lambda stream, place: None)
     with pytest.raises(InputError, match="no toot .* of step 0: write the shards again"):
         feed_of(config, pool.split()[0], own(config), CPU)(0)
 
@@ -285,7 +285,7 @@ def test_a_part_of_which_nothing_can_be_read_is_told(config, pool, monkeypatch):
 def test_a_shard_that_is_gone_ends_the_run_and_once_it_is_back_it_goes_on(
     config, pool, whole_run, tmp_path, monkeypatch
 ):
-    original, calls = Stream.toot, []
+    original, calls = ShardStream.toot, []
 
     def toot(stream, place):
         calls.append(place)
@@ -294,7 +294,7 @@ def test_a_shard_that_is_gone_ends_the_run_and_once_it_is_back_it_goes_on(
         return original(stream, place)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Stream, "toot", toot)
+        patch.setattr(ShardStream, "toot", toot)
         with pytest.raises(InputError, match="copy it again"):
             run(config, pool, tmp_path / "run")
     run(config, pool, tmp_path / "run", resume=True)
@@ -313,7 +313,7 @@ def test_two_processes_share_the_epoch_and_learn_what_one_does(sharded, tmp_path
         json.loads((out / f"{rank}.json").read_text())
         for out, rank in ((one, 0), (two, 0), (two, 1))
     )
-    count = Stream(sharded).count
+    count = ShardStream(sharded).count
     assert len(whole) == count == len(set(whole)) and first and second
     assert set(first).isdisjoint(second) and set(first) | set(second) == set(whole)
     for a, b in zip(log(one / "run"), log(two / "run"), strict=True):
@@ -369,11 +369,11 @@ def test_the_command_streams_and_the_model_says_so(sharded, tmp_path, capsys):
     assert "52 toots streamed from shards" in capsys.readouterr().out
     main([*words, "--resume"])
     assert (out / "model.safetensors").exists()
-    told = training.model_file.describe(out / "model.safetensors")["provenance"]
+    told = training.model_file.read_metadata(out / "model.safetensors")["provenance"]
     assert told["config"]["stream"] is True and "streamed from shards" in told["data"]
     again = dataset.again(
         told["config"],
-        training.model_file.load(out / "model.safetensors")[0].front_end.config,
+        training.model_file.load_model(out / "model.safetensors")[0].front_end.config,
         [sharded],
     )
     assert again.held_out is not None and len(again) == 52

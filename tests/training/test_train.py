@@ -89,7 +89,9 @@ def test_the_losses_fall_on_the_clips_and_on_those_held_out(clips, tmp_path):
     assert rows[-1]["generation_convergence"] < rows[0]["generation_convergence"]
     assert rows[-1]["generation_divergence"] >= 0
     learn, held_out = clips.split()
-    final = model_file.describe(tmp_path / "run" / "model.safetensors")["provenance"]["held_out"]
+    final = model_file.read_metadata(tmp_path / "run" / "model.safetensors")["provenance"][
+        "held_out"
+    ]
     assert final == rows[-1]["held_out"]
     # it is stored in 16 bits
     assert training.evaluate(model, held_out, config) == pytest.approx(final, rel=0.01)
@@ -241,7 +243,7 @@ def test_initial_weights_depend_on_the_seed_alone(clips):
 
 def test_a_model_file_says_what_it_was_trained_on(clips, tmp_path):
     run(CONFIG, clips, tmp_path)
-    provenance = model_file.describe(tmp_path / "model.safetensors")["provenance"]
+    provenance = model_file.read_metadata(tmp_path / "model.safetensors")["provenance"]
     assert provenance["steps"] == 12 and provenance["seed"] == 0 and "trumpet" in provenance["data"]
     assert provenance["config"] == json.loads(json.dumps(asdict(CONFIG)))
     assert provenance["versions"].keys() >= {"tootlearn", "torch", "python"}

@@ -78,7 +78,7 @@ def test_toots_are_played_twice_as_fast_and_recordings_as_they_are(tmp_path):
     config = replace(CONFIG, synthetic=6, sampled=0, data=(str(tmp_path / "mine"),))
     found = bandwidth_training.gather(config, progress=False)
     assert found.waves.shape == (12, WINDOW_SAMPLES) and found.held_out[:6].sum() == 1
-    assert torch.equal(found.waves[:6], sounds.gather(RATE // 2, 6, progress=False).waves)
+    assert torch.equal(found.waves[:6], sounds.collect_sounds(RATE // 2, 6, progress=False).waves)
     assert torch.equal(found.waves[6, : len(wave)], torch.from_numpy(wave))
     told = bandwidth_training.describe(config, found)
     assert told.startswith(

@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from test_batches import CONFIG, in_double
 
 from tootlearn.data.clips import synthesise
-from tootlearn.data.shard_stream import Stream
-from tootlearn.data.shards import Toot
+from tootlearn.data.shard_stream import ShardStream
+from tootlearn.data.shards import Sample
 from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.training import dataset
 from tootlearn.training import train as training
@@ -61,18 +61,18 @@ def stream(processes: int, out: Path, folder: Path) -> None:
     rank = how.launch("cpu").global_rank
     config = replace(CURVE, kinds=(), clips=0, data=(str(folder),), stream=True, steps=12)
     pool = dataset.gather(config, progress=False)
-    names, original = [], Stream.toot
+    names, original = [], ShardStream.toot
 
-    def toot(found: Stream, place: int) -> Toot | None:
+    def toot(found: ShardStream, place: int) -> Sample | None:
         toot = original(found, place)
         names.extend([toot.name] if toot and place < found.count else [])
         return toot
 
-    Stream.toot = toot
+    ShardStream.toot = toot
     try:
         training.train(config, pool, out / "run", progress=False, how=how)
     finally:
-        Stream.toot = original
+        ShardStream.toot = original
     (out / f"{rank}.json").write_text(json.dumps(names))
 
 

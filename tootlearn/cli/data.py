@@ -39,7 +39,7 @@ def data(parser: ArgumentParser, words: list[str]) -> None:
     )
     for problem in problems:
         print(problem, file=sys.stderr)
-    count = len(shards.index(a.out).paths)
+    count = len(shards.read_index(a.out).paths)
     print(
         f"{report.clips} toots from {report.files} files are in {count} shard(s): tootlearn train --data {a.out}"
     )

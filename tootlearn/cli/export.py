@@ -25,7 +25,7 @@ def export(parser: ArgumentParser, words: list[str]) -> None:
 
     from tootlearn.models import export, model_file
 
-    model, _ = model_file.load(a.model)
+    model, _ = model_file.load_model(a.model)
     name = Path(a.model).stem
     if a.to == "onnx":
         out = Path(a.out or f"{name}.onnx")

@@ -222,7 +222,7 @@ def _train(parser: ArgumentParser, words: list[str]) -> None:
     how = RunConfig(**{f.name: a[f.name] for f in fields(RunConfig)})
     # before the clips are gathered: other processes begin at the beginning
     fabric = how.launch(a.device)
-    base = model_file.load(config.start_from)[0] if config.start_from else None
+    base = model_file.load_model(config.start_from)[0] if config.start_from else None
     config = fine_tuning.adapted(config, base, PRESETS[a.preset]) if base else config
     problems: list[str] = []
     clips = dataset.gather(config, base, problems)

@@ -49,7 +49,7 @@ _SNR_SPAN = 30.0  # dB between the loudest noise and the softest
 _NEAR = {"octaves": 2 / 12, "duration": 1.5}  # toots that are further apart than this are not mixed
 
 
-class Variants:
+class Augmenter:
     """Variants of those clips that have waves; all others, such as synthetic ones, pass as they
     are.
 
@@ -89,7 +89,7 @@ class Variants:
         front_end: FrontEndConfig,
         seed: int,
         device: torch.device | str = "cpu",
-    ) -> Variants | None:
+    ) -> Augmenter | None:
         """Variants on the device, or None where nothing is varied."""
         return cls(clips, config, FrontEnd(front_end).to(device), seed) if config.on else None
 

@@ -49,7 +49,7 @@ CLASSES: dict[str, dict[str, str]] = {  # of a data set: its class -> the kind t
 LICENCES = {"ESC-50": "CC BY-NC 3.0", "UrbanSound8K": "CC BY-NC 3.0", "NSynth": "CC BY 4.0"}
 
 
-def detect(path: str | os.PathLike[str]) -> str | None:
+def detect_data_set(path: str | os.PathLike[str]) -> str | None:
     """Which data set a folder holds, by the files in it: a key of `CLASSES`, or None."""
     return next((name for name, index in _INDEX.items() if (Path(path) / index).is_file()), None)
 
@@ -83,7 +83,7 @@ def read(
         InputError: no data set that is known here, an index that cannot be understood, or nothing
             of these classes.
     """
-    name = detect(path)
+    name = detect_data_set(path)
     if name is None:
         expected = ", ".join(f"{index} ({name})" for name, index in _INDEX.items())
         raise InputError(f"{path} holds no data set that is known here: it has none of {expected}")

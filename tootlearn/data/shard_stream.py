@@ -26,7 +26,7 @@ from tqdm import tqdm
 from tootlearn import rng
 from tootlearn.data import shards
 from tootlearn.data.clips import Clips
-from tootlearn.data.shards import Toot
+from tootlearn.data.shards import Sample
 from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.errors import InputError
 
@@ -35,7 +35,7 @@ POOL, HELD_OUT = 4096, 1024  # toots that a pool has at most, to learn from and 
 _SHARDS, _SAMPLES = 52, 53  # streams of random numbers
 
 
-class Stream:
+class ShardStream:
     """The toots to learn from in a folder of shards, by their places in an order without end.
 
     Args:
@@ -45,13 +45,13 @@ class Stream:
             empty.
 
     Raises:
-        InputError: see `shards.index`; or nothing to learn from.
+        InputError: see `shards.read_index`; or nothing to learn from.
     """
 
     def __init__(
         self, path: str | os.PathLike[str], seed: int = 0, problems: list[str] | None = None
     ) -> None:
-        self.index, self.seed = shards.index(path), seed
+        self.index, self.seed = shards.read_index(path), seed
         self.problems = [] if problems is None else problems
         pairs = zip(self.index.counts, self.index.held_out, strict=True)
         self.counts = [count - len(held_out) for count, held_out in pairs]
@@ -67,7 +67,7 @@ class Stream:
         """Places as a batch has them, lane by lane, so that a part of it needs few lanes."""
         return sorted(places, key=self._find)
 
-    def toot(self, place: int) -> Toot | None:
+    def toot(self, place: int) -> Sample | None:
         """The toot of a place, 0 or more; None if its sample cannot be understood.
 
         Places of one lane are best asked for in ascending order: its shard is held until another is
@@ -79,7 +79,7 @@ class Stream:
         _, lane, turn = self._find(place)
         name, sample = self._sample(lane, *self._epoch.shard(lane, turn))
         try:
-            return shards.decoded(name, sample, self.index)
+            return shards.decode_sample(name, sample, self.index)
         except InputError as error:
             if (problem := f"left out: {error}") not in self.problems:
                 self.problems.append(problem)
@@ -103,7 +103,7 @@ class Stream:
             self._held[lane] = this, [learned[i] for i in order]
         return self._held[lane][1][which]
 
-    def held_out(self) -> Iterator[Toot]:
+    def held_out(self) -> Iterator[Sample]:
         """The toots that are held out, in the order in which they are stored; what cannot be
         understood is told.
         """
@@ -114,7 +114,7 @@ class Stream:
                 if i not in places:
                     continue
                 try:
-                    yield shards.decoded(name, sample, self.index, held_out=True)
+                    yield shards.decode_sample(name, sample, self.index, held_out=True)
                 except InputError as error:
                     self.problems.append(f"left out: {error}")
 
@@ -171,23 +171,23 @@ def pool(
     into memory.
 
     Args:
-        path, seed, problems: see `Stream`.
+        path, seed, problems: see `ShardStream`.
         front_end: makes the log-mels.
         progress: show a bar on stderr.
         keep: keep the waves of those to learn from (180 kB each), as augmentation needs them.
 
     Raises:
-        InputError: see `shards.index` and `shards.samples`.
+        InputError: see `shards.read_index` and `shards.samples`.
     """
-    stream = Stream(path, seed, problems)
-    kinds = shards.index(path, front_end).kinds
+    stream = ShardStream(path, seed, problems)
+    kinds = shards.read_index(path, front_end).kinds
     places = stream.arranged(range(min(POOL, stream.count)))
     total = len(places) + min(HELD_OUT, sum(map(len, stream.index.held_out)))
     with tqdm(
         total=total, desc="toots", unit="", disable=None if progress else True, leave=False
     ) as bar:
 
-        def shown(toots: Iterator[Toot | None]) -> Iterator[Toot]:
+        def shown(toots: Iterator[Sample | None]) -> Iterator[Sample]:
             for toot in toots:
                 bar.update()
                 if toot:

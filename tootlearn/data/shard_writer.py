@@ -24,7 +24,7 @@ from tootlearn.data import folder, public
 from tootlearn.data.clips import RECORDED, Clips
 from tootlearn.data.folder import Recording, Report
 from tootlearn.data.recipes import KINDS
-from tootlearn.data.shards import FORMATS, INDEX, NUMBERS, SCHEMA, Toot, controls
+from tootlearn.data.shards import FORMATS, INDEX, NUMBERS, SCHEMA, Sample, controls_of
 from tootlearn.data.synthesis import SAMPLE_RATE
 from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.errors import InputError
@@ -101,7 +101,7 @@ def write(
 
 
 def _recordings(path: str | os.PathLike[str], problems: list[str]) -> list[Recording]:
-    if name := public.detect(path):
+    if name := public.detect_data_set(path):
         return public.list_recordings(Path(path), name, public.CLASSES[name])
     return folder.find(path, problems)
 
@@ -183,12 +183,16 @@ def _kinds(labels: list[dict[str, Any]]) -> list[Kind]:
 def _held_out(labels: list[dict[str, Any]], kinds: list[Kind]) -> NDArray[np.bool_]:
     """Whether each toot is held out, when clips of all of them are split."""
     told = [
-        Toot("", torch.empty(0), held_out=False, **{k: v for k, v in row.items() if k != "peak"})
+        Sample("", torch.empty(0), held_out=False, **{k: v for k, v in row.items() if k != "peak"})
         for row in labels
     ]
     source, recorded = tuple(toot.source for toot in told), np.array(RECORDED, dtype=np.int8)
     return Clips(
-        torch.empty(len(told), 0, 0), controls(told, kinds), tuple(kinds), source, origin=recorded
+        torch.empty(len(told), 0, 0),
+        controls_of(told, kinds),
+        tuple(kinds),
+        source,
+        origin=recorded,
     ).chosen()
 
 

@@ -47,7 +47,7 @@ NUMBERS = ("pitch", "duration", "octaves", "loudness", "peak")
 
 
 @dataclass(frozen=True)
-class Toot:
+class Sample:
     """One sample: its wave (N,) in the window of the models, and its labels."""
 
     name: str  # shard and key
@@ -74,12 +74,12 @@ class Index:
     digest: str  # of the file: another one is another folder
 
 
-def detect(path: str | os.PathLike[str]) -> bool:
+def is_shard_folder(path: str | os.PathLike[str]) -> bool:
     """Whether a folder holds shards."""
     return (Path(path) / INDEX).is_file()
 
 
-def index(path: str | os.PathLike[str], front_end: FrontEnd | None = None) -> Index:
+def read_index(path: str | os.PathLike[str], front_end: FrontEnd | None = None) -> Index:
     """The index of a folder of shards.
 
     Raises:
@@ -144,7 +144,9 @@ def _reason(error: Exception) -> str:
     return str(error.args[0]) if error.args else repr(error)
 
 
-def decoded(name: str, sample: dict[str, bytes], found: Index, held_out: bool = False) -> Toot:
+def decode_sample(
+    name: str, sample: dict[str, bytes], found: Index, held_out: bool = False
+) -> Sample:
     """A sample as `samples` gives it, decoded.
 
     Raises:
@@ -172,7 +174,7 @@ def decoded(name: str, sample: dict[str, bytes], found: Index, held_out: bool = 
         raise InputError(f"{name} cannot be understood ({error})") from error
     window = torch.zeros(WINDOW_SAMPLES)
     window[: len(values)] = torch.from_numpy(values * np.float32(numbers.pop("peak") / 32767))
-    return Toot(name, window, kind, source=source, held_out=held_out, **numbers)
+    return Sample(name, window, kind, source=source, held_out=held_out, **numbers)
 
 
 def _sound(content: bytes, form: str) -> tuple[NDArray[np.float32], int, int]:
@@ -205,17 +207,17 @@ def read(
     Samples that cannot be understood are named in the report and left out.
 
     Raises:
-        InputError: see `index` and `samples`; or nothing left.
+        InputError: see `read_index` and `samples`; or nothing left.
     """
-    found = index(path, front_end)
+    found = read_index(path, front_end)
     problems: list[str] = []
 
-    def toots() -> Iterator[Toot]:
+    def toots() -> Iterator[Sample]:
         for shard, count, held_out in zip(found.paths, found.counts, found.held_out, strict=True):
             for place, (name, sample) in enumerate(samples(shard, count)):
                 bar.update()
                 try:
-                    yield decoded(name, sample, found, place in held_out)
+                    yield decode_sample(name, sample, found, place in held_out)
                 except InputError as error:
                     problems.append(f"left out: {error}")
 
@@ -240,7 +242,7 @@ def read(
 
 
 def clips_of(
-    toots: Iterable[Toot], kinds: Sequence[Kind], front_end: FrontEnd, keep: bool = False
+    toots: Iterable[Sample], kinds: Sequence[Kind], front_end: FrontEnd, keep: bool = False
 ) -> Clips:
     """Clips of toots on the scales of these kinds; their waves are in memory a few at a time, or
     kept if asked for.
@@ -253,7 +255,7 @@ def clips_of(
         [torch.empty(0, front_end.config.mels, frames, dtype=torch.half, device=device)],
         list[Tensor](),
     )
-    labels = list[Toot]()
+    labels = list[Sample]()
     while some := list(islice(queue, _AT_ONCE)):
         stack = torch.stack([toot.wave for toot in some])
         log_mel.append(front_end(stack.to(device)).half())
@@ -261,7 +263,7 @@ def clips_of(
         labels += [replace(toot, wave=toot.wave[:0].clone()) for toot in some]
     return Clips(
         torch.cat(log_mel),
-        controls(labels, kinds),
+        controls_of(labels, kinds),
         tuple(kinds),
         tuple(toot.source for toot in labels),
         origin=np.array(RECORDED, dtype=np.int8),
@@ -270,7 +272,7 @@ def clips_of(
     )
 
 
-def controls(toots: Sequence[Toot], kinds: Sequence[Kind]) -> Controls:
+def controls_of(toots: Sequence[Sample], kinds: Sequence[Kind]) -> Controls:
     """The controls of B toots, on the scales of these kinds."""
     place = {kind.name: i for i, kind in enumerate(kinds)}
     kind = np.array([place[toot.kind] for toot in toots], dtype=np.int64)

@@ -345,9 +345,9 @@ def load(
         bandwidth: a bandwidth extension's file, or "none"; None for the shipped one where it fits.
 
     Raises:
-        InputError: as `model_file.load`, `model_file.load_vocoder` and `model_file.load_bandwidth`.
+        InputError: as `model_file.load_model`, `model_file.load_vocoder` and `model_file.load_bandwidth`.
     """
-    model, description = model_file.load(model_file.shipped() if path is None else path)
+    model, description = model_file.load_model(model_file.shipped() if path is None else path)
     speaker = None
     if vocoder is None:
         shipped, _ = model_file.load_vocoder()

@@ -20,7 +20,7 @@ from tootlearn.models.encoder import POOLINGS, Encoder
 from tootlearn.models.generator import Generator as Generator
 from tootlearn.models.generator import GeneratorConfig as GeneratorConfig
 from tootlearn.models.layers import UPSAMPLERS, Style
-from tootlearn.models.pca import PrincipalPath
+from tootlearn.models.pca import PCAPath
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class Autoencoder(nn.Module):
             dilated=config.dilated,
             attention=config.attention,
         )
-        self.linear = PrincipalPath(mels, frames, config.latent) if config.linear else None
+        self.linear = PCAPath(mels, frames, config.latent) if config.linear else None
         if config.linear:
             self.encoder_gain = nn.Parameter(torch.zeros(config.latent))
             self.decoder_gain = nn.Parameter(torch.zeros(mels, 1))

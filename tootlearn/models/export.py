@@ -82,7 +82,7 @@ def to_onnx(path: str | os.PathLike[str], model: TootModel, seed: int = 0) -> fl
     Inputs, each with a free batch axis B: "kind" (B,) int64, the index of the kind; "pitch" (B,)
     Hz; "duration" (B,) s; "brightness" (B,) 0 to 1; "loudness" (B,) dBFS; "residual" (B, Z).
     Outputs: "log_mel" (B, M, T), and "breath", "notes" and "level" as in `decoder.Drawing`. The
-    metadata of the file has what `describe` says.
+    metadata of the file has what `model_description` says.
 
     Args:
         path: where to; the file appears whole or not at all.
@@ -120,7 +120,7 @@ def to_onnx(path: str | os.PathLike[str], model: TootModel, seed: int = 0) -> fl
             verbose=False,
         )
     assert program is not None
-    program.model.metadata_props["tootlearn"] = json.dumps(describe(model))
+    program.model.metadata_props["tootlearn"] = json.dumps(model_description(model))
     whole = program.model_proto.SerializeToString()
     session = onnxruntime.InferenceSession(whole, providers=["CPUExecutionProvider"])
     found = max(
@@ -189,7 +189,7 @@ def bundle(model: TootModel) -> Bundle:
         model: with a generator.
 
     Returns:
-        The description (`describe`, and under "tensors" each one's shape, type, offset, and offset
+        The description (`model_description`, and under "tensors" each one's shape, type, offset, and offset
         of the scales); the weights.
 
     Raises:
@@ -201,7 +201,7 @@ def bundle(model: TootModel) -> Bundle:
             'the page plays generators with conditioning "film" alone: train one so, or export to ONNX'
         )
     tensors, weights = _packed(_tensors(generator) | {"directions": directions(model)})
-    return Bundle(describe(model) | {"tensors": tensors}, weights)
+    return Bundle(model_description(model) | {"tensors": tensors}, weights)
 
 
 def ear(model: TootModel) -> Bundle:
@@ -263,7 +263,7 @@ def to_web(folder: str | os.PathLike[str], model: TootModel) -> int:
     return sizes["toot"]
 
 
-def describe(model: TootModel) -> dict[str, Any]:
+def model_description(model: TootModel) -> dict[str, Any]:
     """What a program needs to know to use the generator: front end, sizes, kinds and the ranges of
     their controls.
     """

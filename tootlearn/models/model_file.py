@@ -48,7 +48,7 @@ Config = TypeVar(
 Part = TypeVar("Part", Vocoder, Bandwidth)
 
 
-def save(
+def save_model(
     path: str | os.PathLike[str], model: TootModel, provenance: dict[str, Any], half: bool = False
 ) -> None:
     """Write a model file, whole or not at all.
@@ -82,7 +82,7 @@ def save(
     atomic_write(Path(path), to_bytes(tensors, metadata={"tootlearn": json.dumps(description)}))
 
 
-def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The metadata of a model file, checked.
 
     Raises:
@@ -96,7 +96,7 @@ def shipped(name: str = "default") -> Path:
     return Path(__file__).parents[1] / "weights" / f"{name}.safetensors"
 
 
-def load(
+def load_model(
     path: str | os.PathLike[str], front_end: FrontEndConfig | None = None
 ) -> tuple[TootModel, dict[str, Any]]:
     """Read a model file.
@@ -154,7 +154,7 @@ def load(
 def save_vocoder(
     path: str | os.PathLike[str], vocoder: Vocoder, provenance: dict[str, Any]
 ) -> None:
-    """Write a vocoder's file, whole or not at all: weights in 16 bits; otherwise as `save`.
+    """Write a vocoder's file, whole or not at all: weights in 16 bits; otherwise as `save_model`.
 
     Raises:
         InputError: if it cannot be written.
@@ -203,7 +203,7 @@ def load_vocoder(
         The vocoder, in evaluation mode, on the CPU, in float32; and its metadata.
 
     Raises:
-        InputError: as `load`; also for a file that holds another kind of model.
+        InputError: as `load_model`; also for a file that holds another kind of model.
     """
     path = shipped_vocoder() if path is None else Path(path)
 
@@ -331,7 +331,7 @@ def _upgraded(description: dict[str, Any]) -> dict[str, Any]:
     return description
 
 
-# What a description that is no longer what `save` wrote raises where it is used; RuntimeError comes
+# What a description that is no longer what `save_model` wrote raises where it is used; RuntimeError comes
 # from torch.
 _DAMAGE = (AttributeError, KeyError, RuntimeError, TypeError, ValueError)
 
@@ -366,7 +366,7 @@ def _difference(model: FrontEndConfig, features: FrontEndConfig) -> str:
 
 
 def summary(model: TootModel, description: Mapping[str, Any]) -> str:
-    """What :func:`load` gave, for people: kinds and their ranges, sizes, front end, training data,
+    """What :func:`load_model` gave, for people: kinds and their ranges, sizes, front end, training data,
     licence.
     """
     parts = [p for p in ("generator", "autoencoder") if getattr(model, p) is not None]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 
-class PrincipalPath(nn.Module):
+class PCAPath(nn.Module):
     """Clip -> z -> clip by principal components, whitened: each number of z has mean 0 and variance
     1.
 

@@ -75,9 +75,9 @@ def gather(
     for path in config.data:
         read = (
             shards.read
-            if shards.detect(path)
+            if shards.is_shard_folder(path)
             else public.read
-            if public.detect(path)
+            if public.detect_data_set(path)
             else folder.read
         )
         clips, report = read(
@@ -97,7 +97,7 @@ def gather(
 
 def _shards(config: TrainConfig) -> Path:
     """The folder that is streamed."""
-    if not shards.detect(config.data[0]):
+    if not shards.is_shard_folder(config.data[0]):
         raise InputError(
             f"{config.data[0]} is no folder of shards, and nothing else can be streamed: "
             f"write one with tootlearn data shard {config.data[0]} --out shards, or leave stream out"
@@ -109,7 +109,7 @@ def digests(config: TrainConfig) -> dict[str, str]:
     """What tells the data of a run that streams them from other data, by the name of the file; else
     nothing: a run that goes on reads the files anew, and the toots that it has had must be in the
     places that they had."""
-    return {shards.INDEX: shards.index(_shards(config)).digest} if config.stream else {}
+    return {shards.INDEX: shards.read_index(_shards(config)).digest} if config.stream else {}
 
 
 def _found() -> Path:
@@ -195,7 +195,7 @@ def describe(config: TrainConfig, clips: Clips) -> str:
         )
     if config.stream:
         told.append(
-            f"{sum(shards.index(config.data[0]).counts)} toots streamed from {Path(config.data[0]).name}"
+            f"{sum(shards.read_index(config.data[0]).counts)} toots streamed from {Path(config.data[0]).name}"
         )
     elif counts[RECORDED]:
         names = ", ".join(Path(path).name for path in config.data)
@@ -216,7 +216,7 @@ def licence(config: TrainConfig) -> str:
         notice = "notes of the sound font FluidR3 (Copyright 2000-2013 Frank Wen and others; MIT licence)"
         told.append(notice if fluid else f"notes of {_font(config)}, whose licence holds too")
     for path in config.data:
-        name = public.detect(path)
+        name = public.detect_data_set(path)
         rights = (
             f"{name}, {public.LICENCES[name]}"
             if name

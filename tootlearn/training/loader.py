@@ -14,9 +14,9 @@ import torch
 from tqdm import tqdm
 
 from tootlearn.data import shards
-from tootlearn.data.augmenter import Variants
+from tootlearn.data.augmenter import Augmenter
 from tootlearn.data.clips import Clips
-from tootlearn.data.shard_stream import Stream
+from tootlearn.data.shard_stream import ShardStream
 from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.errors import InputError
 from tootlearn.training.batches import Batch, batch_rows, frame_weights
@@ -40,7 +40,7 @@ def feed_of(
     Raises:
         InputError: augmentation without recordings, or a folder that the clips are not of.
     """
-    variants = Variants.of(learn, config.augmentation, config.front_end, config.seed, device)
+    variants = Augmenter.of(learn, config.augmentation, config.front_end, config.seed, device)
     if config.stream:
         return Streamed(config, learn, variants, own, device)
     if variants:
@@ -67,7 +67,7 @@ class Streamed:
         self,
         config: TrainConfig,
         pool: Clips,
-        variants: Variants | None,
+        variants: Augmenter | None,
         own: list[tuple[int, int]],
         device: torch.device,
     ) -> None:
@@ -75,7 +75,7 @@ class Streamed:
         # the weight of a frame that sounds, of any clip
         self.sounding = frame_weights(pool, config).max()
         self.stream, self.front_end = (
-            Stream(config.data[0], config.seed),
+            ShardStream(config.data[0], config.seed),
             FrontEnd(config.front_end).to(device),
         )
         if self.stream.index.kinds != pool.kinds:

@@ -89,7 +89,7 @@ def read(folder: Path, name: str) -> Run:
     for result in (folder / name for name in _RESULTS):
         if result.exists():
             try:
-                told = model_file.describe(result)["provenance"]
+                told = model_file.read_metadata(result)["provenance"]
             except (InputError, KeyError):
                 problems.append(f"{result.name} damaged")
             else:

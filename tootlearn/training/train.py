@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm import tqdm
 
-from tootlearn.data.augmenter import Variants
+from tootlearn.data.augmenter import Augmenter
 from tootlearn.data.clips import SYNTHETIC, Clips
 from tootlearn.dsp.front_end import WINDOW_SAMPLES
 from tootlearn.dsp.normalization import Normalizer
@@ -164,9 +164,9 @@ def train(
         "licence": dataset.licence(config),
     }
     if fabric.is_global_zero:
-        model_file.save(out / "model.safetensors", model, provenance, half=True)
+        model_file.save_model(out / "model.safetensors", model, provenance, half=True)
     fabric.barrier()
-    return model_file.load(out / "model.safetensors")[0]
+    return model_file.load_model(out / "model.safetensors")[0]
 
 
 def _split(clips: Clips, config: TrainConfig) -> tuple[Clips, Clips]:
@@ -210,7 +210,7 @@ def check_run(out: Path, resume: bool, result: str = "model.safetensors") -> Pat
 def start(config: TrainConfig, learn: Clips) -> TootModel:
     """The model before the first step: new, or the one to start from, which may meet new kinds."""
     if config.start_from:
-        return fine_tuning.extended(model_file.load(config.start_from)[0], learn.kinds)
+        return fine_tuning.extended(model_file.load_model(config.start_from)[0], learn.kinds)
     return build(config, learn)
 
 
@@ -226,7 +226,7 @@ def build(config: TrainConfig, learn: Clips) -> TootModel:
             config.front_end, normalizer, learn.kinds, config.generator, config.autoencoder
         )
     if model.autoencoder and model.autoencoder.linear:
-        variants = Variants.of(learn, config.augmentation, config.front_end, config.seed)
+        variants = Augmenter.of(learn, config.augmentation, config.front_end, config.seed)
         model.autoencoder.linear.fit(
             variants.with_originals() if variants else learn.log_mel, normalizer
         )

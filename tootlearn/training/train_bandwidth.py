@@ -117,14 +117,16 @@ class Features:
 def gather(
     config: BandwidthTrainConfig, problems: list[str] | None = None, progress: bool = True
 ) -> Sounds:
-    """All sounds that a config asks for, at 44,100 Hz: see `data.sounds.gather`."""
+    """All sounds that a config asks for, at 44,100 Hz: see `data.sounds.collect_sounds`."""
     rate = config.bandwidth.front_end.sample_rate
     parts = []
     if config.synthetic:
-        parts.append(sounds.gather(rate, config.synthetic, seed=config.seed, progress=progress))
+        parts.append(
+            sounds.collect_sounds(rate, config.synthetic, seed=config.seed, progress=progress)
+        )
     if config.sampled or config.data:
         others = config.sampled, config.font, config.data, config.seed, problems, progress
-        parts.append(sounds.gather(2 * rate, 0, *others, bright=True))
+        parts.append(sounds.collect_sounds(2 * rate, 0, *others, bright=True))
     return Sounds(
         torch.cat([part.waves for part in parts]), torch.cat([part.held_out for part in parts])
     )

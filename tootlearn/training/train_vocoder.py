@@ -24,9 +24,8 @@ from tqdm import tqdm
 
 from tootlearn import rng
 from tootlearn.data import sounds
-from tootlearn.data.pieces import Pieces
 from tootlearn.data.sound_font import find_font
-from tootlearn.data.sounds import Sounds
+from tootlearn.data.sounds import Pieces, Sounds
 from tootlearn.dsp.front_end import FrontEndConfig
 from tootlearn.dsp.phase import advances, floored_log, peak_frequencies, region_peaks
 from tootlearn.dsp.stft import Stft
@@ -182,9 +181,9 @@ def total(terms: dict[str, Tensor], config: VocoderTrainConfig) -> Tensor:
 def gather(
     config: VocoderTrainConfig, problems: list[str] | None = None, progress: bool = True
 ) -> Sounds:
-    """All sounds that a config asks for: see `data.sounds.gather`."""
+    """All sounds that a config asks for: see `data.sounds.collect_sounds`."""
     rate = config.front_end.sample_rate
-    return sounds.gather(
+    return sounds.collect_sounds(
         rate,
         config.synthetic,
         config.sampled,

@@ -99,7 +99,7 @@ class Search:
 
     def gather(self, problems: list[str] | None = None) -> Clips:
         """The clips that all trials learn from and are measured on."""
-        base = model_file.load(self.config.start_from)[0] if self.config.start_from else None
+        base = model_file.load_model(self.config.start_from)[0] if self.config.start_from else None
         varied = any(
             name.startswith("augmentation.") for name in search_space.read(self.space, self.config)
         )
@@ -170,7 +170,7 @@ def run(search: Search, trials: int, workers: int = 1) -> dict[str, Any]:
     if trials < 1 or workers < 1:
         raise InputError(f"trials and workers are 1 or more, not {trials} and {workers}")
     if search.config.start_from:
-        base = model_file.load(search.config.start_from)[0]
+        base = model_file.load_model(search.config.start_from)[0]
         search = Search(**vars(search) | {"config": fine_tuning.adapted(search.config, base)})
     study, _ = search.open()
     if studies.finished(study) < trials:
