@@ -203,9 +203,9 @@ def test_a_truncated_file_is_called_so_at_any_length(saved, tmp_path):
         len(content) - 1,
     }:
         cut.write_bytes(content[:length])
-        refused(cut, "no whole .safetensors file: truncated")
+        refused(cut, "not a complete .safetensors file: truncated")
     cut.write_bytes(content + b"\0")
-    refused(cut, "no whole .safetensors file")
+    refused(cut, "not a complete .safetensors file")
 
 
 def test_a_damaged_header_is_never_more_than_an_error(saved, tmp_path):
@@ -230,14 +230,14 @@ def test_a_header_whose_length_begins_like_a_pickle_is_no_pickle(tmp_path):
             break
     else:
         pytest.fail("no padding gave that length")
-    refused(tmp_path / "m", "not of tootlearn")
+    refused(tmp_path / "m", "not those of a tootlearn model")
 
 
 def test_weights_of_something_else_are_refused(tmp_path):
     save_file({"layer.weight": torch.zeros(3)}, tmp_path / "m")
-    refused(tmp_path / "m", "holds weights, but not of tootlearn")
+    refused(tmp_path / "m", "holds weights, but not those of a tootlearn model")
     (tmp_path / "m").write_text("RIFF, so to say")
-    refused(tmp_path / "m", "no whole .safetensors file")
+    refused(tmp_path / "m", "not a complete .safetensors file")
 
 
 class Bomb:
@@ -410,7 +410,7 @@ def test_a_device_is_found_or_named():
         with pytest.raises(InputError, match=f"'{name}'"):
             to_device(name)
     if not torch.cuda.is_available():
-        with pytest.raises(InputError, match="'cuda' is not to be had here .* try cpu"):
+        with pytest.raises(InputError, match="'cuda' is not available here .* try cpu"):
             to_device("cuda")
 
 

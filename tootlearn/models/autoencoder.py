@@ -1,9 +1,7 @@
-"""Encoder and decoder as one: the plain autoencoder, the conditional generator, and the model that
-may hold both.
+"""The plain autoencoder, for *reconstruction*: a sound is encoded as a latent z, and the decoder
+gets z and nothing else.
 
-Two latents make two claims. *Reconstruction*: a sound goes to z, and the decoder gets z and nothing
-else. *Generation*: the decoder gets the controls and a small residual latent that holds what they
-leave open; it can be drawn from a prior.
+For *generation* see `generator`: there the decoder gets the controls and a small residual latent.
 """
 
 from __future__ import annotations
@@ -34,20 +32,21 @@ class AutoencoderConfig:
         pooling: "mean" over time, "attention", or "flatten"; see `Encoder`.
         decoder_start: channels of the vector once it is expanded over time.
         decoder_widths: channels after each doubling of the frames.
-        residual: residual blocks after each convolution; 0: an activation and a norm instead.
-        patch: neighbouring frames that the convolutions see, and draw, as one: cheaper by as much.
+        residual: residual blocks after each convolution; 0 for an activation and a norm instead.
+        patch: how many neighbouring frames the convolutions read and write as one, which saves time
+            by the same factor.
         upsampling: what doubles the frames: "transposed" convolution, "nearest" frame and
             convolution, or "subpixel".
         dilated: whether the dilation doubles from one residual block to the next.
         attention: heads of a self-attention over time in encoder and decoder, where frames are
-            fewest; 0: none.
+            fewest; 0 for none.
         activation: "relu", "leaky_relu", "gelu", "silu" or "snake".
         norm: "batch", "group" or "none".
-        dropout: share of the activations that are zeroed in training.
-        linear: whether principal components run beside encoder and decoder, which then only add to
-            them.
-        variational: whether the encoder gives a distribution, and the decoder gets a sample of it
-            in training.
+        dropout: share of the activations that are set to zero in training.
+        linear: whether there is a parallel path of principal components, to which encoder and
+            decoder only add.
+        variational: whether the encoder gives a distribution, of which the decoder gets a sample in
+            training.
 
     Raises:
         InputError: values that are not allowed; the message says what is.
@@ -113,12 +112,12 @@ class AutoencoderConfig:
 
 
 class Autoencoder(nn.Module):
-    """Standardised log-mel -> z -> standardised log-mel; the decoder sees z alone.
+    """Standardised log-mel -> z -> standardised log-mel; the decoder gets only z.
 
-    With ``linear`` principal components carry the sound from end to end, and encoder and decoder
-    add to them what is not linear. Both start at zero: a gain for each number of z, and one for
-    each band (as Bachlechner et al. 2021 start every layer), so that the model is PCA before the
-    first step.
+    With ``linear``, principal components carry the sound from end to end, and encoder and decoder
+    add what is not linear. Their contributions are scaled by gains, one for each number of z and
+    one for each band, that start at zero (as Bachlechner et al. 2021 start every layer), so that
+    the model is PCA before the first step.
 
     Args:
         config: its sizes.
@@ -128,14 +127,16 @@ class Autoencoder(nn.Module):
     Shape: (B, M, T) -> (B, M, T); `encode` gives (B, Z).
 
     Raises:
-        InputError: if T is no multiple of what patch, strides and doublings need.
+        InputError: if T is not the multiple that patch, strides and doublings need.
     """
 
     def __init__(self, config: AutoencoderConfig, mels: int, frames: int) -> None:
         super().__init__()
         self.config = config
         if frames % config.patch:
-            raise InputError(f"patch is a divisor of the frames, {frames}, not {config.patch}")
+            raise InputError(
+                f"patch must divide the {frames} frames, which {config.patch} does not"
+            )
         channels, inside = mels * config.patch, frames // config.patch
         self.encoder = Encoder(
             channels,
@@ -167,9 +168,9 @@ class Autoencoder(nn.Module):
             self.decoder_gain = nn.Parameter(torch.zeros(mels, 1))
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, M, T) -> mean of z, and log of its standard deviation: each (B, Z).
+        """(B, M, T) -> mean of z and log of its standard deviation, each (B, Z).
 
-        Without ``variational`` there is no spread, and the latter is -inf.
+        Without ``variational`` the standard deviation is zero, and its log -inf.
         """
         # (B, M p, T / p)
         patches = x.unflatten(2, (-1, self.config.patch)).transpose(2, 3).flatten(1, 2)

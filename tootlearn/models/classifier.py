@@ -1,11 +1,10 @@
-"""A small network that names the kind of a toot, and whose last layer but one says how far toots
-are apart.
+"""A small network that classifies toots by kind, and whose embedding tells how far apart toots are.
 
-It is a judge, not a part of the generator: trained on its own, on toots in all sorts of noise,
-rooms and microphones, so that what it knows of a kind holds for recordings too. What does not make
-a kind is kept from it: loudness (each clip is seen relative to its own peak, so far down that the
-front end's floor is hidden), and where in the window the toot stands (convolutions, and statistics
-over the frames that sound).
+It evaluates generators and is not a part of one. It is trained on toots in all sorts of noise,
+rooms and microphones, so that what it learns about a kind holds for recordings too. It does not
+depend on what says nothing about the kind: loudness (each clip is taken relative to its own peak,
+down to a level above the front end's floor), and the position of the toot in the window (it has
+convolutions, and statistics over the frames that sound).
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from tootlearn import rng
 from tootlearn.dsp.front_end import FrontEndConfig
 from tootlearn.errors import InputError
 
-RANGE = 6.0  # nats: what lies further below the peak of its clip (52 dB) is silence
-_SOUNDING = 3.5  # nats: frames whose loudest band is less than this below the peak (30 dB) count
-_ENVELOPES = (1, 5, 9, 17)  # widths of the envelopes, in pairs of bands; 1 is what is shown itself
+RANGE = 6.0  # nats (52 dB) below the peak of a clip: anything lower is silence
+_SOUNDING = 3.5  # nats (30 dB): frames whose loudest band is this close to the peak count
+_ENVELOPES = (1, 5, 9, 17)  # widths of the envelopes, in pairs of bands; 1 is the spectrum itself
 
 
 @dataclass(frozen=True)
@@ -33,14 +32,14 @@ class ClassifierConfig:
     Args:
         steps: of the optimiser.
         batch: clips a step.
-        learning_rate: the highest; a cosine brings it to zero after a linear start over a tenth of
-            the steps.
+        learning_rate: the highest; it rises linearly over a tenth of the steps and falls to zero
+            along a cosine.
         width: channels of the first convolution; the later ones have four times as many.
-        embedding: E, numbers of the embedding.
-        dropout: share of the embedding's numbers that a step does without.
-        smoothing: of the labels, so that it does not grow too sure (Szegedy et al. 2016).
-        augmentation: 0 trains on the clips as they are, 1 on clips as recordings may sound: see
-            `augmented`.
+        embedding: E, size of the embedding.
+        dropout: share of the embedding's numbers that are set to zero in a step.
+        smoothing: of the labels, against overconfidence (Szegedy et al. 2016).
+        augmentation: from 0, which trains on the clips as they are, to 1, which varies them as much
+            as recordings differ: see `train_classifier.augmented`.
         seed: of initial weights, batches and augmentation.
 
     Raises:
@@ -80,12 +79,12 @@ def _block(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential
 class Classifier(nn.Module):
     """Log-mel (B, M, T) -> logits (B, K) of the kinds.
 
-    A convolution over bands and frames; mean and spread over the sounding frames of what it shows
-    in each band, and the mean spectrum; their envelopes, as the largest within some bands; and
-    three convolutions over the bands. Envelopes show resonances whatever the pitch.
+    A convolution over bands and frames; mean and standard deviation of its output over the sounding
+    frames, and the mean spectrum; envelopes of these, as maxima over neighbouring bands, which show
+    resonances whatever the pitch; and three convolutions over the bands.
 
     Args:
-        front_end: what the log-mels are made with.
+        front_end: how the log-mels are made.
         kinds: K names, in the order of the logits.
         config: its size.
     """
@@ -112,18 +111,18 @@ class Classifier(nn.Module):
         return logits
 
     def embed(self, log_mel: Tensor) -> Tensor:
-        """Log-mel (B, M, T) -> embedding (B, E); differentiable. Its Euclidean distances are those
-        to compare by.
+        """Log-mel (B, M, T) -> embedding (B, E), to be compared by Euclidean distance;
+        differentiable.
         """
         return self.features(log_mel)[-1]
 
     def features(self, log_mel: Tensor) -> tuple[Tensor, ...]:
-        """What each layer makes of log-mels (B, M, T), for `perceptual.feature_error`;
-        differentiable.
+        """The outputs of the layers for log-mels (B, M, T), as `perceptual.feature_error` needs
+        them; differentiable.
 
         Returns:
-            The first convolution's (B, C, M / 2, T / 2); those over the bands (B, 4 C, M / 2), (B,
-            4 C, M / 4) and (B, 4 C, M / 8), sizes rounded up; the embedding (B, E).
+            Of the first convolution (B, C, M / 2, T / 2); of those over the bands (B, 4 C, M / 2),
+            (B, 4 C, M / 4) and (B, 4 C, M / 8), sizes rounded up; the embedding (B, E).
         """
         x = relative(log_mel)
         above = (x.amax(1) - (1 - _SOUNDING / RANGE)).clamp_min(0)  # (B, T)
@@ -145,7 +144,7 @@ class Classifier(nn.Module):
 
     @torch.inference_mode()
     def names(self, log_mel: Tensor) -> list[str]:
-        """The most likely kind of each clip of log-mels (B, M, T), of any float type and any B."""
+        """The most likely kind of each of the log-mels (B, M, T), of any float type and any B."""
         return [
             self.kinds[i]
             for part in log_mel.split(64)
@@ -159,10 +158,8 @@ class Classifier(nn.Module):
 
 
 def relative(log_mel: Tensor) -> Tensor:
-    """Log-mel (B, M, T) -> how far above silence: 1 at the clip's peak, 0 for `RANGE` and more
-    below it.
-
-    Silence is at its peak everywhere.
+    """Log-mel (B, M, T) -> level relative to the clip's peak: 1 at the peak, 0 at `RANGE` and more
+    below it. A silent clip is 1 everywhere.
     """
     peak = log_mel.amax((1, 2), keepdim=True)
     return ((log_mel - peak) / RANGE + 1).clamp_min(0)

@@ -1,6 +1,6 @@
-"""The decoder: a 1D CNN that draws a log-mel spectrogram from a few numbers.
+"""The decoder: a 1D CNN that makes a log-mel spectrogram from a few numbers.
 
-`Decoder` gets a latent and nothing else. `ConditionalDecoder` gets the controls too, and a small
+`Decoder` gets a latent and nothing else. `ConditionalDecoder` gets the controls and a small
 residual latent.
 """
 
@@ -33,8 +33,9 @@ from tootlearn.models.layers import (
 class Decoder(nn.Module):
     """Latent to log-mel, by layers that double the frames.
 
-    A pooled latent has no time axis. The first layer gives it one by learned weights; repeating it
-    over time could not draw anything that changes (a convolution of a constant is a constant).
+    A pooled latent has no time axis. The first layer gives it one with learned weights; if it were
+    just repeated over time, nothing could change in the result, since the convolution of a constant
+    is a constant.
 
     Args:
         latent: Z.
@@ -42,15 +43,15 @@ class Decoder(nn.Module):
         frames: T; a multiple of 2^len(widths).
         widths: channels after each doubling of the frames; as for `Encoder`.
         start: channels before the first.
-        residual: residual blocks after each of them in place of an activation and a norm.
+        residual: residual blocks after each of them; 0 for an activation and a norm instead.
         upsampling: what doubles the frames, one of `layers.UPSAMPLERS`.
         style, dilated: as for `Encoder`.
-        attention: heads of a self-attention over time before the first doubling; 0: none.
+        attention: heads of a self-attention over time before the first doubling; 0 for none.
 
     Shape: (B, Z) -> (B, M, T).
 
     Raises:
-        InputError: if T does not go with the number of doublings.
+        InputError: if T is no multiple of 2^len(widths).
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Decoder(nn.Module):
         if frames % growth:
             raise InputError(
                 f"{len(widths)} doublings make a multiple of {growth} frames, not {frames}: "
-                "take another hop or fewer of them"
+                "use another hop or fewer doublings"
             )
         self.start = start
         self.expand = nn.Linear(latent, start * (frames // growth))
@@ -95,20 +96,24 @@ class Decoder(nn.Module):
 
 
 class Condition(NamedTuple):
-    """Controls as a network takes them, for a batch of B."""
+    """Controls of a batch of B in the form that networks take."""
 
-    kind: Tensor  # (B,) int64, or (B, K) shares of kinds, which sum to 1: a sound between them
+    kind: Tensor  # (B,) int64; or (B, K) shares of kinds, which sum to 1, for a sound between kinds
     octave: Tensor  # (B,) log2 of the pitch in Hz
     duration: Tensor  # (B,) s
-    gain: Tensor  # (B,) natural log of the amplitude that the loudness stands for
-    numbers: Tensor  # (B, 4) pitch, duration, brightness, loudness, each about -1 to 1
+    gain: Tensor  # (B,) natural log of the amplitude that corresponds to the loudness
+    numbers: Tensor  # (B, 4) pitch, duration, brightness, loudness, each from about -1 to 1
 
     @classmethod
     def of(
         cls, controls: Controls, device: torch.device | str = "cpu", shares: Tensor | None = None
     ) -> Condition:
-        """From controls as the user means them: B of them, in Hz, s, 0 to 1 and dBFS; (B, K) shares
-        replace kinds.
+        """From B controls in the units of the user: Hz, s, 0 to 1 and dBFS.
+
+        Args:
+            controls: B of them.
+            device: of the result.
+            shares: shares of kinds (B, K), which replace the kinds of the controls.
         """
 
         def column(values: object) -> Tensor:
@@ -119,7 +124,7 @@ class Condition(NamedTuple):
         middle, half = sum(LOUDNESS_RANGE) / 2, (LOUDNESS_RANGE[1] - LOUDNESS_RANGE[0]) / 2
         numbers = [
             (octave - 8.5) / 2,  # 90 Hz to 1.4 kHz
-            (duration.log2() + 1) / 2,  # .125 to 2 s, and beyond
+            (duration.log2() + 1) / 2,  # 0.125 to 2 s
             column(controls.brightness) * 2 - 1,
             (loudness - middle) / half,
         ]
@@ -128,40 +133,41 @@ class Condition(NamedTuple):
         return cls(kind, octave, duration, gain, torch.stack(numbers, 1))
 
     def take(self, rows: Tensor) -> Condition:
-        """Those of these rows."""
+        """The controls of these rows (indices or a mask)."""
         return Condition(*(column[rows] for column in self))
 
     def shares(self, kinds: int) -> Tensor:
-        """How much of each of K kinds it has, (B, K)."""
+        """The share of each of K kinds, (B, K); one-hot where a kind is given."""
         if self.kind.is_floating_point():
             return self.kind
         return F.one_hot(self.kind, kinds).to(self.numbers.dtype)
 
 
 class Drawing(NamedTuple):
-    """What the conditional decoder draws: the log-mel, and what it is made of."""
+    """The output of the conditional decoder: the log-mel and its parts."""
 
     log_mel: Tensor  # (B, M, T), natural logarithm
-    breath: Tensor  # (B, M, T), share of the breath in the magnitude, 0 to 1; the rest is tone
-    notes: Tensor  # (B, T / 2, notes), log2 of their f0 in Hz
-    level: Tensor  # (B, notes), their shares of the tone
+    breath: Tensor  # (B, M, T), share of breath noise in the magnitude, 0 to 1; the rest is tone
+    notes: Tensor  # (B, T / 2, notes), log2 of the f0 of each note in Hz
+    level: Tensor  # (B, notes), the share of each note in the tone
 
 
 class ConditionalDecoder(nn.Module):
-    """Controls and residual latent to log-mel: harmonics and noise, each with an envelope that the
-    network draws.
+    """Controls and residual latent to log-mel: harmonics and noise, each with a spectral envelope
+    that the network computes.
 
-    In the log, a tone is its harmonic comb plus its spectral envelope. Tone and breath add up, and
-    the floor hides what is below it:
+    On a logarithmic scale, a tone is its harmonic comb plus its spectral envelope. Tone and breath
+    noise are added, and the floor hides what lies below it:
 
         level = exp(gain) (comb(f0) exp(tone) + exp(breath))
         log_mel = log(sqrt(level^2 + floor^2))
 
-    The tone is a source, whose harmonics have levels by their number, in a resonator, which has
-    gains by frequency. The network draws the source's levels at a few numbers, the resonator (B, M,
-    T), the breath (B, M, T) and a bend of f0 in octaves; the comb of a kind with several notes is
-    the sum of theirs, at levels that it draws too. (Harmonics plus noise: Serra and Smith 1990,
-    Engel et al. 2020; source and filter: Fant 1960.)
+    The tone is a source in a resonator: the level of a harmonic of the source depends on its
+    number, the gain of the resonator on frequency. The network computes the levels of the source at
+    a few harmonic numbers, the resonator (B, M, T), the breath (B, M, T) and a bend of f0 in
+    octaves. The comb of a kind with several notes is the sum of the combs of its notes, at levels
+    that the network computes too. (Harmonics plus noise: Serra and Smith 1990, Engel et al. 2020;
+    source and filter: Fant 1960.)
 
     Args:
         front_end: what the log-mels are made with.
@@ -170,17 +176,17 @@ class ConditionalDecoder(nn.Module):
         residual: size Z of the residual latent.
         width: channels C inside, a multiple of 8.
         blocks: residual blocks.
-        conditioning: how controls and residual reach the blocks: "concat" stacks them on the input,
-            "film" also modulates each block with them.
+        conditioning: how controls and residual enter: "concat" stacks them on the input, "film"
+            also modulates each block with them.
 
-    Shape: Condition of B and (B, Z) -> Drawing of (B, M, T).
+    Shape: Condition of B and residual (B, Z) -> Drawing of (B, M, T).
 
     Raises:
         InputError: if T is no multiple of 4.
     """
 
-    STRIDE = 4  # the inside works at a quarter of the frame rate
-    # harmonics at which the source's level is drawn
+    STRIDE = 4  # the blocks work at a quarter of the frame rate
+    # harmonic numbers at which the level of the source is computed
     NUMBERS = (0.7, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
     intervals: Tensor
     trill: Tensor
@@ -201,12 +207,13 @@ class ConditionalDecoder(nn.Module):
         super().__init__()
         if frames % self.STRIDE:
             raise InputError(
-                f"the generator draws a multiple of {self.STRIDE} frames, not {frames}: take another hop"
+                f"the generator makes a multiple of {self.STRIDE} frames, not {frames}: "
+                "use another hop"
             )
         mels, notes = front_end.mels, max(len(kind.intervals) for kind in kinds)
         self.mels, self.log_floor = mels, math.log(front_end.floor)
         self.comb = HarmonicComb(front_end)
-        # a note that a kind lacks has no level
+        # -inf for the notes that a kind does not have
         octaves = torch.full((len(kinds), notes), -math.inf)
         for row, kind in zip(octaves, kinds, strict=True):
             row[: len(kind.intervals)] = torch.tensor(kind.intervals).log2()
@@ -250,13 +257,13 @@ class ConditionalDecoder(nn.Module):
         h = self.enter(torch.cat([time, constant], 1))  # (B, C, T / 4)
         for block in self.blocks:
             h = block(h, condition)
-        drawn = self.out(F.silu(self.norm(h)))
-        source, fine = drawn.split([len(self.NUMBERS), drawn.shape[1] - len(self.NUMBERS)], 1)
+        output = self.out(F.silu(self.norm(h)))
+        source, fine = output.split([len(self.NUMBERS), output.shape[1] - len(self.NUMBERS)], 1)
         # (B, 2 M + 1, T): sub-pixel in time
         fine = fine.unflatten(1, (-1, self.STRIDE)).transpose(2, 3).flatten(2)
         resonator, breath, bend = fine.split([self.mels, self.mels, 1], 1)
 
-        # f0 and source change slowly: two frames share them
+        # f0 and source change slowly: every two frames share a value
         source = F.interpolate(source, scale_factor=2, mode="linear")  # (B, K, T / 2)
         slow = F.avg_pool1d(bend, self.STRIDE).tanh()  # (B, 1, T / 4): at most an octave
         slow = F.interpolate(slow, scale_factor=2, mode="linear")[:, 0]  # (B, T / 2)
@@ -269,28 +276,32 @@ class ConditionalDecoder(nn.Module):
         log_mel = self.log_floor + F.softplus(2 * (together - self.log_floor)) / 2
         return Drawing(log_mel, torch.sigmoid(breath - tone), sounding, level)
 
-    def chord(self, controls: Condition, drawn: Tensor) -> tuple[Tensor, Tensor]:
-        """Each note's octaves above the pitch, and its share of the tone, from levels as drawn:
-        each (B, notes).
+    def chord(self, controls: Condition, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Octaves of each note above the pitch, and its share of the tone: each (B, notes).
 
-        Between kinds, a note that several have lies between theirs, and one that some lack is the
-        weaker by it.
+        For a sound between kinds, a note is the weighted mean of those of the kinds that have it,
+        and the weaker the fewer have it.
+
+        Args:
+            controls: B of them.
+            logits: of the shares, (B, notes).
         """
         if not controls.kind.is_floating_point():
             ratios = self.intervals[controls.kind]
-            return ratios.clamp_min(0), torch.where(ratios.isfinite(), drawn, -math.inf).softmax(1)
-        there = self.intervals.isfinite()  # (K, notes)
-        level = torch.where(there, drawn[:, None], -math.inf).softmax(2)  # (B, K, notes)
-        having = controls.kind @ there.to(drawn.dtype)
+            return ratios.clamp_min(0), torch.where(ratios.isfinite(), logits, -math.inf).softmax(1)
+        exists = self.intervals.isfinite()  # (K, notes)
+        level = torch.where(exists, logits[:, None], -math.inf).softmax(2)  # (B, K, notes)
+        having = controls.kind @ exists.to(logits.dtype)
         ratios = controls.kind @ self.intervals.clamp_min(0) / having.clamp_min(1e-6)
         return ratios, (controls.kind[..., None] * level).sum(1)
 
     def by_number(self, octave: Tensor, source: Tensor) -> Tensor:
-        """Level of the source in each band (B, T, M), linear in log frequency between harmonics.
+        """Level of the source in each band (B, T, M), interpolated linearly in log frequency.
 
         Args:
             octave: log2 of f0 in Hz, (B, T, 1).
-            source: half the levels (natural log) at harmonics :attr:`NUMBERS`, (B, K, T).
+            source: half the levels (natural log) at the harmonic numbers :attr:`NUMBERS`, (B, K,
+                T).
         """
         # (B, T, M): log2 of f / f0
         place = (self.centres - octave).clamp(self.knots[0], self.knots[-1] - 1e-4)
@@ -301,8 +312,8 @@ class ConditionalDecoder(nn.Module):
         return torch.lerp(levels.gather(2, left), levels.gather(2, right), part)
 
     def log_comb(self, octave: Tensor, level: Tensor) -> Tensor:
-        """log2 f0 of each note (B, T, notes) and their levels (B, notes) -> log of the comb (B, T,
-        M).
+        """The log of the comb (B, T, M), from log2 f0 of each note (B, T, notes) and the shares of
+        the notes (B, notes).
         """
         bands = self.comb(octave)  # (B, T, notes, M)
         return (torch.einsum("btnm,bn->btm", bands, level) + 1e-4).log()

@@ -1,4 +1,4 @@
-"""Where a model computes."""
+"""The device that a model computes on."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from tootlearn.errors import InputError
 
 
 def to_device(name: str) -> torch.device:
-    """ "auto" (CUDA, then Apple's MPS, then CPU) or any device's name.
+    """The device of a name, or for "auto" the first of CUDA, Apple's MPS and CPU that is available.
 
     Raises:
-        InputError: if there is no such device here.
+        InputError: if this machine has no such device.
     """
     if name == "auto":
         name = (
@@ -26,10 +26,10 @@ def to_device(name: str) -> torch.device:
     except RuntimeError as error:
         raise InputError(f"there is no device {name!r}: give cpu, cuda, mps or auto") from error
     try:
-        # a device that cannot give numbers back, such as meta, is none
+        # a device from which no numbers can be read, such as meta, is of no use
         torch.zeros(1, device=device).tolist()
     except (RuntimeError, AssertionError) as error:
         raise InputError(
-            f"device {name!r} is not to be had here ({str(error).splitlines()[0]}): try cpu"
+            f"device {name!r} is not available here ({str(error).splitlines()[0]}): try cpu"
         ) from error
     return device

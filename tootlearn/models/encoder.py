@@ -1,4 +1,4 @@
-"""The encoder: a 1D CNN that sums up a log-mel spectrogram in a few numbers.
+"""The encoder: a 1D CNN that compresses a log-mel spectrogram to a few numbers.
 
 Mel bands are channels and convolutions run over time: (B, M, T) -> (B, Z).
 """
@@ -17,23 +17,23 @@ class Encoder(nn.Module):
     """Log-mel to latent.
 
     Args:
-        channels_in: M, plus whatever is stacked on the bands.
+        channels_in: M, plus the channels that are stacked on the bands.
         frames: T.
         widths: channels of each convolution (kernel 3); multiples of 8 where there are blocks,
             group norm or attention.
         stride: of each convolution over time.
-        residual: residual blocks after each convolution in place of an activation and a norm.
+        residual: residual blocks after each convolution; 0 for an activation and a norm instead.
         pooling: "mean" over time; "attention", by eight learned queries; or "flatten", which keeps
-            all frames. The last needs T as a multiple of stride^len(widths).
-        latent: Z; where it is not what pooling leaves, a linear layer projects.
+            all frames and needs T to be a multiple of stride^len(widths).
+        latent: Z. A linear layer projects to it, unless mean pooling leaves just so many numbers.
         style: activation, norm and dropout.
         dilated: whether the dilation doubles from one residual block to the next.
-        attention: heads of a self-attention over time after the last convolution; 0: none.
+        attention: heads of a self-attention over time after the last convolution; 0 for none.
 
     Shape: (B, channels_in, T) -> (B, Z).
 
     Raises:
-        InputError: if "flatten" does not go with T.
+        InputError: if T is not the multiple that "flatten" needs.
     """
 
     def __init__(
@@ -53,8 +53,8 @@ class Encoder(nn.Module):
         shrink = stride ** len(widths)
         if pooling == "flatten" and frames % shrink:
             raise InputError(
-                f"{len(widths)} convolutions of stride {stride} need a multiple of {shrink} frames, not {frames}: "
-                "take another hop, fewer convolutions or a smaller stride"
+                f"{len(widths)} convolutions of stride {stride} need a multiple of {shrink} "
+                f"frames, not {frames}: use another hop, fewer convolutions or a smaller stride"
             )
         layers: list[nn.Module] = []
         before, left = channels_in, frames

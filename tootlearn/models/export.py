@@ -1,7 +1,7 @@
 """Models for other programs: ONNX for any runtime, and a web bundle, which the book's page plays
 without one.
 
-Both hold what draws a toot: controls and residual latent in, log-mel out, and what it is made of
+Both hold the decoder: controls and residual latent in, log-mel and its parts out
 (`decoder.Drawing`).
 """
 
@@ -35,12 +35,13 @@ FORMAT = 1  # of the web bundle
 INPUTS = ("kind", "pitch", "duration", "brightness", "loudness", "residual")
 OUTPUTS = ("log_mel", "breath", "notes", "level")
 OPSET = 18
-# allowed between an ONNX file's outputs and the model's: RMS difference over RMS, or over 1 if more
+# largest RMS difference between the outputs of an ONNX file and of the model, over their RMS (or
+# over 1, if that is more)
 AGREEMENT = 1e-5
-# nats, for a single number: where a harmonic passes a narrow band, float32's step of f0 (1e-6
-# octaves)
+# nats: largest difference of a single number, which the resolution of f0 in float32 (1e-6 octaves)
+# causes where a harmonic passes a narrow band
 _STRAY = 1e-3
-_LEAST = 256  # numbers: what is smaller stays float32
+_LEAST = 256  # tensors with fewer numbers stay float32
 _PITCHES = 3  # of each kind, at which the pad's directions are measured
 
 
@@ -60,7 +61,7 @@ class _Draws(nn.Module):
         loudness: Tensor,
         residual: Tensor,
     ) -> tuple[Tensor, ...]:
-        # one rounding everywhere
+        # in float64, so that all runtimes round alike
         octave, length = pitch.double().log2().float(), duration.double().log2().float()
         middle, half = sum(LOUDNESS_RANGE) / 2, (LOUDNESS_RANGE[1] - LOUDNESS_RANGE[0]) / 2
         numbers = [
@@ -76,21 +77,21 @@ class _Draws(nn.Module):
 
 
 def to_onnx(path: str | os.PathLike[str], model: TootModel, seed: int = 0) -> float:
-    """Write the generator as ONNX, and hold the file to the model by onnxruntime on toots of three
-    batch sizes.
+    """Write the generator as ONNX, after comparing it with the model, in onnxruntime, on toots in
+    batches of three sizes.
 
     Inputs, each with a free batch axis B: "kind" (B,) int64, the index of the kind; "pitch" (B,)
     Hz; "duration" (B,) s; "brightness" (B,) 0 to 1; "loudness" (B,) dBFS; "residual" (B, Z).
     Outputs: "log_mel" (B, M, T), and "breath", "notes" and "level" as in `decoder.Drawing`. The
-    metadata of the file has what `model_description` says.
+    metadata of the file hold `model_description`.
 
     Args:
-        path: where to; the file appears whole or not at all.
+        path: the file, which is written atomically.
         model: with a generator.
         seed: of the toots that are compared.
 
     Returns:
-        How far the file's log-mels are from the model's: RMS of the difference over RMS.
+        RMS of the difference between the log-mels of the file and of the model, over their RMS.
 
     Raises:
         InputError: for a model without a generator; if onnx, onnxruntime or onnxscript is missing;
@@ -99,7 +100,7 @@ def to_onnx(path: str | os.PathLike[str], model: TootModel, seed: int = 0) -> fl
     """
     try:
         import onnxruntime
-        import onnxscript  # noqa: F401 - what torch's exporter is written in
+        import onnxscript  # noqa: F401 - torch's exporter needs it
     except ImportError as error:
         raise InputError(
             f'{error.name} is not installed: pip install "tootlearn[export]"'
@@ -123,39 +124,39 @@ def to_onnx(path: str | os.PathLike[str], model: TootModel, seed: int = 0) -> fl
     program.model.metadata_props["tootlearn"] = json.dumps(model_description(model))
     whole = program.model_proto.SerializeToString()
     session = onnxruntime.InferenceSession(whole, providers=["CPUExecutionProvider"])
-    found = max(
+    difference = max(
         _difference(session, draws, examples(model, count, seed + count)) for count in (1, 2, 5)
     )
     atomic_write(Path(path), whole)
-    return found
+    return difference
 
 
 def _difference(session: Any, draws: _Draws, inputs: tuple[Tensor, ...]) -> float:
-    """RMS difference of the log-mels over their RMS. Raises InputError where any output is too far
-    off.
+    """RMS difference of the log-mels over their RMS. Raises InputError if any output differs too
+    much.
     """
     outputs = session.run(
         OUTPUTS, {name: x.numpy() for name, x in zip(INPUTS, inputs, strict=True)}
     )
     with torch.no_grad():
         expected = draws(*inputs)
-    found = []
+    differences = []
     for name, ours, theirs in zip(OUTPUTS, expected, outputs, strict=True):
-        apart, largest = (
-            torch.from_numpy(theirs) - ours,
-            float((torch.from_numpy(theirs) - ours).abs().max()),
-        )
-        found.append(float(apart.norm() / max(float(ours.norm()), math.sqrt(ours.numel()))))
-        if not found[-1] <= AGREEMENT or not largest <= _STRAY:
+        error = torch.from_numpy(theirs) - ours
+        largest = float(error.abs().max())
+        difference = float(error.norm() / max(float(ours.norm()), math.sqrt(ours.numel())))
+        if not difference <= AGREEMENT or not largest <= _STRAY:
             raise InputError(
-                f"the ONNX file is not the model: {name} differs by {found[-1]:.1e} ({largest:.1e} at most): "
-                "nothing was written; try other versions of torch, onnx and onnxruntime"
+                f"the ONNX file is not the model: {name} differs by {difference:.1e} "
+                f"({largest:.1e} at most): nothing was written; try other versions of torch, onnx "
+                "and onnxruntime"
             )
-    return found[0]
+        differences.append(difference)
+    return differences[0]
 
 
 def examples(model: TootModel, count: int, seed: int) -> tuple[Tensor, ...]:
-    """Controls and residuals of toots as the model may be asked for, in the order of
+    """Random controls and residuals of toots that the model can make, in the order of
     :data:`INPUTS`.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -173,8 +174,8 @@ def examples(model: TootModel, count: int, seed: int) -> tuple[Tensor, ...]:
 class Bundle(NamedTuple):
     """What a page loads to play a model."""
 
-    description: dict[str, Any]  # JSON
-    weights: bytes  # where the tensors of the description lie
+    description: dict[str, Any]  # for JSON
+    weights: bytes  # the tensors, at the offsets that the description gives
 
 
 def bundle(model: TootModel) -> Bundle:
@@ -189,24 +190,25 @@ def bundle(model: TootModel) -> Bundle:
         model: with a generator.
 
     Returns:
-        The description (`model_description`, and under "tensors" each one's shape, type, offset, and offset
-        of the scales); the weights.
+        The description (`model_description`, and under "tensors" the shape, type, offset and offset
+        of the scales of each); the weights.
 
     Raises:
-        InputError: for a model without a generator, or with one that the page does not know.
+        InputError: for a model without a generator, or with one that the page cannot play.
     """
     generator = _generator(model)
     if generator.config.conditioning != "film":
         raise InputError(
-            'the page plays generators with conditioning "film" alone: train one so, or export to ONNX'
+            'the page plays only generators with conditioning "film": '
+            "train one with it, or export to ONNX"
         )
     tensors, weights = _packed(_tensors(generator) | {"directions": directions(model)})
     return Bundle(model_description(model) | {"tensors": tensors}, weights)
 
 
 def ear(model: TootModel) -> Bundle:
-    """The generator's encoder, by which the page hears a sound of the user's: fetched when there is
-    one. In float16.
+    """The generator's encoder, in float16, with which the page analyses a sound of the user; it is
+    fetched only then.
 
     Raises:
         InputError: for a model without a generator.
@@ -216,7 +218,7 @@ def ear(model: TootModel) -> Bundle:
 
 
 def _packed(named: Mapping[str, Tensor]) -> tuple[dict[str, dict[str, Any]], bytes]:
-    """What a description says of tensors, and where they lie."""
+    """The entries of tensors in a description, and their bytes."""
     tensors: dict[str, dict[str, Any]] = {}
     parts: list[bytes] = []
 
@@ -240,14 +242,14 @@ def _packed(named: Mapping[str, Tensor]) -> tuple[dict[str, dict[str, Any]], byt
 
 
 def to_web(folder: str | os.PathLike[str], model: TootModel) -> int:
-    """Write a :func:`bundle` as ``toot.json`` and ``toot.bin``, and its :func:`ear` as ``ear.json``
+    """Write a :func:`bundle` as ``toot.json`` and ``toot.bin``, and the :func:`ear` as ``ear.json``
     and ``ear.bin``.
 
     Returns:
-        Bytes of the first two, without which the page does not play.
+        Bytes of the first two, which the page needs in order to play.
 
     Raises:
-        InputError: as `bundle`; if the folder is a file, or they cannot be written.
+        InputError: as `bundle`; also if the folder is a file, or cannot be written.
     """
     out = Path(folder)
     if out.exists() and not out.is_dir():
@@ -264,7 +266,7 @@ def to_web(folder: str | os.PathLike[str], model: TootModel) -> int:
 
 
 def model_description(model: TootModel) -> dict[str, Any]:
-    """What a program needs to know to use the generator: front end, sizes, kinds and the ranges of
+    """What a program needs in order to use the generator: front end, sizes, kinds and the ranges of
     their controls.
     """
     return {
@@ -280,15 +282,17 @@ def model_description(model: TootModel) -> dict[str, Any]:
 
 
 def quantised(tensor: Tensor) -> tuple[Tensor, Tensor]:
-    """A tensor (R, ...) in 8 bits: integers (R, ...) in -127 to 127, and a scale (R,) for each row."""
+    """A tensor (R, ...) in 8 bits: integers (R, ...) from -127 to 127, and a scale (R,) for each
+    row.
+    """
     flat = tensor.flatten(1)
     scale = flat.abs().amax(1).clamp_min(1e-30) / 127
     return (flat / scale[:, None]).round().to(torch.int8).view(tensor.shape), scale
 
 
 def dequantised(model: TootModel) -> TootModel:
-    """A copy of the model whose generator has the weights of :func:`bundle` and :func:`ear`: what
-    the page plays.
+    """A copy of the model whose generator has the rounded weights of :func:`bundle` and
+    :func:`ear`, as the page plays it.
     """
     copied = copy.deepcopy(model)
     generator = _generator(copied)
@@ -308,32 +312,28 @@ def directions(model: TootModel) -> Tensor:
     """The two directions of the prior's noise that change the sound of a kind most: unit vectors
     (kinds, 2, Z).
 
-    For each kind the log-mel is drawn with every number of the noise one standard deviation up and
-    down, at some pitches; the principal components of the differences are what one step in any
-    direction can change.
+    For each kind, at some pitches, log-mels are generated with every number of the noise moved one
+    standard deviation up and down; the directions are the principal components of the differences.
     """
     generator = _generator(model)
     size = generator.config.residual
     noise = torch.cat([torch.eye(size), -torch.eye(size)])
-    found = []
+    planes = []
     for k, kind in enumerate(model.kinds):
         gram = torch.zeros(size, size, dtype=torch.float64)
         for pitch in np.geomspace(*kind.pitch, _PITCHES + 2)[1:-1]:
-            drawn = (
-                _draw(generator, k, kind, float(pitch), noise)
-                .clamp_min(generator.decoder.log_floor)
-                .double()
-            )
-            difference = (drawn[:size] - drawn[size:]).flatten(1)
+            log_mel = _draw(generator, k, kind, float(pitch), noise)
+            log_mel = log_mel.clamp_min(generator.decoder.log_floor).double()
+            difference = (log_mel[:size] - log_mel[size:]).flatten(1)
             gram += difference @ difference.T
         vectors = torch.linalg.eigh(gram).eigenvectors.flip(1)[:, :2].T  # largest first
         largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
-        found.append(vectors * largest.sign())
-    return torch.stack(found).float()
+        planes.append(vectors * largest.sign())
+    return torch.stack(planes).float()
 
 
 def bent(noise: Tensor, plane: Tensor, place: tuple[float, float]) -> Tensor:
-    """Noise (Z,) moved so that its components along the two directions of the plane (2, Z) are
+    """Noise (Z,) whose components along the two directions of the plane (2, Z) are replaced by
     those of the place.
     """
     moved: Tensor = noise + (torch.tensor(place, dtype=noise.dtype) - plane @ noise) @ plane
@@ -356,7 +356,7 @@ def _tensors(generator: Generator) -> dict[str, Tensor]:
 
 
 def stored_as(name: str, tensor: Tensor) -> str:
-    """The type that a :func:`bundle` keeps a tensor in: "int8", "float16" or "float32"."""
+    """The type in which a :func:`bundle` stores a tensor: "int8", "float16" or "float32"."""
     if tensor.ndim < 2 or tensor.numel() < _LEAST or name.startswith(("prior", "directions")):
         return "float32"
     return "float16" if name == "out.weight" or name.startswith(("layers.", "project.")) else "int8"
@@ -365,6 +365,7 @@ def stored_as(name: str, tensor: Tensor) -> str:
 def _generator(model: TootModel) -> Generator:
     if model.generator is None:
         raise InputError(
-            "this model has no generator, and there is nothing else to export: train one with a generator"
+            "this model has no generator, and there is nothing else to export: "
+            "train one with a generator"
         )
     return model.generator

@@ -82,7 +82,7 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
-        # the controls, but loudness, lie on the bands as constant channels
+        # all controls but loudness are stacked on the bands as constant channels
         stacked = front_end.mels + len(kinds) + 3
         self.encoder = Encoder(
             stacked, frames, config.encoder_widths, 2, 1, "flatten", 2 * config.residual, SMOOTH
@@ -103,18 +103,18 @@ class Generator(nn.Module):
     def encode(self, log_mel: Tensor, controls: Condition) -> tuple[Tensor, Tensor]:
         """Log-mel (B, M, T) -> mean and log standard deviation of the residual, each (B, Z).
 
-        The loudness is taken out first, and what the floor hides in the quietest toot is hidden in
-        all: the residual cannot tell how loud a toot was.
+        The loudness is removed first, and what the floor hides in the quietest toot is hidden in
+        all, so that the residual does not depend on how loud a toot was.
         """
         quietest = self.decoder.log_floor - LOUDNESS_RANGE[0] * (math.log(10) / 20)
         level = (log_mel - controls.gain[:, None, None]).clamp_min(quietest) / 4 + 1
-        told = [controls.shares(len(self.prior_mean)), controls.numbers[:, :3]]
-        constant = torch.cat(told, 1)[..., None].expand(-1, -1, level.shape[2])
+        columns = [controls.shares(len(self.prior_mean)), controls.numbers[:, :3]]
+        constant = torch.cat(columns, 1)[..., None].expand(-1, -1, level.shape[2])
         mean, log_scale = self.encoder(torch.cat([level, constant], 1)).chunk(2, 1)
         return mean, log_scale.clamp(-6, 2)
 
     def decode(self, controls: Condition, z: Tensor) -> Drawing:
-        """Controls and residual (B, Z) -> log-mel, and the share of the breath, each (B, M, T)."""
+        """Controls and residual (B, Z) -> log-mel and its parts, see `Drawing`."""
         drawing: Drawing = self.decoder(controls, z)
         return drawing
 

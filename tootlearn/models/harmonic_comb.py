@@ -1,4 +1,8 @@
-"""What the physics of a toot gives the decoder for free."""
+"""What is known about a toot before anything is learned, as input to the decoder.
+
+`time_features` say where the attack and the release are, whatever the duration; `HarmonicComb` says
+which mel bands the harmonics of a pitch fall into.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ TIME_FEATURES = len(_ATTACKS) + len(_RELEASES) + 2 * len(_TAILS) + 3  # rows of 
 
 
 def time_features(time: Tensor, duration: Tensor) -> Tensor:
-    """Where in a toot each frame lies.
+    """The position of each frame relative to the onset and the end of a toot.
 
     Args:
         time: s since the onset, negative before it, shape (T,).
@@ -26,7 +30,7 @@ def time_features(time: Tensor, duration: Tensor) -> Tensor:
     Returns:
         Shape (B, 20, T), each in [-1, 1] and continuous in time and duration: exponential decays
         since the onset, steps at the end, exponential rises before it and decays after it, the
-        share of the duration gone, the side of the onset, and 1.
+        elapsed share of the duration, the side of the onset, and 1.
     """
     since = time.clamp_min(0)[None]  # (1, T)
     past = time[None] - duration[:, None]  # (B, T): s after the end
@@ -43,16 +47,16 @@ def time_features(time: Tensor, duration: Tensor) -> Tensor:
 
 
 class HarmonicComb(nn.Module):
-    """What the mel bands of a harmonic tone look like: one row of a table for each pitch.
+    """The mel bands of a harmonic tone, from a table with a row for each pitch.
 
-    The magnitude spectrum of harmonics of amplitude 1 at multiples of f0, seen through the Hann
-    window, is summed by the mel filterbank. Rows are 10 cents apart and interpolated linearly, so
-    that the result is differentiable in the pitch. Harmonics closer than the window can resolve (4
-    bins) add up as magnitudes, without their beating.
+    The mel filterbank is applied to the magnitude spectrum, under a Hann window, of harmonics of
+    amplitude 1 at multiples of f0. Rows are 10 cents apart and interpolated linearly, so that the
+    result is differentiable with respect to the pitch. Harmonics that are too close for the window
+    to resolve (4 bins) add up as magnitudes, without beating.
 
     Args:
-        front_end: whose window and bands.
-        low, high: range of f0, Hz, 0 < low < high; what lies outside is held at the ends.
+        front_end: gives window and bands.
+        low, high: range of f0, Hz, 0 < low < high; values outside are clamped to it.
 
     Shape: log2 of f0 in Hz (...) -> mel bands (..., M), non-negative magnitudes.
     """
@@ -79,7 +83,8 @@ class HarmonicComb(nn.Module):
 
 
 def harmonic_magnitude(f0: Tensor, front_end: FrontEndConfig) -> Tensor:
-    """What a Hann frame shows of harmonics of amplitude 1, where they are resolved.
+    """The magnitude spectrum of harmonics of amplitude 1 under a Hann window, for pitches whose
+    harmonics are resolved.
 
     Args:
         f0: Hz, shape (P,).
@@ -89,7 +94,7 @@ def harmonic_magnitude(f0: Tensor, front_end: FrontEndConfig) -> Tensor:
         Magnitudes, shape (P, F), float32, on the device of f0.
     """
     bins = front_end.n_fft // 2 + 1
-    exact = f0.cpu().double()  # there are devices without float64
+    exact = f0.cpu().double()  # some devices have no float64
     number = torch.arange(1, int(front_end.sample_rate / 2 / float(exact.min())) + 1)
     place = exact[:, None] * number * (front_end.n_fft / front_end.sample_rate)  # (P, K), in bins
     nearest = place.round().long()

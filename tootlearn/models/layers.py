@@ -1,9 +1,5 @@
-"""Building blocks that encoder and decoder share, and what the physics of a toot gives the decoder
-for free.
-
-Two features spare the network from learning what is known: `time_features`, because an attack
-happens at the beginning and a release at the end, whatever the duration; and `HarmonicComb`,
-because a pitch is a row of harmonics.
+"""Building blocks that encoder and decoder share: modulation, activations, residual blocks,
+attention and upsampling.
 """
 
 from __future__ import annotations
@@ -23,7 +19,7 @@ Layer = TypeVar("Layer", bound=nn.Module)
 
 
 def zeroed(layer: Layer) -> Layer:
-    """The layer with all its parameters at zero."""
+    """The layer with all its parameters set to zero."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
@@ -54,13 +50,13 @@ class FiLM(nn.Module):
 
 @dataclass(frozen=True)
 class Style:
-    """What convolutions of a network have in common.
+    """The choices that all convolutions of a network share.
 
     Args:
         activation: one of :data:`ACTIVATIONS`.
         norm: "batch", "group" (eight groups of channels) or "none".
-        dropout: the share of activations that are zeroed in training, 0 to below 1 (Srivastava et
-            al. 2014).
+        dropout: the share of activations that are set to zero in training, at least 0 and below 1
+            (Srivastava et al. 2014).
 
     Raises:
         InputError: values that are not allowed.
@@ -81,19 +77,19 @@ class Style:
             raise InputError(f"dropout is 0 to below 1, not {self.dropout}")
 
     def activate(self, channels: int) -> nn.Module:
-        """The activation, and dropout if there is any."""
+        """The activation, followed by dropout where its share is not 0."""
         layer = Snake(channels) if self.activation == "snake" else ACTIVATIONS[self.activation]()
         return nn.Sequential(layer, nn.Dropout(self.dropout)) if self.dropout else layer
 
     def normalize(self, channels: int) -> nn.Module:
-        """The normalisation, (B, C, T) -> (B, C, T)."""
+        """The normalisation layer, (B, C, T) -> (B, C, T)."""
         if self.norm == "batch":
             return nn.BatchNorm1d(channels)
         return nn.GroupNorm(8, channels) if self.norm == "group" else nn.Identity()
 
 
 class Snake(nn.Module):
-    """x + sin^2(a x) / a, which can draw what repeats; a is learned, one for each channel (Ziyin et
+    """x + sin^2(a x) / a, which suits periodic functions; a is learned for each channel (Ziyin et
     al. 2020).
 
     Shape: (B, C, T) -> (B, C, T).
@@ -117,7 +113,8 @@ ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {
     "snake": Snake,
 }
 NORMS = ("batch", "group", "none")
-SMOOTH, PLAIN = Style(), Style("relu", "batch")  # the default's and the generator's; the baseline's
+SMOOTH = Style()  # of the generator and of the default preset
+PLAIN = Style("relu", "batch")  # of the baseline
 
 
 class ResidualBlock(nn.Module):
@@ -130,9 +127,9 @@ class ResidualBlock(nn.Module):
         channels: C, a multiple of 8.
         condition: size D of the condition that modulates it by FiLM; 0 for none.
         dilation: of the convolution over time.
-        style: its activation, norm and dropout; above are those of the default.
+        style: activation, norm and dropout; the formula shows the default.
 
-    Shape: (B, C, T) and, if any, (B, D) -> (B, C, T).
+    Shape: (B, C, T), and (B, D) if there is a condition -> (B, C, T).
     """
 
     def __init__(
@@ -154,8 +151,13 @@ class ResidualBlock(nn.Module):
 
 
 def after_convolution(channels: int, style: Style, residual: int, dilated: bool) -> list[nn.Module]:
-    """What follows a convolution: residual blocks, whose dilation doubles if ``dilated``, or
-    activation and norm.
+    """The layers that follow a convolution.
+
+    Args:
+        channels: C.
+        style: activation, norm and dropout.
+        residual: how many residual blocks; 0 for an activation and a norm instead.
+        dilated: whether the dilation doubles from one residual block to the next.
     """
     if residual:
         return [
@@ -166,16 +168,15 @@ def after_convolution(channels: int, style: Style, residual: int, dilated: bool)
 
 
 class TimeAttention(nn.Module):
-    """Self-attention over time: each frame takes from all others what is like what it asks for
-    (Vaswani et al. 2017).
+    """Multi-head self-attention over time (Vaswani et al. 2017).
 
-    x + W sum_t' softmax(q_t . k_t' / sqrt(d)) v_t' for each head. Where a frame lies is learned and
-    added to queries and keys. W starts at zero, so the layer starts as the identity.
+    x + W sum_t' softmax(q_t . k_t' / sqrt(d)) v_t' for each head. A learned position is added to
+    queries and keys. W starts at zero, so the layer starts as the identity.
 
     Args:
         channels: C, a multiple of 8 and of ``heads``.
         frames: T.
-        heads: that attend by themselves, 1 or more.
+        heads: how many, 1 or more.
 
     Shape: (B, C, T) -> (B, C, T).
     """
@@ -191,20 +192,18 @@ class TimeAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.norm(x)
-        asked = self.ask(h + self.place).chunk(2, 1)
-        query, key, value = (
-            y.unflatten(1, (self.heads, -1)).transpose(2, 3) for y in (*asked, self.value(h))
-        )
-        found = F.scaled_dot_product_attention(query, key, value)  # (B, heads, T, C / heads)
-        changed: Tensor = x + self.out(found.transpose(2, 3).flatten(1, 2))
+        projected = (*self.ask(h + self.place).chunk(2, 1), self.value(h))
+        query, key, value = (y.unflatten(1, (self.heads, -1)).transpose(2, 3) for y in projected)
+        attended = F.scaled_dot_product_attention(query, key, value)  # (B, heads, T, C / heads)
+        changed: Tensor = x + self.out(attended.transpose(2, 3).flatten(1, 2))
         return changed
 
 
 class AttentionPooling(nn.Module):
-    """Learned queries in the place of a mean over time: each takes the frames that it cares for.
+    """Pooling over time by learned queries, each of which weights the frames in its own way (Lee et
+    al. 2019, with one vector a query).
 
-    (Lee et al. 2019, with one vector a query.) Without the place in the keys no order of the frames
-    would be seen.
+    Without the learned position in the keys the result would not depend on the order of the frames.
 
     Args:
         channels: C.
@@ -222,12 +221,16 @@ class AttentionPooling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         share = (self.query @ self.key(x + self.place)).softmax(-1)  # (B, queries, T)
-        taken: Tensor = share @ x.transpose(1, 2)
-        return taken.flatten(1)
+        pooled: Tensor = share @ x.transpose(1, 2)
+        return pooled.flatten(1)
 
 
 class SubPixel(nn.Module):
     """A convolution to twice as many channels, which become twice as many frames (Shi et al. 2016).
+
+    Args:
+        before: C, channels of the input.
+        channels: D, channels of the output.
 
     Shape: (B, C, T) -> (B, D, 2 T).
     """
@@ -243,7 +246,9 @@ class SubPixel(nn.Module):
 
 
 def upsampler(name: str, before: int, channels: int) -> nn.Module:
-    """What doubles the frames: (B, before, T) -> (B, channels, 2 T); see :data:`UPSAMPLERS`."""
+    """The layer that doubles the frames, by its name in :data:`UPSAMPLERS`: (B, before, T) -> (B,
+    channels, 2 T).
+    """
     if name == "transposed":
         return nn.ConvTranspose1d(before, channels, 4, stride=2, padding=1)
     if name == "nearest":

@@ -1,10 +1,11 @@
-"""Principal components as a path through the autoencoder: a linear model that a network can only
-improve on.
+"""Principal components as a path through the autoencoder: a linear model that the network improves
+on.
 
-A clip has M x T numbers (22,528), and a component as many: 64 of them would be most of the model
-file, twice. Bands and frames are therefore first projected on the directions in which clips vary
-most, each axis by itself, and the components are found among these (multilinear PCA: Lu et al.
-2008). 64 x 32 coordinates lose next to nothing (`benchmarks/reconstruction.py` prints both).
+A clip has M x T numbers (22,528), and so has a component: 64 of them would make up most of the
+model file. Bands and frames are therefore projected first on the directions in which
+clips vary most, each axis by itself, and the components are computed in these coordinates
+(multilinear PCA: Lu et al. 2008). 64 x 32 coordinates lose next to nothing
+(`benchmarks/reconstruction.py` prints both).
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from torch import Tensor, nn
 
 
 class PCAPath(nn.Module):
-    """Clip -> z -> clip by principal components, whitened: each number of z has mean 0 and variance
+    """Clip -> z -> clip by whitened principal components: each number of z has mean 0 and variance
     1.
 
-    It is fitted by :meth:`fit`, not by gradients. Before that, everything is the zero clip.
+    It is fitted by :meth:`fit`, not by gradients. Before that, it decodes everything to zeros.
 
     Args:
         mels, frames: M and T.
         latent: Z, the number of components.
         coordinates: (R, S), how many directions of bands and of frames are kept, at most M and T.
 
-    Shape: `encode` takes (B, M, T) to (B, Z), `decode` takes (B, Z) to (B, M, T).
+    Shape: `encode` maps (B, M, T) to (B, Z), `decode` maps (B, Z) to (B, M, T).
     """
 
     mean: Tensor
@@ -64,11 +65,11 @@ class PCAPath(nn.Module):
 
     @torch.no_grad()
     def fit(self, clips: Tensor, standardise: Callable[[Tensor], Tensor]) -> None:
-        """Find the components of clips.
+        """Compute the components of clips.
 
         Args:
-            clips: (N, M, T), of any dtype. Where N is Z or less, the last components are 0.
-            standardise: what is done to a batch of them, as float32, first.
+            clips: (N, M, T), of any dtype. If N is Z or less, the last components are 0.
+            standardise: applied to each batch of clips, in float32, first.
         """
 
         def batches() -> Iterator[Tensor]:
@@ -87,8 +88,8 @@ class PCAPath(nn.Module):
         self.times.copy_(largest(along, self.times.shape[1])[1])
         between = torch.zeros(len(self.components), len(self.components))
         for x in batches():
-            found = self.coordinates(x)
-            between += found.T @ found
+            coordinates = self.coordinates(x)
+            between += coordinates.T @ coordinates
         variance, components = largest(between / len(clips), len(self.scale))
         real = variance > 1e-6 * variance[0]
         self.components[:, : len(variance)] = components * real
@@ -96,8 +97,8 @@ class PCAPath(nn.Module):
 
 
 def largest(covariance: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The largest eigenvalues (count,) of a symmetric matrix (N, N) and their vectors (N, count),
-    at most N.
+    """The ``count`` largest eigenvalues of a symmetric matrix (N, N), at most N, and their
+    eigenvectors (N, count).
     """
     values, vectors = torch.linalg.eigh(covariance.double())
     return values.flip(0)[:count].float(), vectors.flip(1)[:, :count].float()

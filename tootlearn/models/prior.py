@@ -41,7 +41,7 @@ class GaussianPrior:
                 )
 
     def sample(self, controls: Condition, noise: Tensor) -> Tensor:
-        """Standard normal noise (B, Z) to residuals (B, Z); zero noise gives the mean of the kind."""
+        """Standard normal noise (B, Z) to residuals (B, Z); zeros give the mean of the kind."""
         return self.mean[controls.kind] + torch.einsum(
             "bij,bj->bi", self.scale[controls.kind], noise
         )

@@ -15,16 +15,16 @@ from tootlearn.models.generator import GeneratorConfig as GeneratorConfig
 
 
 class TootModel(nn.Module):
-    """What a model file holds: front end, normalizer, and a generator, an autoencoder or both.
+    """The content of a model file: front end, normalizer, and a generator, an autoencoder or both.
 
     Args:
-        front_end: what its log-mels are made with.
+        front_end: how its log-mels are made.
         normalizer: the statistics of its training data.
-        kinds: the kinds that it knows.
+        kinds: the kinds that it can generate.
         generator, autoencoder: their configs, or None.
 
     Raises:
-        InputError: if the frames of the window do not go with a config.
+        InputError: if the number of frames in the window does not suit a config.
     """
 
     def __init__(

@@ -1,15 +1,15 @@
 """The vocoder: a small network that restores what the mel bands have lost, so that ridge
 integration can make a wave.
 
-A wide band does not say where in it a harmonic lies, but the narrow bands below do: the harmonics
-of a tone are multiples of one frequency. The network has learned such things. For each frame it
-draws a factor for every bin of the smooth magnitude that the mel inversion starts from; the
-inversion then sees to it that the bands are met. The phase is integrated, not learned: a network
-that treats all times alike cannot count the turns of a steady tone.
+A wide band does not tell where in it a harmonic lies, but the narrow bands below do, because the
+harmonics of a tone are multiples of one frequency. The network learns such relations. For each
+frame it computes a factor for every bin of the smooth magnitude that the mel inversion starts from;
+the inversion then makes sure that the bands are matched. The phase is integrated, not learned: a
+network that treats all times alike cannot count the cycles of a steady tone.
 
-What the ear notices first in a held note is its frequency, and the ridges read that from the shape
-of a peak. So training asks for these shapes (`vocoder_training.peak_error`), not only for small
-errors.
+What the ear notices first in a held note is its frequency, and ridge integration reads that from
+the shape of a peak. Training therefore asks for the right shapes (`train_vocoder.peak_error`), not
+only for small errors.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from tootlearn.dsp.phase import ridge_integration
 from tootlearn.errors import InputError
 
 ITERATIONS = 4  # of fast Griffin-Lim after the ridges
-_RANGE = 12.0  # nats: what lies further below a clip's peak (104 dB) is at the bottom
-_FACTOR = (-9.0, 4.0)  # nats: the least and the largest of the factors
+_RANGE = 12.0  # nats (104 dB) below a clip's peak: levels are clamped there
+_FACTOR = (-9.0, 4.0)  # nats: the smallest and the largest factor
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class VocoderConfig:
         width: channels between the blocks.
         hidden: channels inside a block.
         blocks: how many.
-        kernel: of the convolution over time in each block, frames, odd.
-        wide: channels of the last hidden layer. The patterns of harmonics of all pitches are many:
-            a narrow one cannot tell them apart.
-        updates: of the mel inversion that follows.
+        kernel: frames of the convolution over time in each block, odd.
+        wide: channels of the last hidden layer. It must be wide to tell apart the harmonic patterns
+            of all pitches.
+        updates: steps of the mel inversion that follows.
 
     Raises:
         InputError: values that are not allowed.
@@ -68,7 +68,7 @@ class Block(nn.Module):
     Args:
         width: C.
         hidden: channels between the two linear layers.
-        kernel: of the convolution, frames, odd.
+        kernel: frames of the convolution, odd.
 
     Shape: (B, T, C) -> (B, T, C).
     """
@@ -89,11 +89,11 @@ class Block(nn.Module):
 class Vocoder(nn.Module):
     """Log-mel -> magnitude -> wave.
 
-    It sees a clip relative to its peak, so louder in is louder out. Untrained it is the plain mel
-    inversion.
+    A clip is processed relative to its peak, so a louder input gives a louder output. Untrained it
+    is the plain mel inversion.
 
     Args:
-        front_end: what the log-mels are made with; its shape is learned, so others do not fit.
+        front_end: how the log-mels are made; the vocoder suits no other front end.
         config: its size.
 
     Example:
@@ -118,14 +118,16 @@ class Vocoder(nn.Module):
 
     @property
     def reach(self) -> int:
-        """How many frames before and after its own each frame of the magnitude depends on."""
+        """How many frames before and after it each frame of the magnitude depends on."""
         return self.config.blocks * (self.config.kernel // 2)
 
     def forward(self, log_mel: Tensor, peak: Tensor | None = None) -> Tensor:
-        """Log-mel (..., M, T) -> magnitude (..., F, T); bands at the front end's floor are silent.
-        Differentiable.
+        """Log-mel (..., M, T) -> magnitude (..., F, T), differentiable. Bands at the front end's
+        floor are silent.
 
-        ``peak`` is the largest value of the whole clip, where the log-mel is a part of it.
+        Args:
+            log_mel: of a clip, or of a part of it.
+            peak: the largest value in the whole clip, where ``log_mel`` is a part of it.
         """
         x = log_mel.reshape(-1, *log_mel.shape[-2:])
         peak = x.amax((1, 2), keepdim=True) if peak is None else peak
