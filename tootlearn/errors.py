@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 
 
@@ -24,6 +25,42 @@ def check_range(name: str, value: float, low: float, high: float, unit: str) -> 
             f"{name} {value:.8g}{unit} is out of range: give {low:g} to {high:g}{unit}"
         )
     return float(value)
+
+
+def check_at_least(name: str, value: float, least: float) -> None:
+    """Refuse what is below ``least`` or not finite: "steps is 1 or more, not 0"."""
+    if not least <= value < math.inf:  # NaN fails it too
+        raise InputError(f"{name} is {least:g} or more, not {value}")
+
+
+def check_positive(name: str, value: float) -> None:
+    """Refuse what is 0, negative or not finite."""
+    if not 0 < value < math.inf:
+        raise InputError(f"{name} is a positive number, not {value}")
+
+
+def check_between(name: str, value: float, low: float, high: float) -> None:
+    """Refuse what lies outside [low, high]. For a quantity with a unit, see `check_range`."""
+    if not low <= value <= high:
+        raise InputError(f"{name} is {low:.16g} to {high:.16g}, not {value}")
+
+
+def check_share(name: str, value: float) -> None:
+    """Refuse what lies outside [0, 1]."""
+    check_between(name, value, 0, 1)
+
+
+def check_below_one(name: str, value: float) -> None:
+    """Refuse what lies outside [0, 1), such as a dropout of 1."""
+    if not 0 <= value < 1:
+        raise InputError(f"{name} is 0 or more and below 1, not {value}")
+
+
+def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
+    """Refuse what is not one of the choices; the error lists them."""
+    choices = tuple(choices)
+    if value not in choices:
+        raise InputError(f"{name} is one of {', '.join(choices)}, not {value!r}")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tootlearn.dsp.mel import Mel
 from tootlearn.dsp.normalization import log_mel
 from tootlearn.dsp.stft import Stft
-from tootlearn.errors import InputError
+from tootlearn.errors import check_at_least, check_positive
 
 WINDOW_SAMPLES = 45056  # what the models see: 2.04 s at 22,050 Hz, 176 frames at hop 256
 # log-mels so near to the floor (.009 dB) are at it: the normalizer's way there and back rounds
@@ -40,10 +40,8 @@ class FrontEndConfig:
     floor: float = 1e-5
 
     def __post_init__(self) -> None:
-        if self.sample_rate < 1:
-            raise InputError(f"sample_rate is in Hz, 1 or more, not {self.sample_rate}")
-        if not 0 < self.floor < math.inf:
-            raise InputError(f"floor is a positive number, not {self.floor}")
+        check_at_least("sample_rate", self.sample_rate, 1)
+        check_positive("floor", self.floor)
         Stft(self.n_fft, self.hop)
         Mel(self.sample_rate, self.n_fft, self.mels, self.fmin, self.fmax)
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tootlearn import rng
 from tootlearn.dsp.stft import Stft
-from tootlearn.errors import InputError
+from tootlearn.errors import check_positive
 
 ORDER = 8  # of the low pass: 48 dB an octave
 WOBBLE_RATE = 6.0  # Hz
@@ -37,8 +37,7 @@ def low_pass(wave: Tensor, cutoff: float, sample_rate: float, seed: int = 0) -> 
     """Nothing above the cutoff in Hz, where it is 3 dB down: a Butterworth response of order 8,
     without its phase.
     """
-    if not cutoff > 0:
-        raise InputError(f"cutoff is a positive number of Hz, not {cutoff}")
+    check_positive("cutoff", cutoff)
     hertz = torch.fft.rfftfreq(
         wave.shape[-1], 1 / sample_rate, dtype=wave.dtype, device=wave.device
     )
