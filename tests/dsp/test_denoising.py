@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy import signal, special
+from scipy import signal
 
 from tootlearn import rng
 from tootlearn.data import synthesis
@@ -171,12 +171,6 @@ def test_the_log_amplitude_rule_is_the_mean_of_the_logarithm():
     torch.testing.assert_close(
         log_amplitude_gain(prior, posterior), wanted.float(), rtol=0.01, atol=0
     )
-
-
-def test_the_exponential_integral_against_scipy():
-    x = torch.logspace(-6, 1.8, 500)
-    wanted = torch.from_numpy(special.exp1(x.double().numpy())).float()
-    torch.testing.assert_close(denoising._exponential_integral(x), wanted, rtol=2e-6, atol=1e-6)
 
 
 def test_gains_rise_with_the_ratio_to_one():

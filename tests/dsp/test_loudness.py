@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tootlearn import rng
 from tootlearn.dsp.loudness import integrated_loudness, k_weighting
 
 
@@ -67,6 +68,20 @@ def test_gates_of_the_test_signals_of_ebu_tech_3341():
     ungated = parts((9, -23), (9, -30))  # within 10 LU of the mean: all counts
     mean = 10 * math.log10((10**-2.3 + 10**-3.0) / 2)
     assert float(integrated_loudness(ungated, 48000)) == pytest.approx(mean, abs=0.1)
+
+
+@pytest.mark.parametrize("rate", [22050, 44100, 48000])
+def test_loudness_equals_pyloudnorms(rate):
+    """Its filters by De Man too; pauses and quiet parts try both gates."""
+    pyloudnorm = pytest.importorskip("pyloudnorm")
+    meter = pyloudnorm.Meter(rate, filter_class="DeMan")
+    for seed in range(4):
+        noise = torch.from_numpy(rng.normal(seed, 0, 3 * rate)) * 0.1
+        noise[rate // 2 : rate] *= 1e-4
+        noise[2 * rate :] *= 0.2
+        wave = noise + sine(60 * 4**seed, 3, rate, 0.05)
+        expected = meter.integrated_loudness(wave.numpy())
+        assert float(integrated_loudness(wave, rate)) == pytest.approx(expected, abs=1e-3)
 
 
 def test_what_is_quiet_throughout_has_no_loudness_and_batches_are_clips():

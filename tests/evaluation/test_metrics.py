@@ -181,7 +181,8 @@ def test_silence_makes_no_nan():
     assert all(x.eq(0).all() for x in equal[1:])
     from_silence = metrics.compare(sound, silence)
     assert from_silence.spectral_convergence.eq(math.inf).all()
-    assert from_silence.multi_resolution.eq(math.inf).all()
+    assert from_silence.multi_resolution.isfinite().all()
+    assert (from_silence.multi_resolution > 1000).all()
     assert (
         from_silence.log_spectral_distance.isfinite().all()
         and (from_silence.log_spectral_distance > 40).all()
@@ -191,18 +192,10 @@ def test_silence_makes_no_nan():
     assert all(x.isfinite().all() and (x > 0).all() for x in lost[1:])
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_rank_correlation_equals_scipys_with_and_without_ties(seed):
-    stats = pytest.importorskip("scipy.stats")
-    a, b = noise(40, seed=seed), noise(40, seed=seed + 100)
-    b = b + 0.7 * a
-    assert metrics.rank_correlation(a, b) == pytest.approx(
-        stats.spearmanr(a, b).statistic, abs=1e-9
-    )
-    a, b = (2 * a).round(), (2 * b).round()
-    assert metrics.rank_correlation(a, b) == pytest.approx(
-        stats.spearmanr(a, b).statistic, abs=1e-9
-    )
+def test_rank_correlation_gives_ties_their_mean_rank():
+    a, b = torch.tensor([1.0, 2, 2, 3]), torch.tensor([10.0, 20, 30, 40])
+    # ranks 1, 2.5, 2.5, 4 and 1, 2, 3, 4: 4.5 / sqrt(4.5 * 5)
+    assert metrics.rank_correlation(a, b) == pytest.approx(4.5 / math.sqrt(4.5 * 5))
 
 
 def test_rank_correlation_sees_order_only_and_does_not_hide_what_is_missing():

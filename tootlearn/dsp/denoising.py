@@ -120,16 +120,21 @@ def wiener_gain(prior: Tensor) -> Tensor:
     return prior / (1 + prior)
 
 
+@torch.no_grad()
 def log_amplitude_gain(prior: Tensor, posterior: Tensor) -> Tensor:
     """The gain of least squared error of the log-amplitude (MMSE-LSA; Ephraim and Malah 1985, eq.
-    20), 1 at most.
+    20), 1 at most. No gradient passes.
 
     Args:
         prior: power of the signal over that of the noise, as expected; positive, any shape.
         posterior: power of the cell over that of the noise, as found; the same shape.
     """
+    from scipy.special import exp1
+
     wiener = wiener_gain(prior)
-    return (wiener * torch.exp(_exponential_integral(wiener * posterior) / 2)).clamp_max(1)
+    ratio = (wiener * posterior).clamp_min(1e-10)
+    integral = torch.from_numpy(exp1(ratio.cpu().numpy())).to(ratio)
+    return (wiener * torch.exp(integral / 2)).clamp_max(1)
 
 
 def noise_level(wave: Tensor, sample_rate: int) -> Tensor:
@@ -225,26 +230,6 @@ def _mean_around(values: Tensor, width: int) -> Tensor:
     return functional.avg_pool2d(
         flat, (width, 1), stride=1, padding=(width // 2, 0), count_include_pad=False
     ).view_as(values)
-
-
-def _exponential_integral(x: Tensor) -> Tensor:
-    """E1 of x > 0, to 2e-7 (Abramowitz and Stegun 1964, 5.1.53 and 5.1.56)."""
-    x = x.clamp(1e-10, 80)
-    small = x.clamp_max(1)
-    low = -small.log() + _polynomial(
-        small, (0.00107857, -0.00976004, 0.05519968, -0.24991055, 0.99999193, -0.57721566)
-    )
-    above = _polynomial(x, (1, 8.5733287401, 18.0590169730, 8.6347608925, 0.2677737343))
-    below = _polynomial(x, (1, 9.5733223454, 25.6329561486, 21.0996530827, 3.9584969228))
-    return torch.where(x < 1, low, torch.exp(-x) / x * above / below)
-
-
-def _polynomial(x: Tensor, coefficients: tuple[float, ...]) -> Tensor:
-    """Horner's scheme, from the highest power."""
-    total = torch.full_like(x, coefficients[0])
-    for coefficient in coefficients[1:]:
-        total = total * x + coefficient
-    return total
 
 
 def _stft(sample_rate: int) -> Stft:

@@ -23,45 +23,39 @@ from tootlearn.losses.log_mel import HIGHEST
 CLIPS, FRAMES = 4, 64  # that are made to sound in a step: the dearest of the losses
 UPDATES = 5  # of the mel inversion
 RESOLUTIONS = ((2048, 512), (1024, 256), (512, 128))  # n_fft, hop
-MULTI_RESOLUTION_FLOOR = 1e-3
+FLOOR = 1e-3  # of magnitudes
 _PIECE = 25  # stream of random numbers
 _TINY = 1e-7  # a magnitude that is heard by nobody and has a phase
 
 
-def stft_error(wave: Tensor, target: Tensor) -> Tensor:
-    """Multi-resolution STFT distance (Yamamoto et al. 2020), with a gradient that is finite for
-    silence too.
+def multi_resolution(estimate: Tensor, reference: Tensor) -> Tensor:
+    """Multi-resolution STFT distance between waves (Yamamoto et al. 2020).
 
-    The mean over three resolutions of spectral convergence plus mean absolute difference of
-    natural-log magnitudes, both with a floor of 1e-3 in each bin. `metrics.multi_resolution` where
-    the target is louder than that.
+    Linear spectral convergence plus the mean absolute difference of natural-log magnitudes,
+    averaged over STFTs of 2048 / 512, 1024 / 256 and 512 / 128 samples. Both terms have a floor
+    at a magnitude of 1e-3 in each bin, so value and gradient are finite for silence too.
 
     Args:
-        wave, target: (B, N).
+        estimate: wave (..., N).
+        reference: wave (..., N).
 
     Returns:
-        A scalar: mean over the batch. 0 for equal waves.
+        (...), 0 or more; 0 for equal waves.
     """
-    total = target.new_zeros(len(target))
+    total = reference.new_zeros(reference.shape[:-1])
     for n_fft, hop in RESOLUTIONS:
-        stft = Stft(n_fft, hop).to(target)
-        drawn, wanted = stft.magnitude(wave), stft.magnitude(target)
-        floor = MULTI_RESOLUTION_FLOOR * math.sqrt(wanted[0].numel())
-        error = torch.linalg.vector_norm(drawn - wanted, dim=(1, 2))
-        logs = (
-            drawn.clamp_min(MULTI_RESOLUTION_FLOOR).log()
-            - wanted.clamp_min(MULTI_RESOLUTION_FLOOR).log()
-        )
-        total = (
-            total
-            + error / torch.linalg.vector_norm(wanted, dim=(1, 2)).clamp_min(floor)
-            + logs.abs().mean((1, 2))
-        )
-    return (total / len(RESOLUTIONS)).mean()
+        stft = Stft(n_fft, hop).to(reference)
+        a, b = stft.magnitude(estimate), stft.magnitude(reference)
+        least = FLOOR * math.sqrt(b.shape[-2] * b.shape[-1])
+        error = torch.linalg.vector_norm(a - b, dim=(-2, -1))
+        size = torch.linalg.vector_norm(b, dim=(-2, -1)).clamp_min(least)
+        logs = a.clamp_min(FLOOR).log() - b.clamp_min(FLOOR).log()
+        total = total + error / size + logs.abs().mean((-2, -1))
+    return total / len(RESOLUTIONS)
 
 
 class Waveform(nn.Module):
-    """The loss "stft": `stft_error` between what a drawing and its target sound like.
+    """The loss "stft": `multi_resolution` between what a drawing and its target sound like.
 
     A piece of the first few clips of a batch is made to sound, another one in each step: all of it
     would cost more than the networks do. `benchmarks/losses.py --cost` times it.
@@ -87,7 +81,7 @@ class Waveform(nn.Module):
             x[:CLIPS, :, start : start + FRAMES].to(target.dtype) for x in (drawn, target)
         )
         with torch.autocast(target.device.type, enabled=False):  # an FFT needs all its bits
-            return stft_error(*self.waves(drawn, target))
+            return multi_resolution(*self.waves(drawn, target)).mean()
 
     def waves(self, drawn: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """What both (B, M, T) sound like with the phase of the target, (B, (T - 1) hop) each."""
