@@ -466,7 +466,7 @@ def bad_model(path: Path, trouble: str) -> None:
         ("empty", "truncated"),
         ("truncated", "truncated"),
         ("text", "safetensors"),
-        ("foreign", "not of tootlearn"),
+        ("foreign", "not those of a tootlearn model"),
         ("pickle", "pickle"),
         ("torch", "pickle"),
         ("schema", "schema 99"),
@@ -773,7 +773,7 @@ def test_a_folder_is_cleaned_under_the_same_names_and_what_cannot_be_is_told(run
 
 
 def test_recordings_are_not_overwritten(refused, tmp_path, noisy):
-    assert "mine is in mine, whose recordings are kept" in refused("denoise", "mine", "mine")
+    assert "mine is in mine, which must not change" in refused("denoise", "mine", "mine")
     assert "horn is a folder: name the file" in refused("denoise", "mine/horn/a.wav", "mine/horn")
     (tmp_path / "file").write_text("mine")
     assert "file is a file: give a folder" in refused("denoise", "mine", "file")

@@ -69,7 +69,7 @@ def test_waves_are_kept_as_they_went_into_the_log_mels(clips):
     assert picked.waves[0] is clips.waves[5] and picked.waves[1] is clips.waves[2]
     both = Clips.concatenate([synthesise(NAMES, 2, 0, FRONT_END, progress=False), picked])
     assert both.waves[:2] == (None, None) and both.waves[2] is clips.waves[5]
-    with pytest.raises(ValueError, match="not one set"):
+    with pytest.raises(ValueError, match="do not match"):
         replace(clips, waves=clips.waves[:3])
 
 

@@ -177,7 +177,7 @@ def test_parts_that_do_not_match_are_no_set():
         {"controls": some.controls[:3]},
         {"source": some.source[:3]},
     ):
-        with pytest.raises(ValueError, match="not one set"):
+        with pytest.raises(ValueError, match="do not match"):
             dataclasses.replace(some, **changed)
 
 

@@ -267,7 +267,7 @@ def test_rows_that_make_no_sense_are_told_by_line(tmp_path):
         ("path,pitch\na.wav,440\n", "columns path,pitch"),
         ("path,label,label\na.wav,tuba,tuba\n", "columns path,label,label"),
         ("path,label,pitch,midi\na.wav,tuba,440,69\n", "both pitch and midi"),
-        ("path,label\n" + "x" * 200_000 + ",tuba\n", "line 2 is no CSV"),
+        ("path,label\n" + "x" * 200_000 + ",tuba\n", "line 2 is not CSV"),
     ],
 )
 def test_a_manifest_that_cannot_be_understood_is_an_error(tmp_path, text, message):

@@ -1,10 +1,9 @@
-"""The physics that all toots share, as signals: what changes slowly, harmonics, resonances and
-breath.
+"""The physics that all toots share, as signals: slow changes, harmonics, resonances and breath noise.
 
-The sum over harmonics, sum_k a_k z^k of z = rho e^(i theta), is a polynomial. It is cut into about
-sqrt(K) groups: one matrix product gives all of them from the first powers of z, and Horner's scheme
-in a higher power joins them (M. S. Paterson and L. J. Stockmeyer, 1973). That takes two square
-roots of K complex products a sample, and one sine and cosine.
+The sum over harmonics, sum_k a_k z^k with z = rho e^(i theta), is a polynomial. It is split into
+about sqrt(K) groups: one matrix product computes all of them from the first powers of z, and
+Horner's scheme in a higher power combines them (M. S. Paterson and L. J. Stockmeyer, 1973). That
+takes about 2 sqrt(K) complex products a sample, and one sine and cosine.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from numpy.typing import NDArray
 from tootlearn import rng
 
 SAMPLE_RATE = 22050
-STEP = 32  # samples between two points of what changes slowly: 1.5 ms
-# Hz: where colours of noise are described
+STEP = 32  # samples between two points of a slow signal: 1.5 ms
+# Hz: frequencies at which the spectrum of noise is given
 GRID = np.maximum(np.linspace(0, SAMPLE_RATE / 2, 513), 1.0)
-_BLOCK = 4096  # samples whose powers fit the cache
-# that the FFT likes; more than a window
+_BLOCK = 4096  # samples whose powers fit into the cache
+# fast FFT sizes, up to more than a window
 _LENGTHS = tuple(2048 * n for n in (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24))
 
 Array = NDArray[np.float64]
@@ -29,12 +28,14 @@ Signal = NDArray[np.float32]
 
 
 def points(count: int) -> Array:
-    """Times in s, every STEP samples from 0 until they span this many samples."""
+    """Times in s of the points of a slow signal: every STEP samples, until they span ``count``
+    samples.
+    """
     return np.arange(-(-count // STEP) + 1, dtype=np.float64) * (STEP / SAMPLE_RATE)
 
 
 def joined(values: Array, count: int) -> Signal:
-    """Straight lines between values (..., T) at :func:`points`: (..., count)."""
+    """Linear interpolation of values (..., T) at :func:`points` to samples (..., count)."""
     at = values.astype(np.float32)
     part = np.arange(STEP, dtype=np.float32) / STEP
     lines = (at[..., 1:] - at[..., :-1])[..., None] * part
@@ -43,9 +44,7 @@ def joined(values: Array, count: int) -> Signal:
 
 
 def wandering(place: Array, random: Array) -> Array:
-    """From one random number to the next without a kink: of numbers (..., K), values at places (T,)
-    among them.
-    """
+    """Smooth interpolation of random numbers (..., K) at fractional indices (T,): (..., T)."""
     whole = np.minimum(place.astype(int), random.shape[-1] - 2)
     part = np.minimum(place - whole, 1.0)
     before = random[..., whole]
@@ -53,14 +52,18 @@ def wandering(place: Array, random: Array) -> Array:
 
 
 def shimmer(time: Array, decibel: float, random: Array) -> Array:
-    """Gains of eight groups of partials, each of which wanders on its own: (8, T); random numbers
-    come 16 a second.
+    """Gains (8, T) of eight groups of partials, which vary independently.
+
+    Args:
+        time: s, (T,).
+        decibel: standard deviation of the gains, dB.
+        random: standard normal numbers, for each group 16 a second.
     """
     return np.asarray(10 ** (decibel / 20 * wandering(time * 16, random.reshape(8, -1))))
 
 
 def turns(f0: Array, count: int) -> Array:
-    """Phase in turns, (count,), of f0 in Hz at :func:`points`, straight between them."""
+    """Phase in turns, (count,), of f0 in Hz at :func:`points`, interpolated linearly between them."""
     each = f0 * (STEP / SAMPLE_RATE)
     start = np.concatenate(([0.0], np.cumsum((each[:-1] + each[1:]) / 2)[:-1]))
     part = np.arange(STEP) / STEP
@@ -78,14 +81,14 @@ def harmonics(turns: Array, pressure: Signal, level: Array, swell: float, shimme
         turns: theta / 2 pi at each sample, shape (N,).
         pressure: 0 to 1, shape (N,).
         level: of harmonics 1, 2, ..., shape (K,).
-        swell: exponent a harmonic.
-        shimmer: gains of the groups at :func:`points` (or more of them), in turn, shape (G, T).
+        swell: how much the exponent grows with each harmonic.
+        shimmer: gains at :func:`points`, shape (G, T), which the groups use in turn.
 
     Returns:
         Wave, shape (N,).
     """
-    heard = np.flatnonzero(level > 1e-6 * level.max(initial=0.0))
-    count = int(heard[-1]) + 1 if len(heard) else 1
+    audible = np.flatnonzero(level > 1e-6 * level.max(initial=0.0))
+    count = int(audible[-1]) + 1 if len(audible) else 1
     size = max(2, round(count**0.5))  # harmonics of a group
     groups = -(-count // size)
     padded = np.zeros(groups * size, dtype=np.float32)
@@ -100,7 +103,7 @@ def harmonics(turns: Array, pressure: Signal, level: Array, swell: float, shimme
         powers = np.empty((size, len(theta)), dtype=np.complex64)
         np.multiply(rho, np.cos(theta), out=powers[0].real)
         np.multiply(rho, np.sin(theta), out=powers[0].imag)
-        for k in range(1, size):  # z^(k + 1) from two near halves
+        for k in range(1, size):  # z^(k + 1) as the product of two powers of about half
             np.multiply(powers[k // 2], powers[k - k // 2 - 1], out=powers[k])
         sums = (weights @ powers.view(np.float32)).view(np.complex64)  # (groups, samples)
         for i, group in enumerate(sums):
@@ -116,7 +119,12 @@ def harmonics(turns: Array, pressure: Signal, level: Array, swell: float, shimme
 def resonator(
     formants: Sequence[tuple[float, float, float]], move: Array
 ) -> Callable[[Array], Array]:
-    """Gain over frequency (Hz): bells in log frequency, moved by so many octaves each."""
+    """Gain as a function of frequency (Hz): a bell in log frequency for each formant.
+
+    Args:
+        formants: centre (Hz), bandwidth (octaves) and gain (dB) of each.
+        move: by how many octaves each is moved.
+    """
     moved = 2**move
 
     def gain(hz: Array) -> Array:
@@ -132,14 +140,14 @@ def resonator(
 
 
 def tilt(frequency: Array, level: Array, centroid: float, noise: Array) -> float:
-    """The exponent at which harmonics k^-tilt and the noise that goes with them have this spectral
+    """The exponent ``tilt`` with which harmonics k^-tilt and their noise have a given spectral
     centroid.
 
     Args:
-        frequency: Hz of the harmonics, shape (notes, K).
+        frequency: of the harmonics, Hz, shape (notes, K).
         level: their amplitudes before the tilt, shape (notes, K).
-        centroid: what the magnitude spectrum's centroid shall be, Hz.
-        noise: level of the noise against the tone's RMS over :data:`GRID`, shape (513,).
+        centroid: of the magnitude spectrum, Hz.
+        noise: level of the noise relative to the RMS of the tone, at :data:`GRID`, shape (513,).
     """
     number = np.log(np.arange(1, frequency.shape[1] + 1))
     lines = np.stack((level.sum(0), (level * frequency).sum(0)), 1)  # of all notes
@@ -151,8 +159,8 @@ def tilt(frequency: Array, level: Array, centroid: float, noise: Array) -> float
     for _ in range(3):  # the step shrinks by 24 each time
         tilts = np.linspace(low, high, 25)
         fall = np.exp(-tilts[:, None] * number)
-        found = fall @ lines + np.sqrt(np.square(fall) @ power)[:, None] * hiss
-        above = np.flatnonzero(found[:, 1] > centroid * found[:, 0])
+        moments = fall @ lines + np.sqrt(np.square(fall) @ power)[:, None] * hiss
+        above = np.flatnonzero(moments[:, 1] > centroid * moments[:, 0])
         at = min(int(above[-1]), 23) if len(above) else 0
         low, high = tilts[at], tilts[at + 1]
     return float((low + high) / 2)
@@ -161,8 +169,13 @@ def tilt(frequency: Array, level: Array, centroid: float, noise: Array) -> float
 def breath_colour(
     pitch: float, focus: float, top: float, resonance: Callable[[Array], Array]
 ) -> Array:
-    """Spectrum of the turbulence over :data:`GRID`, (513,), about unit RMS: the horn's resonances
-    and the pitch's.
+    """Spectrum of the turbulence at :data:`GRID`, (513,), of about unit RMS.
+
+    Args:
+        pitch: Hz.
+        focus: share of the noise in a resonance at the pitch, 0 to 1.
+        top: where the rest begins to fall by 12 dB an octave, Hz.
+        resonance: gains of the horn, which shape the rest.
     """
     broad = resonance(GRID) * np.minimum(GRID / 300, 1) / (1 + (GRID / top) ** 2)
     near = np.exp(-0.5 * (np.log2(GRID / pitch) / 0.12) ** 2)
@@ -171,7 +184,7 @@ def breath_colour(
 
 
 def breath(pressure: Signal, colour: Array, seed: int, stream: int) -> Signal:
-    """Turbulence: noise of this colour (513,), random in phase, that follows the pressure (N,)."""
+    """Turbulence: noise with this spectrum (513,) and random phases that follows the pressure (N,)."""
     length = next(n for n in _LENGTHS if n >= len(pressure))
     bins = length // 2
     halves = rng.words(seed, stream, bins // 2).astype("<u4").view("<u2")  # a word holds two phases

@@ -1,14 +1,14 @@
-"""Augmentation: variants of recorded toots, as other recordings of them may sound, with controls
-that fit them.
+"""Augmentation: variants of recorded toots, as other recordings of them might sound, with controls
+to match.
 
-Every transformation works on a batch, on the batch's device, and its docstring says what it does to
-the controls. There are two sorts. Some make *another toot*: gain, polarity, shift, pitch, tilt,
-room, stretch and mix. What is learned changes with them, and so do the controls. Others *hide*
-something: noise and masks. The encoder hears them, and what it shall draw is the toot without them
-(a denoising autoencoder: Vincent et al. 2008), so the controls stay.
+Every transformation works on a batch, on its device, and its docstring says what happens to the
+controls. There are two sorts. Gain, polarity, shift, pitch, tilt, room, stretch and mix make
+*another toot*: the target of training changes, and so do the controls. Noise and masks *hide* a
+part: only the input of the encoder changes, while target and controls stay those of the toot
+without them (a denoising autoencoder: Vincent et al. 2008).
 
-Synthetic toots need none of it: a variant of one is another one, which the synthesiser makes with
-exact controls.
+Synthetic toots need no augmentation: the synthesiser makes as many as are needed, with exact
+controls.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ from tootlearn.controls import ONSET_SAMPLES
 from tootlearn.dsp import audio
 from tootlearn.errors import InputError
 
-PIVOT, LOWEST_TILTED = 1000.0, 50.0  # Hz: where a tilt changes nothing, and below which it is flat
-_FADE = 220  # samples: the end of a sound that does not fit the window any more
+PIVOT, LOWEST_TILTED = 1000.0, 50.0  # Hz: where the gain of a tilt is 0 dB, and where it ends
+_FADE = 220  # samples of the fade at the end of a sound that no longer fits the window
 _LONGEST_ROOM = 1.0  # s of an impulse response
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How much of each transformation training uses; 0, the default of all, leaves it out.
+    """How strong each transformation is in training; 0, the default of all, switches it off.
 
     Args:
-        gain: dB, at most so much louder or softer; never out of the range of loudness, and never
+        gain: dB, largest change of level, up to 60; never out of the range of loudness, and never
             clipped.
-        polarity: share of toots that are turned upside down. Log-mels do not see it.
-        shift: s, at most so much earlier or later, up to .02.
-        pitch: cents, at most so much higher or lower, up to 1200.
-        tilt: dB an octave, at most so much brighter or darker, up to 12.
-        room: share of the sound that a room can take, up to 1.
-        rooms: WAV files of impulse responses; without them, decaying noise of .1 to .8 s.
-        stretch: at most so much longer or shorter, as a share: .25 is 1.25 times to 1 / 1.25 times;
-            up to 1.
-        mix: share that another toot of the kind can take, up to .5.
-        noise: RMS of noise, white to pink, as a share of the toot's, at most: .1 is an SNR of 20
-            dB. It is drawn in dB, down to 30 dB less.
-        time_mask: share of the frames that one mask can hide, up to .5.
-        band_mask: share of the mel bands that one mask can hide, up to .5.
+        polarity: share of toots that are inverted, up to 1. Log-mels do not depend on it.
+        shift: s, largest shift in time, up to 0.02.
+        pitch: cents, largest change of pitch, up to 1200.
+        tilt: dB an octave, largest change of the spectral slope, up to 12.
+        room: largest share of reverberated sound, up to 1.
+        rooms: WAV files of impulse responses; without them, decaying noise of 0.1 to 0.8 s.
+        stretch: largest change of duration, up to 1: 0.25 gives 1 / 1.25 to 1.25 times the
+            duration.
+        mix: largest share of another toot of the kind, up to 0.5.
+        noise: largest RMS of noise, white to pink, relative to the toot's, up to 10: 0.1 is an SNR
+            of 20 dB. Its level is uniform in dB over the 30 dB below that.
+        time_mask: largest share of the frames that one mask hides, up to 0.5.
+        band_mask: largest share of the mel bands that one mask hides, up to 0.5.
 
     Raises:
         InputError: a strength out of its range, or rooms that are not used.
@@ -75,16 +75,16 @@ class Augmentation:
                 )
         if self.rooms and not self.room:
             raise InputError(
-                "augmentation: rooms are given, but room, the share that they take, is 0"
+                "augmentation: rooms are given, but room, the share of reverberated sound, is 0"
             )
 
     @property
     def on(self) -> bool:
-        """Whether any is used."""
+        """Whether any transformation is switched on."""
         return any(getattr(self, name) for name in HIGHEST)
 
 
-HIGHEST = {  # what a strength can be
+HIGHEST = {  # the largest strengths allowed
     "gain": 60.0,
     "polarity": 1.0,
     "shift": 0.02,
@@ -101,23 +101,22 @@ assert set(HIGHEST) == {field.name for field in fields(Augmentation)} - {"rooms"
 
 
 def gain(wave: Tensor, decibel: Tensor) -> Tensor:
-    """Waves (B, N) louder by so many dB (B,). Controls: loudness moves by them."""
+    """Waves (B, N) amplified by ``decibel`` (B,) dB. Controls: loudness changes by as much."""
     return wave * 10 ** (decibel[:, None] / 20)
 
 
 def invert(wave: Tensor, inverted: Tensor) -> Tensor:
-    """Waves (B, N) with those turned upside down that ``inverted`` (B,), bool, says. Controls: as
-    they were.
+    """Waves (B, N), of which those where ``inverted`` (B,), bool, is true are negated. Controls:
+    unchanged.
     """
     return torch.where(inverted[:, None], -wave, wave)
 
 
 def shift(wave: Tensor, samples: Tensor) -> Tensor:
-    """Waves (B, N) that come later by whole samples (B,), int64; silence follows, or precedes.
-    Controls: as they were.
+    """Waves (B, N) delayed by whole samples (B,), int64, positive or negative; the gap is silent.
+    Controls: unchanged.
 
-    A toot's attack then lies elsewhere between frames: shifts of a few frames teach that this means
-    nothing.
+    It moves the attack relative to the frames, which should make no difference to the network.
     """
     places = torch.arange(wave.shape[1], device=wave.device) - samples[:, None]
     inside = (places >= 0) & (places < wave.shape[1])
@@ -125,20 +124,20 @@ def shift(wave: Tensor, samples: Tensor) -> Tensor:
 
 
 def pitch_shift(wave: Tensor, cents: Tensor, anchor: int = ONSET_SAMPLES) -> Tensor:
-    """Waves played faster or slower, as a tape is: by resampling, exact within a tenth of a cent.
+    """Waves played faster or slower, like a tape, by resampling; exact within 0.1 cents.
 
-    The spectrum is cut or padded, so nothing folds back (the method of `scipy.signal.resample`).
-    What does not fit the window any more is faded out; what the window has to spare is silent.
+    The spectrum is cut or padded, so there is no aliasing (the method of `scipy.signal.resample`).
+    What no longer fits the window is faded out, and what is missing at its end is silent.
 
-    Controls: pitch times r = 2^(cents / 1200), duration divided by r, loudness as it was;
-    brightness is relative to the pitch and stays, but for what passes the Nyquist frequency:
-    measure it again. Formants move with the pitch, which the body of an instrument does not do:
-    keep to a few semitones.
+    Controls: pitch is multiplied and duration divided by r = 2^(cents / 1200); loudness is
+    unchanged. Brightness, which is relative to the pitch, changes only by what passes the Nyquist
+    frequency: measure it again. Formants move with the pitch, which those of an instrument do not:
+    shift by a few semitones at most.
 
     Args:
         wave: (B, N).
         cents: (B,).
-        anchor: the sample that stays where it is: the onset.
+        anchor: the sample that does not move, the onset.
     """
     count = wave.shape[1]
     spectrum = torch.fft.rfft(wave)
@@ -147,7 +146,7 @@ def pitch_shift(wave: Tensor, cents: Tensor, anchor: int = ONSET_SAMPLES) -> Ten
     shifted = torch.zeros_like(wave)
     for row, ratio in enumerate((2 ** (cents.double() / 1200)).tolist()):
         length = round(count / ratio)
-        begin = anchor * (1 - count / length)  # in the wave, samples: what the result begins with
+        begin = anchor * (1 - count / length)  # where the result begins, samples of the wave
         turned = spectrum[row] * torch.exp(2j * torch.pi * begin / count * bins)
         played = torch.fft.irfft(turned[: length // 2 + 1], n=length)[:count] * (length / count)
         played[-_FADE:] *= ramp.flip(0)
@@ -156,10 +155,9 @@ def pitch_shift(wave: Tensor, cents: Tensor, anchor: int = ONSET_SAMPLES) -> Ten
 
 
 def tilt(wave: Tensor, slope: Tensor, sample_rate: int) -> Tensor:
-    """Waves (B, N) through an equaliser that rises by ``slope`` dB (B,) an octave, without changing
-    phase.
+    """Waves (B, N) filtered by a gain that rises by ``slope`` (B,) dB an octave, with zero phase.
 
-    It passes 1 kHz unchanged and is flat below 50 Hz. Controls: brightness and loudness change:
+    The gain is 0 dB at 1 kHz and constant below 50 Hz. Controls: brightness and loudness change;
     measure them again.
     """
     spectrum = torch.fft.rfft(wave)
@@ -172,16 +170,17 @@ def tilt(wave: Tensor, slope: Tensor, sample_rate: int) -> Tensor:
 
 
 def decays(seconds: Tensor, white: Tensor, sample_rate: int) -> Tensor:
-    """Impulse responses of rooms: the direct sound, then noise of the same energy that dies away
+    """Impulse responses of rooms: the direct sound, followed by decaying noise of the same energy
     (Polack 1988).
 
     Args:
-        seconds: (B,) that the noise takes to fall by 60 dB.
+        seconds: (B,), reverberation time: how long the noise takes to fall by 60 dB.
         white: (B, R), normal noise.
         sample_rate: Hz.
 
     Returns:
-        (B, R), of unit energy, but for the sample where direct sound and noise meet.
+        (B, R), of unit energy, except for the overlap of direct sound and noise in the first
+            sample.
     """
     time = torch.arange(white.shape[1], device=white.device) / sample_rate
     tail = white * torch.exp(-math.log(1000) * time / seconds[:, None])
@@ -191,26 +190,26 @@ def decays(seconds: Tensor, white: Tensor, sample_rate: int) -> Tensor:
 
 
 def read_rooms(paths: Sequence[str], sample_rate: int) -> Tensor:
-    """Impulse responses from files, (K, R): from their peaks on, 1 s at most, of unit energy.
+    """Impulse responses (K, R) from files: from their peaks on, 1 s at most, of unit energy.
 
     Raises:
-        InputError: a file that cannot be read, or is silent.
+        InputError: if a file cannot be read, or is silent.
     """
-    found = []
+    responses = []
     for path in paths:
         wave, _ = audio.load(path, sample_rate)
         if not wave.any():
             raise InputError(f"{path} is silent: give the recording of an impulse in a room")
         wave = wave[int(wave.abs().argmax()) :][: round(_LONGEST_ROOM * sample_rate)]
-        found.append(wave / wave.norm())
-    return torch.nn.utils.rnn.pad_sequence(found, batch_first=True)
+        responses.append(wave / wave.norm())
+    return torch.nn.utils.rnn.pad_sequence(responses, batch_first=True)
 
 
 def reverberate(wave: Tensor, response: Tensor, share: Tensor) -> Tensor:
-    """Waves (B, N) of which a share (B,), 0 to 1, is heard through impulse responses (B, R); cut at
-    N samples.
+    """Waves (B, N), a share (B,) of which, 0 to 1, is convolved with impulse responses (B, R); cut
+    off at N samples.
 
-    Controls: duration gets longer, loudness and brightness change: measure them again.
+    Controls: duration, loudness and brightness change; measure them again.
     """
     from torchaudio.functional import fftconvolve
 
@@ -219,39 +218,39 @@ def reverberate(wave: Tensor, response: Tensor, share: Tensor) -> Tensor:
 
 
 def coloured(white: Tensor, slope: Tensor) -> Tensor:
-    """White noise (B, N) whose amplitude then falls by a power (B, 1) of the frequency, .5 being
-    pink: of unit RMS.
+    """White noise (B, N) filtered so that its amplitude falls as the frequency to the power of
+    ``slope`` (B, 1), where 0.5 gives pink noise; of unit RMS.
     """
     spectrum = torch.fft.rfft(white)
-    spectrum[:, 0] = 0  # it would be an offset, the larger the steeper the slope
+    spectrum[:, 0] = 0  # otherwise there is an offset, which is larger for a steeper slope
     share = torch.arange(spectrum.shape[1], device=white.device).clamp_min(1) / spectrum.shape[1]
     noise: Tensor = torch.fft.irfft(spectrum * share**-slope, n=white.shape[1])
     return noise / noise.square().mean(1, keepdim=True).sqrt()
 
 
 def add_noise(wave: Tensor, noise: Tensor, loudness: Tensor, snr: Tensor) -> Tensor:
-    """Waves (B, N) with noise (B, N) of unit RMS all over the window, at an SNR (B,) in dB.
+    """Waves (B, N) plus noise (B, N) of unit RMS over the whole window, at an SNR (B,) in dB.
 
-    The signal is the toot while it lasts: its level is the control ``loudness`` (B,), dBFS.
-    Controls: they are those of the toot in the noise. (Measured in the noise, every toot would last
-    as long as the window.)
+    The level of the signal is that of the toot while it sounds, the control ``loudness`` (B,) in
+    dBFS. Controls: unchanged, those of the toot without the noise. (Measured with the noise, every
+    toot would last as long as the window.)
     """
     return wave + noise * 10 ** ((loudness - snr)[:, None] / 20)
 
 
 def stretch(x: Tensor, factor: Tensor, anchor: float, beyond: float) -> Tensor:
-    """What lies along time (B, C, T), such as a log-mel, made longer by a factor (B,): linear
-    interpolation of frames.
+    """Time series (B, C, T), such as log-mels, stretched by a factor (B,) with linear interpolation
+    of frames.
 
-    Controls: duration times the factor, as far as the window goes; all others as they were.
-    Log-mels have no phase, so nothing smears as in a phase vocoder; attacks and vibrato get slower
-    too: keep to small factors.
+    Controls: duration is multiplied by the factor, as far as the window allows; the others are
+    unchanged. Log-mels have no phase, so there is no smearing as in a phase vocoder. Attack and
+    vibrato slow down too: use small factors.
 
     Args:
         x: (B, C, T).
         factor: (B,), positive.
-        anchor: the frame that stays where it is, such as the onset's.
-        beyond: what stands after the last frame.
+        anchor: the frame that does not move, such as that of the onset.
+        beyond: the value after the last frame.
     """
     count = x.shape[2]
     places = anchor + (torch.arange(count, device=x.device) - anchor) / factor[:, None].to(x)
@@ -265,30 +264,29 @@ def stretch(x: Tensor, factor: Tensor, anchor: float, beyond: float) -> Tensor:
 
 
 def mix(x: Tensor, other: Tensor, share: Tensor) -> Tensor:
-    """Log-mels (B, M, T) of which another toot takes a share (B,): a mean of levels in dB (after
+    """Log-mels (B, M, T) mixed with others of a share (B,): a weighted mean of levels in dB (after
     Zhang et al. 2018).
 
-    It makes sense where harmonics lie on harmonics: for two toots of one kind, brought to one pitch
-    and one duration. Toots of two pitches or two kinds become a chord that no horn plays, and no
-    mean of their controls describes it. Controls: loudness and brightness become means with the
-    same shares, within 1 dB and a tenth of an octave where the two toots are within 6 dB and an
-    octave of each other; loudness is never above that mean.
+    It makes sense where harmonics coincide: for two toots of the same kind, brought to the same
+    pitch and duration. Toots of different pitches or kinds would become a chord that no horn plays,
+    and that no mean of their controls describes. Controls: loudness and brightness become weighted
+    means, within 1 dB and 0.1 octaves where the two toots are within 6 dB and an octave of each
+    other; loudness never exceeds that mean.
     """
     return x + share[:, None, None] * (other - x)
 
 
 def mask(x: Tensor, share: Tensor, place: Tensor, dim: int, fill: Tensor) -> Tensor:
-    """Log-mels (B, M, T) with neighbouring frames or bands hidden (SpecAugment: Park et al. 2019).
+    """Log-mels (B, M, T) with neighbouring frames or bands masked (SpecAugment: Park et al. 2019).
 
-    Controls: as they were; what is hidden is to be drawn.
+    Controls: unchanged; the network is to restore what is masked.
 
     Args:
         x: (B, M, T).
-        share: (B,) how much is hidden, 0 to 1, rounded to whole frames or bands.
-        place: (B,) where, from 0 (at the start) to 1 (at the end).
-        dim: 2 hides frames, 1 bands.
-        fill: what is put there, broadcastable to x: the mean of the training clips, as in the
-            paper.
+        share: (B,), how much is masked, 0 to 1, rounded to whole frames or bands.
+        place: (B,), where, from 0 (at the start) to 1 (at the end).
+        dim: 2 masks frames, 1 bands.
+        fill: the values there, broadcastable to x: the mean of the training clips, as in the paper.
     """
     count = x.shape[dim]
     width = (share * count).round()

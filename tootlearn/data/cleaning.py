@@ -1,4 +1,4 @@
-"""Recordings cleaned, one by one or a folder of them."""
+"""Noise reduction for files and folders of recordings."""
 
 import os
 from pathlib import Path
@@ -13,11 +13,15 @@ from tootlearn.files import atomic_write
 
 
 def clean_file(source: Path, target: Path, noise: str | os.PathLike[str] | None = None) -> None:
-    """:func:`clean` a recording, as mono at its own sample rate, into another file, perhaps with a
-    recording of noise.
+    """:func:`clean` a recording, as mono at its own sample rate, into another file.
+
+    Args:
+        source: the recording.
+        target: the file to write.
+        noise: a recording of noise alone, if there is one.
 
     Raises:
-        InputError: a file that cannot be read or written, or a clip of noise that is too short.
+        InputError: if a file cannot be read or written, or the recording of noise is too short.
     """
     if target.is_dir():
         raise InputError(f"{target} is a folder: name the file to write")
@@ -28,30 +32,30 @@ def clean_file(source: Path, target: Path, noise: str | os.PathLike[str] | None 
 def clean_folder(
     source: Path, target: Path, noise: str | os.PathLike[str] | None, problems: list[str]
 ) -> tuple[int, int]:
-    """:func:`clean_file` for each recording in a folder and below, into another folder, under the
-    same names.
+    """Apply :func:`clean_file` to each recording in a folder and below, with the same names in
+    another folder.
 
-    What libsndfile reads and `audio.save` does not write becomes a WAV file, with .wav after its
-    name. A `manifest.csv` is copied.
+    A recording in a format that `audio.save` does not write becomes a WAV file, with .wav appended
+    to its name. A `manifest.csv` is copied.
 
     Args:
-        source: hidden files and folders in it are passed over.
-        target: made where it is missing; neither ``source`` nor in it.
-        noise: a recording of noise alone.
-        problems: gets a line on each recording that could not be read or written; the others are
-            done all the same.
+        source: the folder; hidden files and folders in it are skipped.
+        target: created if it is missing; must not be in ``source``.
+        noise: a recording of noise alone, if there is one.
+        problems: receives a line for each recording that could not be read or written; the others
+            are cleaned all the same.
 
     Returns:
-        How many recordings were done, and how many there are.
+        How many recordings were cleaned, and how many there are.
 
     Raises:
-        InputError: nothing to read, or ``target`` is a file, or within the folder.
+        InputError: if there are no recordings, or ``target`` is a file or within ``source``.
     """
     if target.exists() and not target.is_dir():
         raise InputError(f"{target} is a file: give a folder for the recordings of {source}")
     if target.resolve().is_relative_to(source.resolve()):
         raise InputError(
-            f"{target} is in {source}, whose recordings are kept: give a folder beside it"
+            f"{target} is in {source}, which must not change: give a folder outside it"
         )
     files = [
         path

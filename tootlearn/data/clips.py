@@ -1,5 +1,5 @@
-"""Clips: log-mels with their controls, ready to train on, and the split into what is learned and
-what is held out.
+"""Clips: log-mels with their controls, ready to train on, and the split into training and held-out
+clips.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd
 from tootlearn.errors import InputError
 
 BEND_FRAMES = 4  # frames that share a value of the bend, as in `ConditionalDecoder`
-HOLD_OUT_EVERY = 6  # of the semitones or sources of a kind, one in so many is held out
-PITCH_SEARCH = (30.0, 4200.0)  # Hz: where the pitch of an unknown kind is looked for
+HOLD_OUT_EVERY = 6  # one in so many semitones or sources of a kind is held out
+PITCH_SEARCH = (30.0, 4200.0)  # Hz: range in which the pitch of an unknown kind is estimated
 _TRACKED = 0.8  # s: the pitch is tracked over the middle of a clip, no longer than this
-_FADE = 0.01  # s: the end of a sound that does not fit the window
+_FADE = 0.01  # s: fade at the end of a sound that does not fit the window
 _SEMITONE = 2 ** (1 / 12)
 _AT_ONCE = 64  # waves
 SYNTHETIC, SAMPLED, RECORDED = range(3)  # what `Clips.origin` holds
@@ -38,20 +38,20 @@ class Clips:
     """A set of B clips.
 
     Args:
-        log_mel: (B, M, T), natural logarithm, float16 to save memory (steps of .008 at most, .07
-            dB).
+        log_mel: (B, M, T), natural logarithm, in float16 to save memory (in steps of 0.008 at most,
+            0.07 dB).
         controls: of the clips.
-        kinds: what ``controls.kind`` counts.
-        source: B names of what the clips came from, such as a file: clips of one source are not
+        kinds: the kinds that ``controls.kind`` are indices of.
+        source: B names of the sources of the clips, such as files: clips of the same source are not
             independent.
         bend: f0 in octaves above the pitch, a value for every four frames, (B, T / 4), nan where it
-            is not known; None: nowhere.
-        origin: how they came about: `SYNTHETIC`, `SAMPLED` (notes rendered from recorded ones, with
-            exact pitch) or `RECORDED`, (B,); or one number for all, ().
-        waves: B waves in the window of the models, each (N,), or None where it was not kept; ():
+            is not known; None if it is known nowhere.
+        origin: `SYNTHETIC`, `SAMPLED` (notes rendered from recorded ones, with exact pitch) or
+            `RECORDED`, (B,), or () for all.
+        waves: B waves in the window of the models, each (N,), or None where it was not kept; () if
             none was.
-        held_out: whether each is held out, (B,), where more clips than these have decided it; None:
-            `split` decides.
+        held_out: whether each is held out, (B,), where that was decided for a larger set; None lets
+            `split` decide.
     """
 
     log_mel: Tensor
@@ -68,9 +68,9 @@ class Clips:
         object.__setattr__(self, "waves", self.waves or (None,) * count)
         counts = len(self.controls), len(self.source), len(self.waves)
         if set(counts) != {count} or self.origin.shape not in ((), (count,)):
-            told = "{} controls, {} sources, {} waves".format(*counts)
             raise ValueError(
-                f"{count} log-mels, {told}, origins of shape {self.origin.shape}: not one set"
+                "{} log-mels, {} controls, {} sources, {} waves, ".format(count, *counts)
+                + f"origins of shape {self.origin.shape}: these do not match"
             )
         object.__setattr__(self, "origin", np.broadcast_to(self.origin, count))
 
@@ -92,11 +92,12 @@ class Clips:
         """Training clips and held-out clips; the same clips give the same split, in any order.
 
         Args:
-            by: "pitch" holds out whole (kind, semitone) groups, so that no note has a twin;
-                "source" holds out about one in six whole sources by a hash of their names, at least
-                one of every kind that has two or more and never all of them; "origin" splits what
-                was recorded by source, or, where a kind has but one, by whole semitones in the same
-                way, and all else by pitch; but where ``held_out`` says it, by that.
+            by: "pitch" holds out whole (kind, semitone) groups, so that no held-out note was
+                trained on; "source" holds out about one in six whole sources, by a hash of their
+                names, at least one of every kind that has two or more, and never all of them;
+                "origin" splits recorded clips by source (or, if a kind has just one source, by
+                whole semitones in the same way) and all others by pitch, unless ``held_out`` is
+                given, which then decides.
         """
         held_out = (
             self.held_out if by == "origin" and self.held_out is not None else self.chosen(by)
@@ -104,7 +105,7 @@ class Clips:
         return self[~held_out], self[held_out]
 
     def chosen(self, by: Literal["pitch", "source", "origin"] = "origin") -> NDArray[np.bool_]:
-        """Which of the clips `split` holds out where nothing else has said it, (B,)."""
+        """Which of the clips `split` holds out, (B,), whatever ``held_out`` is."""
         semitone = np.round(hz_to_midi(self.controls.pitch)).astype(int)
         source = np.array(self.source, dtype=object)
         if by == "pitch":
@@ -122,12 +123,12 @@ class Clips:
         raise ValueError(f'clips are split by "pitch", "source" or "origin", not by {by!r}')
 
     def _every_sixth(self, semitone: NDArray[np.int_]) -> NDArray[np.bool_]:
-        """Whether these semitones (B,) are held out; other ones of each kind."""
+        """Whether these semitones (B,) are held out; they differ from kind to kind."""
         turn = np.array([_hash(kind.name) % HOLD_OUT_EVERY for kind in self.kinds])
         return np.asarray((semitone + turn[self.controls.kind]) % HOLD_OUT_EVERY == 0)
 
     def _some_of(self, group: NDArray[np.object_], among: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Whether these of the clips (B,) are held out: whole groups, by a hash of their names."""
+        """Which of some clips (B,) are held out: whole groups, by a hash of their names."""
         chosen: set[str] = set()
         of_kind = [
             sorted(set(group[among & (self.controls.kind == kind)]), key=_hash)
@@ -135,7 +136,7 @@ class Clips:
         ]
         for groups in of_kind:
             chosen.update(name for name in groups if _hash(name) % HOLD_OUT_EVERY == 0)
-        for groups in of_kind:  # few groups may all fall on one side
+        for groups in of_kind:  # if there are few groups, all may fall on one side
             if len(groups) > 1 and chosen.isdisjoint(groups):
                 chosen.add(groups[0])
         for groups in of_kind:
@@ -145,10 +146,10 @@ class Clips:
 
     @staticmethod
     def concatenate(parts: Sequence[Clips]) -> Clips:
-        """One set from several made by one front end; kinds of one name must be the same.
+        """One set from several with the same front end.
 
         Raises:
-            ValueError: if they are not.
+            ValueError: if two sets have different kinds of the same name.
         """
         kinds: dict[str, Kind] = {}
         controls = []
@@ -156,7 +157,8 @@ class Clips:
             for kind in part.kinds:
                 if kinds.setdefault(kind.name, kind) != kind:
                     raise ValueError(
-                        f"two sets measure {kind.name} on different scales: pass one's kinds to the other"
+                        f"two sets measure {kind.name} on different scales: "
+                        "pass the kinds of one when the other is made"
                     )
             place = np.array([list(kinds).index(kind.name) for kind in part.kinds], dtype=np.int64)
             controls.append(replace(part.controls, kind=place[part.controls.kind]))
@@ -166,27 +168,27 @@ class Clips:
         origin = np.concatenate([part.origin for part in parts])
         waves = tuple(wave for part in parts for wave in part.waves)
         marks = [part.held_out for part in parts if part.held_out is not None]
-        # else `split` decides, on all together
+        # otherwise `split` decides on all of them together
         held_out = np.concatenate(marks) if len(marks) == len(parts) else None
         joined = Controls.concatenate(controls)
         return Clips(log_mel, joined, tuple(kinds.values()), source, bend, origin, waves, held_out)
 
     def known_bend(self) -> Tensor:
-        """``bend``, (B, T / 4), with nan for None."""
+        """``bend``, (B, T / 4); nan everywhere if it is None."""
         if self.bend is not None:
             return self.bend
         return torch.full((len(self), self.log_mel.shape[2] // BEND_FRAMES), torch.nan)
 
 
 def _hash(name: str) -> int:
-    """The same for a name in every process (Python's own hash is not)."""
+    """A hash that is the same in every process, as Python's own is not."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
 
 def synthesise(
     kinds: Sequence[str], count: int, seed: int, front_end: FrontEnd, progress: bool = True
 ) -> Clips:
-    """Natural toots of these kinds in turn, from the synthesiser.
+    """Natural toots from the synthesiser, of these kinds in turn.
 
     Args:
         kinds: names out of `recipes.KINDS`.
@@ -204,7 +206,8 @@ def synthesise(
         )
     if front_end.config.sample_rate != synthesis.SAMPLE_RATE:
         raise ValueError(
-            f"the synthesiser works at {synthesis.SAMPLE_RATE} Hz, the front end at {front_end.config.sample_rate}"
+            f"the synthesiser works at {synthesis.SAMPLE_RATE} Hz, "
+            f"the front end at {front_end.config.sample_rate}"
         )
     parts, controls, bends = [], [], []
     step = 64 * len(kinds)
@@ -243,35 +246,34 @@ def from_waves(
 ) -> Clips:
     """Clips of recorded or rendered toots, one in each wave.
 
-    Each wave is moved so that its measured onset stands at ``ONSET_SAMPLES`` of a window of
+    Each wave is shifted so that its measured onset is at ``ONSET_SAMPLES`` of a window of
     ``WINDOW_SAMPLES``; what does not fit is cut off. A wave whose loudness is outside
-    `controls.LOUDNESS_RANGE`, or that clips, is brought to the nearest end of it: how high a
-    microphone was turned up is no part of a sound. Duration, brightness and loudness are measured
-    on what is then in the window.
+    `controls.LOUDNESS_RANGE`, or that clips, is brought to the nearest end of that range, since the
+    recording level is no property of a sound. Duration, brightness and loudness are measured on the
+    window.
 
     Args:
-        waves: B waves, each (N_i,), N_i >= 1, at the front end's rate; a generator's are held a few
-            at a time.
-        kinds: the B names of their kinds.
-        pitch: B numbers in Hz; nan where it shall be estimated (`estimate_pitch`, some .2 s a
-            wave).
-        sources: B names of where they came from.
+        waves: B waves, each (N_i,), N_i >= 1, at the front end's rate. If they come from a
+            generator, only a few are in memory at a time.
+        kinds: B names of kinds.
+        pitch: B numbers in Hz; nan to estimate it (`estimate_pitch`, about 0.2 s a wave).
+        sources: B names of sources, see `Clips`.
         front_end: makes the log-mels.
-        known: kinds that keep their scales; a name that is not among them becomes a new kind, whose
-            ranges come from its clips: the 5th and 95th percentile of the brightness, and all
-            pitches and durations with a margin.
-        problems: where a line goes for each wave that is left out since it is silent or has no
-            pitch; None makes warnings of them.
+        known: kinds that keep their scales. Any other name becomes a new kind, whose ranges come
+            from its clips: brightness from its 5th to its 95th percentile, and all pitches and
+            durations with a margin.
+        problems: receives a line for each wave that is left out because it is silent or has no
+            pitch; None gives warnings instead.
         progress: show a bar on stderr.
-        called: B names by which problems call the waves; without them, their sources.
+        called: B names of the waves in ``problems``; the sources by default.
         keep: keep the waves as well (180 kB each), as augmentation and shards need them.
 
     Returns:
         Clips of the waves that were not left out, in their order. ``kinds`` are those that occur:
-        the known first, in their order, then the new by name.
+        known ones first, in their order, then new ones by name.
 
     Raises:
-        InputError: if none is left.
+        InputError: if no wave is left.
     """
     rate = front_end.config.sample_rate
     by_name = {kind.name: kind for kind in known}
@@ -284,22 +286,22 @@ def from_waves(
         total=len(kinds), desc="clips", unit="", disable=None if progress else True, leave=False
     )
     for start in range(0, len(kinds), _AT_ONCE):
-        these = range(start, min(start + _AT_ONCE, len(kinds)))
-        windows = torch.stack([_in_window(next(queue), rate) for _ in these])
+        indices = range(start, min(start + _AT_ONCE, len(kinds)))
+        windows = torch.stack([_in_window(next(queue), rate) for _ in indices])
         windows *= _gain(windows, rate)[:, None]
-        found = measures.measure(windows, rate)
+        measured = measures.measure(windows, rate)
         kept = []
-        for row, i in enumerate(these):
-            hertz, duration = float(pitch[i]), float(found.duration[row])
+        for row, i in enumerate(indices):
+            hertz, duration = float(pitch[i]), float(measured.duration[row])
             if duration > 0 and not hertz > 0:
                 hertz = estimate_pitch(windows[row], rate, by_name.get(kinds[i]))
             bar.update()
             if not duration > 0 or not hertz > 0:
-                why = "no pitch was found" if duration > 0 else "it is silent"
-                _tell(problems, f"{(called or sources)[i]}: left out: {why}")
+                reason = "no pitch was found" if duration > 0 else "it is silent"
+                _report(problems, f"{(called or sources)[i]}: left out: {reason}")
                 continue
-            octaves = float(measures.brightness_octaves(found.centroid[row], hertz))
-            rows.append((i, hertz, duration, octaves, float(found.loudness[row])))
+            octaves = float(measures.brightness_octaves(measured.centroid[row], hertz))
+            rows.append((i, hertz, duration, octaves, float(measured.loudness[row])))
             kept.append(row)
         parts.append(front_end(windows[kept]).half() if kept else torch.empty(0))
         held += list(windows[kept]) if keep else []
@@ -308,29 +310,46 @@ def from_waves(
         raise InputError(
             f"none of {len(kinds)} sounds has a pitch: give it in a manifest, or other recordings"
         )
-    index, hertz_, duration_, octaves_, loudness = np.array(rows).T
+    index, *columns = np.array(rows).T
     names = np.array(kinds, dtype=object)[index.astype(int)]
-    for name in sorted(set(names) - set(by_name)):
-        mine = names == name
-        by_name[name] = new_kind(name, hertz_[mine], duration_[mine], octaves_[mine], rate)
-    used = tuple(kind for kind in by_name.values() if kind.name in set(names))
-    place = {kind.name: i for i, kind in enumerate(used)}
-    kind_ = np.array([place[name] for name in names], dtype=np.int64)
-    low, high = np.array([used[k].octaves for k in kind_]).T
-    controls = Controls(kind_, hertz_, duration_, (octaves_ - low) / (high - low), loudness)
+    controls, used = _controls(names, np.stack(columns), known, rate)
     source, origin = tuple(sources[int(i)] for i in index), np.array(RECORDED, dtype=np.int8)
     return Clips(
         torch.cat([p for p in parts if len(p)]), controls, used, source, None, origin, tuple(held)
     )
 
 
-def estimate_pitch(wave: Tensor, sample_rate: int, kind: Kind | None = None) -> float:
-    """The pitch of one toot (N,) in Hz; nan where none is found.
+def _controls(
+    names: NDArray[np.object_], measured: NDArray[np.float64], known: Sequence[Kind], rate: int
+) -> tuple[Controls, tuple[Kind, ...]]:
+    """Controls of B sounds, and their kinds: the known first, then new ones, by name.
 
-    Of a chord of known intervals, where its comb fits best within the kind's range; else the median
-    of a pitch track over the middle of the sound. The search reaches an octave beyond the range of
-    a known kind; what is found within a semitone of its ends may as well lie beyond them, and does
-    not count.
+    Args:
+        names: of their kinds, (B,).
+        measured: pitch (Hz), duration (s), octaves from the pitch to the centroid, and loudness
+            (dBFS): (4, B).
+        known: kinds that keep their scales.
+        rate: Hz.
+    """
+    hertz, duration, octaves, loudness = measured
+    by_name = {kind.name: kind for kind in known}
+    for name in sorted(set(names) - set(by_name)):
+        rows = names == name
+        by_name[name] = new_kind(name, hertz[rows], duration[rows], octaves[rows], rate)
+    used = tuple(kind for kind in by_name.values() if kind.name in set(names))
+    place = {kind.name: i for i, kind in enumerate(used)}
+    kind = np.array([place[name] for name in names], dtype=np.int64)
+    low, high = np.array([used[k].octaves for k in kind]).T
+    return Controls(kind, hertz, duration, (octaves - low) / (high - low), loudness), used
+
+
+def estimate_pitch(wave: Tensor, sample_rate: int, kind: Kind | None = None) -> float:
+    """The pitch of one toot (N,) in Hz; nan if none is found.
+
+    For a kind with several notes it is the pitch, within the range of the kind, whose comb fits
+    best; otherwise the median of a pitch track over the middle of the sound. The search reaches an
+    octave beyond the range of a known kind. A result within a semitone of the ends of the search is
+    discarded, since the pitch may lie beyond them.
     """
     if kind and len(kind.intervals) > 1:
         low, high = kind.pitch
@@ -338,10 +357,10 @@ def estimate_pitch(wave: Tensor, sample_rate: int, kind: Kind | None = None) -> 
         return float(
             measures.chord_f0(wave, sample_rate, kind.intervals, float(np.sqrt(low * high)), span)
         )
-    found = measures.measure(wave, sample_rate)
-    if not found.duration > 0:
+    measured = measures.measure(wave, sample_rate)
+    if not measured.duration > 0:
         return float("nan")
-    first, length = int(found.onset * sample_rate), int(found.duration * sample_rate)
+    first, length = int(measured.onset * sample_rate), int(measured.duration * sample_rate)
     spare = max(length - int(_TRACKED * sample_rate), 0)
     middle = wave[first + spare // 2 : first + length - spare // 2]
     low, high = PITCH_SEARCH if kind is None else (kind.pitch[0] / 2, kind.pitch[1] * 2)
@@ -350,7 +369,7 @@ def estimate_pitch(wave: Tensor, sample_rate: int, kind: Kind | None = None) -> 
     return hertz if low * _SEMITONE < hertz < high / _SEMITONE else float("nan")
 
 
-def _tell(problems: list[str] | None, message: str) -> None:
+def _report(problems: list[str] | None, message: str) -> None:
     if problems is None:
         warnings.warn(message, stacklevel=3)  # the caller of from_waves
     else:
@@ -358,24 +377,26 @@ def _tell(problems: list[str] | None, message: str) -> None:
 
 
 def _in_window(wave: Tensor, sample_rate: int) -> Tensor:
-    """The wave with its onset at ONSET_SAMPLES of (WINDOW_SAMPLES,); a full-scale float file may
-    have been louder.
+    """The wave in a window (WINDOW_SAMPLES,), with its onset at ONSET_SAMPLES and its peak at full
+    scale if it was higher (files with float samples may exceed 1).
     """
     wave = wave.float() / wave.abs().max().clamp_min(1)
     onset = float(measures.onset(wave, sample_rate))
-    # of the window, in the wave
+    # where the window starts in the wave
     start = (round(onset * sample_rate) if np.isfinite(onset) else 0) - ONSET_SAMPLES
-    taken = wave[max(start, 0) : start + WINDOW_SAMPLES].clone()
+    part = wave[max(start, 0) : start + WINDOW_SAMPLES].clone()
     if start + WINDOW_SAMPLES < len(wave):
         fade = round(_FADE * sample_rate)
-        taken[-fade:] *= 0.5 + 0.5 * torch.cos(torch.pi * torch.arange(1, fade + 1) / fade)
+        part[-fade:] *= 0.5 + 0.5 * torch.cos(torch.pi * torch.arange(1, fade + 1) / fade)
     window = torch.zeros(WINDOW_SAMPLES)
-    window[max(-start, 0) :][: len(taken)] = taken
+    window[max(-start, 0) :][: len(part)] = part
     return window
 
 
 def _gain(windows: Tensor, sample_rate: int) -> Tensor:
-    """What brings each of (B, N) into the range of loudness without clipping: (B,); 1 for silence."""
+    """Gains (B,) that bring waves (B, N) into the range of loudness without clipping; 1 for
+    silence.
+    """
     loudness = measures.loudness(windows, sample_rate)
     gain = 10 ** ((loudness.clamp(*LOUDNESS_RANGE) - loudness) / 20)
     return gain.where(loudness.isfinite(), 1.0).minimum(

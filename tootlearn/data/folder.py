@@ -1,13 +1,13 @@
-"""Recordings in a folder: their labels, the toots that are in them, and what was wrong with any.
+"""Recordings in a folder: their labels, the toots in them, and a report of what was left out.
 
 Labels come from sub-folders (`horns/car_horn/street.wav` is a car_horn), or from a manifest: a CSV
-file with one of these headers, whose paths are relative to its own folder. Other columns are left
-alone.
+file with one of these headers, whose paths are relative to its folder. Other columns are ignored.
 
-    path,label,pitch,source        pitch in Hz (440) or as a note (A4); may be left empty, or out
-    path,label,midi,source         pitch as a MIDI number (69, or 69.5); source says what belongs together, such as a
-                                   session; it may be left out: then each file is a source of its
-                                   own
+    path,label,pitch,source        pitch in Hz (440) or as a note (A4)
+    path,label,midi,source         pitch as a MIDI number (69, or 69.5)
+
+Pitch may be empty, or the column may be missing. The source names recordings that belong together,
+such as those of a session; without that column, each file is its own source.
 """
 
 from __future__ import annotations
@@ -42,24 +42,24 @@ SUFFIXES = (
     ".aifc",
     ".au",
 )
-# sound that libsndfile does not read
+# formats that libsndfile does not read
 FOREIGN = (".m4a", ".aac", ".wma", ".mp4", ".webm", ".amr", ".3gp")
-LONGEST, SHORTEST = 1.9, 0.06  # s: of a toot; what is longer is cut, what is shorter is a click
-GAP = 0.1  # s of quiet that part two toots
-QUIET_DB = -40.0  # below the loudest of a file: where toots begin and end
-ABOVE_NOISE_DB = 10.0  # but no nearer to the noise between them than this
-LEAST_DB = -15.0  # and never higher than this below the loudest
-_NOISE = 0.1  # s: the quietest stretch of this length is the noise
-_EDGE = 0.01  # s kept before and after a piece, over which it fades in and out
+LONGEST, SHORTEST = 1.9, 0.06  # s: longer toots are cut, shorter ones are taken for clicks
+GAP = 0.1  # s of quiet that separate two toots
+QUIET_DB = -40.0  # relative to the peak of a file: where toots begin and end
+ABOVE_NOISE_DB = 10.0  # but at least so far above the noise between them
+LEAST_DB = -15.0  # and never higher than this relative to the peak
+_NOISE = 0.1  # s: the quietest part of this length is taken for the noise
+_EDGE = 0.01  # s before and after a toot, over which it fades in and out
 _COLUMNS = ("path", "label", "pitch", "midi", "source")
-# what `tootlearn batch` notes besides: passed over
+# further columns of the manifests of `tootlearn batch`, which are ignored silently
 NOTED = ("duration", "brightness", "loudness", "seed")
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One file: its path, the kind of the toots in it, their pitch in Hz (nan: to be estimated),
-    and its source.
+    """One file: its path, the kind of the toots in it, their pitch in Hz (nan to estimate it), and
+    its source.
     """
 
     path: Path
@@ -70,9 +70,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a folder: files that were read, clips found in them, and a line on each thing
-    that was wrong.
-    """
+    """How many files were read, how many clips they gave, and a line for each problem."""
 
     files: int
     clips: int
@@ -100,21 +98,19 @@ def read(
         keep: keep the waves, see `clips.from_waves`.
 
     Returns:
-        The clips, and the report: files that cannot be read, and toots without a pitch, are named
-            there and left out.
+        The clips, and the report, which names the files that could not be read and the toots
+            without a pitch; these are left out.
 
     Raises:
-        InputError: no such folder, no recordings, no labels, a manifest that cannot be understood,
-            or nothing left.
+        InputError: if there is no such folder, or it has no recordings or no labels, if a manifest
+            is invalid, or if nothing is left.
     """
     problems: list[str] = []
     return read_recordings(find(path, problems), front_end, known, problems, progress, keep)
 
 
 def find(path: str | os.PathLike[str], problems: list[str]) -> list[Recording]:
-    """The recordings of a folder or a manifest, see `read`; what is wrong with any is added to the
-    problems.
-    """
+    """The recordings of a folder or a manifest, see `read`; problems are appended to the list."""
     path = Path(path)
     if path.is_dir() and (path / "manifest.csv").is_file():
         path = path / "manifest.csv"
@@ -126,14 +122,12 @@ def find(path: str | os.PathLike[str], problems: list[str]) -> list[Recording]:
 
 
 def list_folder(path: Path, problems: list[str]) -> list[Recording]:
-    """The recordings below a folder, labelled with the sub-folders of it that they are in, in order
-    of their names.
-    """
+    """The recordings below a folder, labelled by its sub-folders, in order of their names."""
     if not path.is_dir():
         raise InputError(
             f"{path} is no folder: give one that holds a sub-folder of recordings for each label"
         )
-    found, unlabelled = [], 0
+    recordings, unlabelled = [], 0
     for folder, subfolders, names in os.walk(path):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in sorted(name for name in names if not name.startswith(".")):
@@ -141,43 +135,46 @@ def list_folder(path: Path, problems: list[str]) -> list[Recording]:
             parts = file.relative_to(path).parts
             if file.suffix.lower() in FOREIGN:
                 problems.append(
-                    f"{file}: left out: {file.suffix} is not read: convert it to WAV or FLAC"
+                    f"{file}: left out: {file.suffix} cannot be read: convert it to WAV or FLAC"
                 )
             elif file.suffix.lower() in SUFFIXES and len(parts) == 1:
                 unlabelled += 1
                 problems.append(
-                    f"{file}: left out: it has no label: put it into a folder that is named after its kind"
+                    f"{file}: left out: it has no label: put it into a folder named after its kind"
                 )
             elif file.suffix.lower() in SUFFIXES:
-                found.append(Recording(file, parts[0], math.nan, file.relative_to(path).as_posix()))
-    if not found and unlabelled:
+                source = file.relative_to(path).as_posix()
+                recordings.append(Recording(file, parts[0], math.nan, source))
+    if not recordings and unlabelled:
         raise InputError(
-            f"the {unlabelled} recordings in {path} have no labels: put them into folders named after their kinds, "
-            "such as car_horn, or add a manifest.csv with the columns path,label"
+            f"the {unlabelled} recordings in {path} have no labels: put them into folders named "
+            "after their kinds, such as car_horn, or add a manifest.csv with the columns path,label"
         )
-    if not found:
+    if not recordings:
         raise InputError(
-            f"{path} holds no recordings: put WAV, FLAC, Ogg or MP3 files into folders named after kinds"
+            f"{path} holds no recordings: put WAV, FLAC, Ogg or MP3 files into folders named after "
+            "kinds"
         )
-    return found
+    return recordings
 
 
 def read_manifest(path: Path, problems: list[str]) -> list[Recording]:
-    """The recordings of a manifest, in its order; rows that make no sense are told by their line
-    and left out.
+    """The recordings of a manifest, in its order; invalid rows are left out, and named by their
+    line in the problems.
     """
     columns, rows = read_table(path)
     unknown = [name for name in columns if name not in (*_COLUMNS, *NOTED)]
     if len(set(columns)) < len(columns) or not {"path", "label"} <= set(columns):
         shown = ",".join(columns) or "(none)"
         raise InputError(
-            f"{path} has the columns {shown}: give path,label and, if you like, pitch or midi, and source"
+            f"{path} has the columns {shown}: give path,label and optionally pitch or midi, "
+            "and source"
         )
     if unknown:
-        problems.append(f"{path}: columns that mean nothing here: {', '.join(unknown)}")
+        problems.append(f"{path}: these columns are ignored: {', '.join(unknown)}")
     if {"pitch", "midi"} <= set(columns):
         raise InputError(f"{path} has both pitch and midi: give one of them")
-    found: list[Recording] = []
+    recordings: list[Recording] = []
     for number, row in rows:
         where = f"{path} line {number}"
         if not any(field.strip() for field in row):
@@ -187,25 +184,25 @@ def read_manifest(path: Path, problems: list[str]) -> list[Recording]:
             continue
         values = {name: field.strip() for name, field in zip(columns, row, strict=True)}
         try:
-            found.append(_recording(path, values))
+            recordings.append(_recording(path, values))
         except InputError as error:
             problems.append(f"{where}: left out: {error}")
-    if not found:
+    if not recordings:
         raise InputError(
-            f"{path} names no recordings: give one a line, with its path and its label"
+            f"{path} names no recordings: give one in each line, with its path and its label"
         )
-    return found
+    return recordings
 
 
 def read_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """A CSV file, whose separator is a comma or a semicolon.
+    """Read a CSV file with commas or semicolons as separators.
 
     Returns:
-        The columns' names, in lower case; the rows of the lines that are not blank, each with the
+        The names of the columns, in lower case; and the rows that are not blank, each with the
         number of its line.
 
     Raises:
-        InputError: it cannot be read, is no UTF-8 text, or no CSV.
+        InputError: if it cannot be read, or is not CSV in UTF-8.
     """
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
@@ -215,7 +212,7 @@ def read_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
             f"{path} cannot be read ({error.strerror}): check the name and the folder"
         ) from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no UTF-8 text: save it as CSV in UTF-8") from error
+        raise InputError(f"{path} is not UTF-8 text: save it as CSV in UTF-8") from error
     header = lines[0] if lines else ""
     reader = csv.reader(lines, delimiter=";" if ";" in header and "," not in header else ",")
     try:
@@ -223,7 +220,7 @@ def read_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise InputError(
-            f"{path} line {reader.line_num} is no CSV ({error}): save it again"
+            f"{path} line {reader.line_num} is not CSV ({error}): save it again"
         ) from error
     return columns, [(number, row) for number, row in rows if len(row) > 1 or "".join(row).strip()]
 
@@ -249,8 +246,8 @@ def read_recordings(
     progress: bool = False,
     keep: bool = False,
 ) -> tuple[Clips, Report]:
-    """Clips of the toots in these recordings, and the report, which begins with the problems so
-    far.
+    """Clips of the toots in these recordings, and the report, which includes the problems so far;
+    arguments as of `read`.
     """
     recordings = list(recordings)
     rate = front_end.config.sample_rate
@@ -266,16 +263,16 @@ def read_recordings(
             problems.append(f"left out: {error}")
             continue
         files += 1
-        found = pieces(wave, rate)
-        if not found:
+        toots = pieces(wave, rate)
+        if not toots:
             problems.append(
                 f"{recording.path}: left out: there is no toot in it: it is silent, or only clicks"
             )
-        waves += found
-        origins += [recording] * len(found)
+        waves += toots
+        origins += [recording] * len(toots)
     if not waves:
-        told = f"; the first of {len(problems)} problems: {problems[0]}" if problems else ""
-        raise InputError(f"there is no toot in any of {len(recordings)} recordings{told}")
+        first = f"; the first of {len(problems)} problems: {problems[0]}" if problems else ""
+        raise InputError(f"there is no toot in any of {len(recordings)} recordings{first}")
     labels, pitch = [r.label for r in origins], [r.pitch for r in origins]
     sources, names = [r.source for r in origins], [str(r.path) for r in origins]
     clips = from_waves(
@@ -288,19 +285,19 @@ def pieces(wave: Tensor, sample_rate: int) -> list[Tensor]:
     """The toots in a recording: its parts that are not quiet.
 
     A toot begins where the 10 ms RMS envelope rises above a threshold and ends where it stays below
-    for `GAP`. The threshold is 40 dB below the loudest moment, as in `measures.duration`; in noise
-    it is 10 dB above the quietest tenth of a second, but no higher than 15 dB below the loudest.
+    for `GAP`. The threshold is 40 dB below the peak of the envelope, as in `measures.duration`; in
+    noise it is 10 dB above the quietest 0.1 s, but at most 15 dB below the peak.
 
     Args:
         wave: (N,).
         sample_rate: Hz.
 
     Returns:
-        Waves of `SHORTEST` to `LONGEST` seconds (and `_EDGE` at each end), in their order; of a
-        longer toot the first part, faded out. None for silence.
+        Waves of `SHORTEST` to `LONGEST` seconds (plus `_EDGE` at each end), in their order; of a
+        longer toot the beginning, faded out. Silence gives none.
     """
-    wave = wave / wave.abs().max().clamp_min(1)  # floating-point files know no bounds
-    wave = wave - wave.mean()  # an offset would be heard as sound that never ends
+    wave = wave / wave.abs().max().clamp_min(1)  # files with float samples may exceed 1
+    wave = wave - wave.mean()  # a constant offset would be taken for a sound without end
     envelope = measures.envelope(wave, sample_rate).double()
     peak = float(envelope.max())
     if not peak > 0:
@@ -309,7 +306,7 @@ def pieces(wave: Tensor, sample_rate: int) -> list[Tensor]:
     seconds = step / sample_rate
     above = (envelope > peak * 10 ** (_threshold(envelope / peak, seconds) / 20)).nonzero()[:, 0]
     breaks = (above.diff() * seconds > GAP).nonzero()[:, 0] + 1
-    found = []
+    toots = []
     for part in torch.tensor_split(above, breaks):
         first, last = int(part[0]) * step, int(part[-1]) * step
         if last - first < SHORTEST * sample_rate:
@@ -318,17 +315,20 @@ def pieces(wave: Tensor, sample_rate: int) -> list[Tensor]:
         edge = round(_EDGE * sample_rate)
         piece = wave[max(first - edge, 0) : last + edge].clone()
         ramp = 0.5 - 0.5 * torch.cos(torch.pi * (torch.arange(edge) + 0.5) / edge)
-        # else the recording begins with the toot: its attack is not ours to soften
+        # otherwise the recording begins with the toot, whose attack is to be kept
         if first >= edge:
             piece[:edge] *= ramp
         piece[-edge:] *= ramp.flip(0)
-        found.append(piece)
-    return found
+        toots.append(piece)
+    return toots
 
 
 def _threshold(envelope: Tensor, seconds: float) -> float:
-    """In dB below the peak: what counts as quiet in an envelope (K,) whose peak is 1, a point every
-    so many seconds.
+    """The level below which an envelope (K,) counts as quiet, in dB.
+
+    Args:
+        envelope: with a peak of 1.
+        seconds: between two of its points.
     """
     window = round(_NOISE / seconds)
     if len(envelope) < 3 * window:

@@ -1,20 +1,16 @@
-"""Public data sets where they were unpacked: ESC-50, UrbanSound8K and NSynth, and the toot-like
-classes in them.
+"""Public data sets in a folder: the toot-like classes of ESC-50, UrbanSound8K and NSynth.
 
 Nothing is downloaded: fetch a data set yourself, read its licence, and give its folder.
 
-* **ESC-50** (K. J. Piczak, 2015): `meta/esc50.csv` and `audio/`. CC BY-NC 3.0 (the clips of ESC-10
-CC BY 3.0): not for
-  models that are sold. `car_horn`, and `train`, which is trains with and without their horns: a
-  kind of its own.
+* **ESC-50** (K. J. Piczak, 2015): `meta/esc50.csv` and `audio/`. CC BY-NC 3.0 (the clips of ESC-10:
+  CC BY 3.0), so not for models that are sold. Classes `car_horn`, and `train`, which has trains
+  with and without their horns and is therefore a separate kind.
 * **UrbanSound8K** (J. Salamon, C. Jacoby and J. P. Bello, 2014): `metadata/UrbanSound8K.csv` and
-`audio/fold1/` to
-  `audio/fold10/`. CC BY-NC 3.0: not for models that are sold. `car_horn`, of which those in the
-  foreground are taken.
+  `audio/fold1/` to `audio/fold10/`. CC BY-NC 3.0, so not for models that are sold. Class
+  `car_horn`, of which those in the foreground are taken.
 * **NSynth** (J. Engel and others, 2017): `examples.json` and `audio/`. CC BY 4.0: name it where you
-share a model. The
-  family `brass`, with exact pitches; its notes are held for 3 s, of which the first 1.9 s are
-  taken.
+  share a model. The family `brass`, with exact pitches; its notes are held for 3 s, of which the
+  first 1.9 s are taken.
 
 The source of a clip is the recording (ESC-50, UrbanSound8K) or the instrument (NSynth) that it was
 cut from.
@@ -41,7 +37,7 @@ _INDEX = {
     "UrbanSound8K": "metadata/UrbanSound8K.csv",
     "NSynth": "examples.json",
 }
-CLASSES: dict[str, dict[str, str]] = {  # of a data set: its class -> the kind that it becomes
+CLASSES: dict[str, dict[str, str]] = {  # data set -> its class -> kind
     "ESC-50": {"car_horn": "car_horn", "train": "train"},
     "UrbanSound8K": {"car_horn": "car_horn"},
     "NSynth": {"brass": "brass"},
@@ -50,7 +46,7 @@ LICENCES = {"ESC-50": "CC BY-NC 3.0", "UrbanSound8K": "CC BY-NC 3.0", "NSynth": 
 
 
 def detect_data_set(path: str | os.PathLike[str]) -> str | None:
-    """Which data set a folder holds, by the files in it: a key of `CLASSES`, or None."""
+    """The data set that a folder holds, by the files in it: a key of `CLASSES`, or None."""
     return next((name for name, index in _INDEX.items() if (Path(path) / index).is_file()), None)
 
 
@@ -69,24 +65,25 @@ def read(
         path: the folder that the data set was unpacked in.
         front_end: makes the log-mels.
         known: kinds that keep their scales, see `clips.from_waves`.
-        classes: the data set's classes (of NSynth: families) and the kinds that they become; None:
-            `CLASSES`.
-        count: at most so many files of each class, spread evenly over the index.
+        classes: the data set's classes (for NSynth, families) and the kinds that they become; None
+            for `CLASSES`.
+        count: the largest number of files of each class, spread evenly over the index; None for
+            all.
         progress: show bars on stderr.
         keep: keep the waves, see `clips.from_waves`.
 
     Returns:
-        The clips, and the report: files that are missing or cannot be read are named there and left
-            out.
+        The clips, and the report, which names files that are missing or cannot be read; these are
+            left out.
 
     Raises:
-        InputError: no data set that is known here, an index that cannot be understood, or nothing
+        InputError: if the folder holds no known data set, its index is invalid, or there is nothing
             of these classes.
     """
     name = detect_data_set(path)
     if name is None:
         expected = ", ".join(f"{index} ({name})" for name, index in _INDEX.items())
-        raise InputError(f"{path} holds no data set that is known here: it has none of {expected}")
+        raise InputError(f"{path} holds no known data set: it has none of {expected}")
     recordings = list_recordings(Path(path), name, CLASSES[name] if classes is None else classes)
     if count is not None:
         by_label = {
@@ -153,6 +150,6 @@ def _rows(index: Path) -> list[dict[str, Any]]:
 
 
 def _spread(recordings: list[Recording], count: int) -> list[Recording]:
-    """At most `count` of them, evenly spaced: an index is sorted by source."""
+    """At most ``count`` of them, evenly spaced, because an index is sorted by source."""
     kept = min(count, len(recordings))
     return [recordings[i * len(recordings) // kept] for i in range(kept)]

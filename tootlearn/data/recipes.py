@@ -1,4 +1,4 @@
-"""The kinds of toots and their physics, as numbers; `tootlearn.data.synthesis` makes sound of them."""
+"""The kinds of toots and their physics, as numbers; `synthesis` makes sound of them."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Recipe:
-    """The physics of one kind: each (low, high) is drawn uniformly for each toot.
+    """The physics of one kind: for each toot, a number is drawn uniformly from each (low, high).
 
     Args:
         attack: time of the rise of pressure, s.
         release: time constant of its exponential fall, s.
-        swell: how much faster a higher harmonic fades with pressure (exponent a harmonic).
+        swell: how much faster higher harmonics fade with pressure (exponent for each harmonic).
         glide: how far below its pitch a toot starts, cents.
         glide_time: time constant of that glide, s.
-        vibrato: depth, cents; it sets in between .2 and .4 s.
+        vibrato: depth, cents; it sets in between 0.2 and 0.4 s.
         vibrato_rate: Hz.
-        tremolo: depth of the change of pressure at the same rate, as a fraction.
-        detune: standard deviation of the notes of a chord about their intervals, cents.
+        tremolo: depth of the variation of pressure at the same rate, as a fraction.
+        detune: standard deviation of the notes of a chord from their intervals, cents.
         balance: standard deviation of the levels of the notes of a chord, dB.
-        stagger: how much later a note of a chord may start, s.
-        flutter: standard deviation of the slow random change of pressure, as a fraction.
-        breath: level of the noise against the tone, dB.
-        breath_lead: how much sooner than the tone the noise is there, as a fraction of the attack.
-        breath_focus: share of the noise that is coloured by the pitch's own resonance.
-        breath_top: where the noise begins to fall, by 12 dB an octave, Hz.
+        stagger: the latest start of a note of a chord after the lowest one, s.
+        flutter: standard deviation of the slow random variation of pressure, as a fraction.
+        breath: level of the breath noise relative to the tone, dB.
+        breath_lead: how much earlier than the tone the noise rises, as a fraction of the attack.
+        breath_focus: share of the noise in a resonance at the pitch.
+        breath_top: frequency at which the noise begins to fall by 12 dB an octave, Hz.
         even: level of the even harmonics (a stopped pipe has few).
-        hold: how fast the pressure falls while the toot is held, dB/s: a squeezed bulb empties.
+        hold: how fast the pressure falls while the toot is held, as a squeezed bulb empties, dB/s.
         droop: how far f0 falls when the pressure halves, cents.
-        sweep: where a slide ends, semitones from its start, up or down; 0 for none.
-        drift: standard deviation of the slow wandering of f0, cents.
-        jitter: standard deviation of the quick wandering of f0, cents.
-        shimmer: standard deviation of the level of a group of partials, each on its own, dB.
-        ripple: standard deviation of the levels of the partials about their formants, dB.
+        sweep: end of a slide, semitones from its start, up or down; 0 for no slide.
+        drift: standard deviation of the slow random variation of f0, cents.
+        jitter: standard deviation of the fast random variation of f0, cents.
+        shimmer: standard deviation of the levels of groups of partials, which vary independently,
+            dB.
+        ripple: standard deviation of the levels of partials from the formant curve, dB.
         trill: depth of the interruptions, as a fraction.
-        chiff: level of the noise of the attack, on top of the breath, dB.
-        spread: how far each formant lies from where it is for the kind, standard deviation in
-            octaves.
+        chiff: level of the noise of the attack, in addition to the breath noise, dB.
+        spread: standard deviation of the formants of a toot from those of the kind, octaves.
         formants: resonances (Hz, bandwidth in octaves, gain in dB).
-        centroid: where the spectral centroid of two of three toots lies, Hz, even in the logarithm;
-            None: anywhere.
+        centroid: range of the spectral centroid of two thirds of the toots, Hz, log-uniform; None
+            leaves it open.
     """
 
     attack: Range
@@ -89,8 +89,8 @@ class Recipe:
         return self.at(rng.uniform(seed, STREAM, len(NAMES)))
 
     def at(self, shares: NDArray[np.float64]) -> dict[str, float]:
-        """The number that lies this share, 0 to 1, of the way from low to high, for each range in
-        turn, by name.
+        """One number for each range, by name, from its relative positions (len(NAMES),) between low
+        (0) and high (1).
         """
         low, high = self._ends
         return dict(zip(NAMES, (low + (high - low) * shares).tolist(), strict=True))
@@ -100,7 +100,7 @@ class Recipe:
         return np.array([getattr(self, name) for name in NAMES]).T
 
 
-# of the ranges
+# the names of the ranges
 NAMES = tuple(f.name for f in fields(Recipe) if f.name not in ("formants", "centroid"))
 
 # The chord of the Nathan AirChime K5LA, the North American standard: D#4 F#4 G#4 B4 D#5.
@@ -159,8 +159,8 @@ RECIPES: dict[str, Recipe] = {
         jitter=(0.5, 4),
         formants=((1500, 0.8, 12), (3200, 0.6, 8)),
     ),
-    # Compressed gas, a steel diaphragm and two trumpets a minor third apart: loud at once, bright,
-    # and hissing.
+    # Compressed gas, a steel diaphragm and two trumpets a minor third apart: loud from the start,
+    # bright, and hissing.
     "air_horn": Recipe(
         attack=(0.012, 0.05),
         release=(0.012, 0.05),
@@ -175,7 +175,7 @@ RECIPES: dict[str, Recipe] = {
         ripple=(1, 4),
         formants=((1800, 1.0, 9), (3500, 0.8, 6)),
     ),
-    # Five air-blown diaphragms on exponential horns; each speaks when its chamber has filled.
+    # Five air-blown diaphragms on exponential horns; each sounds when its chamber has filled.
     "train_horn": Recipe(
         attack=(0.05, 0.14),
         release=(0.03, 0.07),
@@ -189,8 +189,7 @@ RECIPES: dict[str, Recipe] = {
         breath_lead=(0.2, 0.7),
         formants=((1100, 1.0, 6), (2200, 0.8, 5)),
     ),
-    # A diaphragm of a man's height: slow to speak and to fall silent, with dozens of harmonics
-    # below 2 kHz.
+    # A large diaphragm: slow to start and to stop, with dozens of harmonics below 2 kHz.
     "ship_horn": Recipe(
         attack=(0.08, 0.3),
         release=(0.03, 0.08),

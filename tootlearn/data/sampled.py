@@ -1,5 +1,5 @@
-"""Notes of recorded instruments, from any General MIDI sound font: as many as one likes, with exact
-labels.
+"""Notes of recorded instruments from any General MIDI sound font, as many as needed, with exact
+pitch.
 
 FluidR3 (Frank Wen and others; MIT licence) is a font that may be trained on and shipped; Debian and
 Ubuntu have its mono version as the package `fluidr3mono-gm-soundfont`.
@@ -51,17 +51,14 @@ _FORMAT = 2  # of cache entries: another one makes all older ones miss
 
 @dataclass(frozen=True)
 class Note:
-    """One note to be played: a kind out of `PROGRAMS`, MIDI number (fractions are cents), velocity
-    (1 to 127), how long the key is held (s), the loudness that it is brought to (dBFS), and whether
-    it is played as it was recorded, without the low pass that the synthesiser has for softer
-    notes."""
+    """One note to be played."""
 
-    kind: str
-    midi: float
-    velocity: int
-    duration: float
-    loudness: float
-    bright: bool = False
+    kind: str  # a name in `PROGRAMS`
+    midi: float  # MIDI number, with cents as fractions
+    velocity: int  # 1 to 127
+    duration: float  # s that the key is held
+    loudness: float  # dBFS of the result
+    bright: bool = False  # without the low pass that synthesisers apply to soft notes
 
 
 def notes(
@@ -71,21 +68,21 @@ def notes(
     ranges: Mapping[str, tuple[float, float]] | None = None,
     bright: float = 0.0,
 ) -> list[Note]:
-    """What is to be played: the kinds in turn, everything else drawn.
+    """Random notes, of the kinds in turn.
 
-    Pitch is even over the semitones (and between them), duration in its logarithm, velocity from 24
-    to 127, loudness over `controls.LOUDNESS_RANGE`: it is not the velocity's, which changes the
-    timbre.
+    Pitch is uniform in (fractions of) semitones, duration log-uniform, velocity uniform from 24 to
+    127, loudness uniform over `controls.LOUDNESS_RANGE`. The loudness does not follow the velocity,
+    which changes the timbre.
 
     Args:
-        kinds: names out of `PROGRAMS`.
+        kinds: names in `PROGRAMS`.
         count: how many notes.
         seed: of the set; note i is the same whatever ``count``.
-        ranges: lowest and highest MIDI number of a kind; without it, those of its recipe, or else
-            40 to 76.
-        bright: the share of notes that are played as they were recorded, 0 to 1.
+        ranges: lowest and highest MIDI number of each kind; by default that of its recipe, or 40 to
+            76.
+        bright: the share of notes without the low pass, 0 to 1.
     """
-    drawn = []
+    result = []
     for i in range(count):
         kind = kinds[i % len(kinds)]
         program_of(kind)
@@ -94,7 +91,7 @@ def notes(
         low, high = (ranges or {}).get(kind, natural)
         short, long = recipe.duration if recipe else _DURATION
         u = rng.uniform(rng.child(seed, i), _NOTE, 5)
-        drawn.append(
+        result.append(
             Note(
                 kind,
                 midi=float(low + (high - low) * u[0]),
@@ -104,7 +101,7 @@ def notes(
                 bright=bool(u[4] < bright),
             )
         )
-    return drawn
+    return result
 
 
 def clips(
@@ -120,37 +117,35 @@ def clips(
     problems: list[str] | None = None,
     progress: bool = False,
 ) -> Clips:
-    """Natural notes of a sound font with exact pitch, everything else as measured.
+    """Clips of random notes of a sound font, with exact pitch and measured other controls.
 
-    What was rendered once is kept on disk, at 16 bits below full scale: some 25 MB for a thousand
-    notes.
+    Rendered notes are cached on disk in 16 bits: about 25 MB for a thousand notes.
 
     Args:
         font: an .sf2 or .sf3 file.
         kinds, count, seed, ranges, bright: see `notes`.
         front_end: makes the log-mels.
-        cache_dir: where rendered notes are kept; None: `cache_folder`. It can be deleted at any
+        cache_dir: where rendered notes are kept; None for `cache_folder`. It can be deleted at any
             time.
         known, problems, progress: see `clips.from_waves`. Sources are named font-kind-semitone.
 
     Raises:
-        InputError: no renderer, or a font that cannot be read or lacks a program.
+        InputError: if no renderer is installed, or the font cannot be read or lacks a program.
     """
     font = Path(font)
-    asked = notes(kinds, count, seed, ranges, bright)
-    pitch = [midi_to_hz(note.midi) for note in asked]
-    sources = [f"{font.stem}-{note.kind}-{round(note.midi)}" for note in asked]
-    waves = _waves(font, asked, front_end.config.sample_rate, cache_dir)
-    made = from_waves(
-        waves, [note.kind for note in asked], pitch, sources, front_end, known, problems, progress
-    )
-    # looped samples hold their pitch
-    bend = torch.zeros(len(made), made.log_mel.shape[2] // BEND_FRAMES)
-    return replace(made, bend=bend, origin=np.array(SAMPLED, dtype=np.int8))
+    chosen = notes(kinds, count, seed, ranges, bright)
+    pitch = [midi_to_hz(note.midi) for note in chosen]
+    sources = [f"{font.stem}-{note.kind}-{round(note.midi)}" for note in chosen]
+    waves = _waves(font, chosen, front_end.config.sample_rate, cache_dir)
+    names = [note.kind for note in chosen]
+    result = from_waves(waves, names, pitch, sources, front_end, known, problems, progress)
+    # looped samples have a constant pitch
+    bend = torch.zeros(len(result), result.log_mel.shape[2] // BEND_FRAMES)
+    return replace(result, bend=bend, origin=np.array(SAMPLED, dtype=np.int8))
 
 
 def cache_folder() -> Path:
-    """Where this system's users keep what can be made again."""
+    """The folder for rendered notes, within the user's cache folder of this system."""
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local"))
     elif sys.platform == "darwin":
@@ -161,16 +156,16 @@ def cache_folder() -> Path:
 
 
 def _waves(
-    font: Path, asked: Sequence[Note], sample_rate: int, cache_dir: Path | None
+    font: Path, chosen: Sequence[Note], sample_rate: int, cache_dir: Path | None
 ) -> Iterator[Tensor]:
-    """The notes at the loudness they ask for, or as near to it as full scale lets them; from the
-    cache where it can.
+    """The notes at their loudness, or as near to it as full scale allows; from the cache if they
+    are there.
     """
     folder = cache_folder() if cache_dir is None else cache_dir
     about = {"format": _FORMAT, "renderer": renderer(), "rate": sample_rate, "font": _digest(font)}
     players: dict[bool, Player] = {}
-    for start in range(0, len(asked), _IN_A_FILE):
-        block = asked[start : start + _IN_A_FILE]
+    for start in range(0, len(chosen), _IN_A_FILE):
+        block = chosen[start : start + _IN_A_FILE]
         request = json.dumps(
             [about, [(PROGRAMS[n.kind], n.midi, n.velocity, n.duration, n.bright) for n in block]]
         )
@@ -203,7 +198,7 @@ def _digest(font: Path) -> str:
 
 
 def _in_16_bits(wave: Tensor) -> NDArray[np.int16]:
-    """The wave with its peak at full scale, as a file of the cache holds it; silence stays silence."""
+    """The wave with its peak at full scale, as the cache stores it; silence stays silent."""
     samples = wave.numpy() / max(float(wave.abs().max()), 1e-9)
     return np.round(32767 * samples).astype(np.int16)
 
@@ -214,7 +209,7 @@ def _checksum(samples: NDArray[np.int16], lengths: NDArray[np.int64]) -> NDArray
 
 
 def _write(path: Path, waves: Sequence[NDArray[np.int16]], must: bool) -> None:
-    """Keep these waves; a default folder that cannot be written to is no reason to stop."""
+    """Write a cache entry. If it cannot be written, raise an InputError only if it ``must`` be."""
     from safetensors.numpy import save
 
     lengths = np.array([len(wave) for wave in waves], dtype=np.int64)
@@ -233,7 +228,7 @@ def _write(path: Path, waves: Sequence[NDArray[np.int16]], must: bool) -> None:
 
 
 def _read(path: Path, count: int) -> list[NDArray[np.int16]] | None:
-    """The waves of a cache entry; None where there is none or it is damaged."""
+    """The waves of a cache entry; None if it is missing or damaged."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 

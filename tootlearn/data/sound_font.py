@@ -1,10 +1,10 @@
-"""Sound fonts: where they are, and one note of an instrument played from them.
+"""Sound fonts: where they are, and how to play a note of an instrument.
 
 A sound font holds recordings of single notes of many instruments, and how to play them at any
-pitch, velocity and length. Rendering takes FluidSynth with pyfluidsynth (`pip install
-tootlearn[sampled]`), or else tinysoundfont (`pip install --no-deps tinysoundfont`; what it asks for
-besides is for live output only), whose release falls in steps: they show as a line across the
-spectrogram.
+pitch, velocity and length. Rendering needs FluidSynth with pyfluidsynth (`pip install
+tootlearn[sampled]`), or else tinysoundfont (`pip install --no-deps tinysoundfont`; its dependencies
+are needed for live output only). The release of tinysoundfont falls in steps, which show as a line
+across the spectrogram.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ PROGRAMS = {  # General MIDI, counted from 0
     "brass_section": 61,
 }
 FONT_VARIABLE = "TOOTLEARN_SOUNDFONT"
-LONGEST = 60.0  # s that a note is held at most
-_BLOCK = 64  # samples: the grid that FluidSynth starts and ends notes on
+LONGEST = 60.0  # s: the longest that a note can be held
+_BLOCK = 64  # samples: the grid on which FluidSynth starts and ends notes
 _FILTER = 8  # the generator "initial filter cutoff" of the SoundFont specification 2.04, 8.1.3
-_RELEASE = 1.2  # s that a note has to fade in
+_RELEASE = 1.2  # s in which a note fades out
 
 
 class Player(Protocol):
-    """A sound font, ready to be played."""
+    """A sound font that is open for playing."""
 
     def play(
         self, program: int, midi: float, velocity: int, held: int, tail: int
     ) -> NDArray[np.float32]:
-        """The wave (held + tail,) of one note; nothing remains of it in the next."""
+        """The wave (held + tail,) of one note, in samples; no note affects the next one."""
 
 
 class _TinySoundFont:
@@ -86,7 +86,7 @@ class _FluidSynth:
     def __init__(self, font: Path, sample_rate: int) -> None:
         import fluidsynth
 
-        # dry: reverb and chorus are no part of an instrument
+        # no reverb or chorus, which are no part of an instrument
         options = {"synth.reverb.active": 0, "synth.chorus.active": 0, "synth.threadsafe-api": 0}
         self._font = font
         self._library = fluidsynth._fl
@@ -101,7 +101,7 @@ class _FluidSynth:
     ) -> NDArray[np.float32]:
         if self._synth.program_select(0, self._id, 0, program) < 0:
             raise _no_program(self._font, program)
-        if not self._warm:  # the first voice of all starts a little otherwise than every later one
+        if not self._warm:  # the very first voice starts slightly differently from all later ones
             self._warm = True
             self.play(program, midi, velocity, _BLOCK, _BLOCK)
         key = round(midi)
@@ -115,7 +115,7 @@ class _FluidSynth:
         return np.concatenate(parts)
 
     def brighten(self) -> None:
-        """Move the low pass of all notes to come beyond what is heard."""
+        """Move the low pass of all later notes beyond the audible range."""
         move = self._library.fluid_synth_set_gen
         move.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_float]
         move(ctypes.c_void_p(self._synth.synth), 0, _FILTER, 4800.0)  # cents
@@ -123,7 +123,7 @@ class _FluidSynth:
     def _generate(self, samples: int) -> NDArray[np.float32]:
         stereo = np.empty((2, samples), dtype=np.float32)
         left, right = (channel.ctypes.data_as(ctypes.c_void_p) for channel in stereo)
-        # pyfluidsynth itself offers 16 bits only, with a dither that differs from call to call
+        # pyfluidsynth itself offers only 16 bits, with a dither that differs from call to call
         synth = ctypes.c_void_p(self._synth.synth)
         self._library.fluid_synth_write_float(synth, samples, left, 0, 1, right, 0, 1)
         return np.asarray(stereo.mean(axis=0))
@@ -139,42 +139,44 @@ def renderer() -> str:
     """The name of the renderer that is installed: fluidsynth, or else tinysoundfont.
 
     Raises:
-        InputError: if none is.
+        InputError: if neither is installed.
     """
     for name in _RENDERERS:
         try:
             __import__(name)
-        except ImportError:  # also where the system's FluidSynth is missing
+        except ImportError:  # also raised if the system's FluidSynth is missing
             continue
         return name
     raise InputError(
-        "no renderer of sound fonts is installed: pip install pyfluidsynth and FluidSynth itself (apt-get install "
-        "libfluidsynth3, brew install fluid-synth), or pip install --no-deps tinysoundfont (Python 3.12 or older)"
+        "no renderer of sound fonts is installed: pip install pyfluidsynth and FluidSynth itself "
+        "(apt-get install libfluidsynth3, brew install fluid-synth), or pip install --no-deps "
+        "tinysoundfont (Python 3.12 or older)"
     )
 
 
 def open_font(font: Path, sample_rate: int, bright: bool = False) -> Player:
-    """A sound font, ready to be played by the renderer that is installed.
+    """Open a sound font with the renderer that is installed.
 
     Args:
         font: an .sf2 or .sf3 file.
         sample_rate: Hz.
-        bright: leave out the low pass that a synthesiser has for softer notes: they sound as the
-            recordings do.
+        bright: omit the low pass that synthesisers apply to soft notes, so that these sound as they
+            were recorded.
 
     Raises:
-        InputError: if none is, or only one that cannot do it brightly, or the file is missing or no
-            sound font.
+        InputError: if no renderer is installed, or only one that cannot omit the low pass; if the
+            file is missing or not a sound font.
     """
     make = _RENDERERS[renderer()]
     if not font.is_file():
-        raise InputError(f"{font} is no file: give a sound font (.sf2 or .sf3)")
+        raise InputError(f"{font} is not a file: give a sound font (.sf2 or .sf3)")
     player = make(font, sample_rate)
     if bright:
         if not isinstance(player, _FluidSynth):
             raise InputError(
-                "only FluidSynth plays without its low pass: install it (apt-get install libfluidsynth3, brew install "
-                "fluid-synth) and pip install pyfluidsynth, or do with the low pass: bright 0"
+                "only FluidSynth can omit the low pass: install it (apt-get install "
+                "libfluidsynth3, brew install fluid-synth) and pip install pyfluidsynth, or keep "
+                "the low pass: bright 0"
             )
         player.brighten()
     return player
@@ -193,7 +195,7 @@ def _no_program(font: Path, program: int) -> InputError:
 
 
 def font_folders() -> list[Path]:
-    """Where sound fonts stand on this system."""
+    """The folders in which this system keeps sound fonts."""
     home = Path.home()
     if sys.platform == "win32":
         shared = Path(os.environ.get("PROGRAMDATA", "C:/ProgramData"))
@@ -211,30 +213,31 @@ def find_font() -> Path:
     """A sound font of this system: the one that TOOTLEARN_SOUNDFONT names, or else one in the
     standard folders.
 
-    FluidR3 goes first, since its licence allows everything; then the others by name.
+    FluidR3 is preferred, because its licence allows everything; otherwise the first by name.
 
     Raises:
-        InputError: if there is none, or the variable names none.
+        InputError: if there is none, or the variable does not name a file.
     """
     named = os.environ.get(FONT_VARIABLE)
     if named:
         if not Path(named).is_file():
             raise InputError(
-                f"{FONT_VARIABLE} names {named}, which is no file: give the path of an .sf2 or .sf3 file"
+                f"{FONT_VARIABLE} names {named}, which is not a file: give the path of an .sf2 or "
+                ".sf3 file"
             )
         return Path(named)
-    found = [
-        f
+    fonts = [
+        file
         for folder in font_folders()
-        for f in sorted(folder.glob("*"))
-        if f.suffix.lower() in (".sf2", ".sf3")
+        for file in sorted(folder.glob("*"))
+        if file.suffix.lower() in (".sf2", ".sf3")
     ]
-    if not found:
+    if not fonts:
         raise InputError(
-            "no sound font was found: apt-get install fluidr3mono-gm-soundfont (24 MB, MIT licence), or set "
-            f"{FONT_VARIABLE} to the path of an .sf2 or .sf3 file"
+            "no sound font was found: apt-get install fluidr3mono-gm-soundfont (24 MB, MIT "
+            f"licence), or set {FONT_VARIABLE} to the path of an .sf2 or .sf3 file"
         )
-    return min(found, key=lambda f: "fluidr3" not in f.name.lower())
+    return min(fonts, key=lambda file: "fluidr3" not in file.name.lower())
 
 
 def render(
@@ -245,23 +248,23 @@ def render(
     duration: float,
     sample_rate: int = 22050,
 ) -> Tensor:
-    """One note of a sound font. The font is opened for it: for many notes use `sampled.clips`.
+    """Play one note of a sound font, which is opened just for it; use `sampled.clips` for many
+    notes.
 
     Args:
         font: an .sf2 or .sf3 file.
-        kind: a name out of `PROGRAMS`, or the number of a General MIDI program, 0 to 127.
-        note: MIDI number, 0 to 127; fractions are played.
+        kind: a name in `PROGRAMS`, or the number of a General MIDI program, 0 to 127.
+        note: MIDI number, 0 to 127, which may have a fraction.
         velocity: 1 to 127.
         duration: how long the key is held, s.
         sample_rate: Hz.
 
     Returns:
-        (N,), mono, as loud as the font plays it, without what is 60 dB below its peak before and
-        after.
+        Wave (N,), mono, at the level of the font, trimmed where it is 60 dB below its peak.
 
     Raises:
-        InputError: a value out of its range, no renderer, or a font that cannot be read or lacks
-            the program.
+        InputError: if a value is out of range, no renderer is installed, or the font cannot be read
+            or lacks the program.
     """
     program = kind if isinstance(kind, int) else program_of(kind)
     for name, value, low in (("program", program, 0), ("note", note, 0), ("velocity", velocity, 1)):
@@ -277,21 +280,22 @@ def render(
 def play(
     player: Player, program: int, midi: float, velocity: int, duration: float, sample_rate: int
 ) -> Tensor:
-    """One note of a font that is open, as `render` gives it."""
+    """Play one note of an open font, see `render`."""
     held, tail = (max(round(s * sample_rate / _BLOCK), 1) * _BLOCK for s in (duration, _RELEASE))
     return trim(torch.from_numpy(player.play(program, midi, velocity, held, tail)), sample_rate)
 
 
 def program_of(kind: str) -> int:
-    """The number of the program of a kind out of `PROGRAMS`.
+    """The number of the General MIDI program of a kind.
 
     Raises:
-        InputError: if there is none; it names the nearest and all of them.
+        InputError: if it is not in `PROGRAMS`.
     """
     if kind not in PROGRAMS:
         near = difflib.get_close_matches(kind, PROGRAMS, n=1, cutoff=0.6)
         hint = f"did you mean {near[0]}? " if near else ""
         raise InputError(
-            f"no instrument of General MIDI goes with {kind!r}: {hint}There are {', '.join(PROGRAMS)}"
+            f"no General MIDI instrument is known for {kind!r}: {hint}"
+            f"There are {', '.join(PROGRAMS)}"
         )
     return PROGRAMS[kind]
