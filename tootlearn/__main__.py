@@ -9,12 +9,12 @@ def main() -> None:
     """Run the command line, or the doctor, who needs no package that may be broken.
 
     Raises:
-        SystemExit: as of `cli.main` and `doctor.main`.
+        SystemExit: as `cli.main.main` and `cli.doctor.run`.
     """
     if sys.argv[1:] == ["doctor"]:
         from tootlearn.cli import doctor
 
-        doctor.main()
+        doctor.run()
         return
     try:
         from tootlearn.cli import main as cli

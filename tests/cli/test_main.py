@@ -36,9 +36,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = Path(str(files("tootlearn") / "weights" / "default.safetensors"))
 TINY = [  # seconds of training
     *("--preset", "synthetic", "--device", "cpu", "--kinds", "[trumpet,car_horn]", "--clips", "24"),
-    *("--batch", "4", "--check_every", "1"),
-    *("--generator.width", "8", "--generator.blocks", "1", "--generator.encoder_widths", "[8]"),
-    *("--autoencoder", "null", "--steps", "3"),
+    *("--batch", "4", "--check-every", "1"),
+    *("--generator.width", "8", "--generator.blocks", "1", "--generator.encoder-widths", "[8]"),
+    *("--no-autoencoder", "--steps", "3"),
 ]
 
 
@@ -354,9 +354,9 @@ class Interrupt:
     [
         (
             "",
-            "generate, vary, morph, batch, train, tune, runs, data, train-vocoder, train-bandwidth, reconstruct, ",
+            "generate, vary, morph, batch, play, train, tune, runs, data, train-vocoder, train-bandwidth, ",
         ),
-        ("", "evaluate, info, lab, book, doctor, export, play"),
+        ("", "evaluate, info, export, lab, book, doctor, completion"),
         ("genrat", "did you mean generate?"),
         ("--count 3", "no command '--count'"),
         ("generate --cuont 3", "unknown flag --cuont: did you mean --count?"),
@@ -367,7 +367,7 @@ class Interrupt:
         ("generate --count many", "--count: cannot use 'many': it takes a whole number"),
         ("generate --count 1.5", "--count: cannot use '1.5': it takes a whole number"),
         ("generate --duration long", "--duration: cannot use 'long': it takes a number"),
-        ("generate --sample-rate x", "--sample_rate: cannot use 'x': it takes a whole number"),
+        ("generate --sample-rate x", "--sample-rate: cannot use 'x': it takes a whole number"),
         ("generate --count 0", "--count is 1 or more, not 0"),
         ("generate --count=-3", "--count is 1 or more, not -3"),
         ("generate --seed=-1", "-1"),
@@ -409,7 +409,7 @@ class Interrupt:
         ("train --preset basline2", "'basline2': there are default, "),
         ("train --kinds [trumpt]", "'trumpt': did you mean trumpet?"),
         ("train --kinds trumpet", "--kinds: cannot use 'trumpet': it takes a list"),
-        ("train --front_end.hop 300", "300"),
+        ("train --front-end.hop 300", "300"),
         ("generate --vocoder none.safetensors", "none.safetensors"),
         ("generate --bandwidth no.safetensors", "no.safetensors"),
         ("train-bandwidth --synthetic 0 --sampled 0", "nothing to learn from"),
@@ -579,7 +579,7 @@ def test_a_preset_is_where_flags_start_from(run, monkeypatch):
     monkeypatch.setattr("tootlearn.training.dataset.describe", lambda *_: "")
     monkeypatch.setattr(training, "train", lambda config, *_: seen.append(config))
     baseline = (("--preset", "baseline"), ("--preset=baseline", "--autoencoder.latent", 16))
-    for words in (*baseline, (), ("--steps", 7), ("--weights.generation_onset", 0.1)):
+    for words in (*baseline, (), ("--steps", 7), ("--weights.generation-onset", 0.1)):
         assert run("train", *words).status == 0
     assert seen[0] == presets.PRESETS["baseline"] and seen[2] == presets.PRESETS["default"]
     assert seen[1] == presets.preset("baseline", autoencoder=presets.AutoencoderConfig(latent=16))
@@ -659,7 +659,7 @@ def test_an_extension_is_trained_on_a_folder_and_heard_at_higher_rates_alone(run
         for name, chosen in (("own", file), ("none", "none"), ("shipped", None)):
             extra = ("--bandwidth", chosen) if chosen else ()
             out = tmp_path / f"{name}{rate}"
-            assert run("generate", *asked, *extra, "--sample_rate", rate, "--out", out).status == 0
+            assert run("generate", *asked, *extra, "--sample-rate", rate, "--out", out).status == 0
             sounds[name, rate] = soundfile.read(out / "000_trumpet.wav")[0]
     assert np.array_equal(sounds["own", 22050], sounds["none", 22050])
     assert np.array_equal(sounds["shipped", 22050], sounds["none", 22050])
@@ -681,11 +681,11 @@ def kazoos(tmp_path):
     (tmp_path / "mine/kazoo/letter.wav").write_text("Dear sir")
 
 
-QUICK = ("--device", "cpu", "--batch", 4, "--check_every", 1, "--steps", 2)
+QUICK = ("--device", "cpu", "--batch", 4, "--check-every", 1, "--steps", 2)
 
 
 def test_a_folder_of_recordings_becomes_a_model(run, tmp_path, kazoos):
-    small = ("--autoencoder", "null", "--generator.width", 8, "--generator.encoder_widths", "[8]")
+    small = ("--no-autoencoder", "--generator.width", 8, "--generator.encoder-widths", "[8]")
     done = run("train", "--data", "mine", *QUICK, *small, "--out", "run")
     assert done.status == 0 and "12 recordings of mine" in done.out and "letter.wav" in done.err
     assert run("generate", "--model", "run/model.safetensors", "--count", 1).status == 0
@@ -719,7 +719,7 @@ def test_the_shipped_model_learns_a_new_kind_and_goes_on_after_ctrl_c(
             ("--from", "default", "--generator.width", 8),
             "keeps its generator: leave --generator out",
         ),
-        (("--from", "default", "--front_end.hop", 512), "keeps its front_end"),
+        (("--from", "default", "--front-end.hop", 512), "keeps its front_end"),
     ],
 )
 def test_training_data_that_cannot_be_had_is_named(refused, words, named):

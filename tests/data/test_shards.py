@@ -357,7 +357,7 @@ def test_the_command_writes_and_says_what(recordings, tmp_path, capsys):
         ]
     )
     out, err = capsys.readouterr()
-    assert "--stream true" in out
+    assert "with --stream they" in out
     assert f"{COUNT} toots from {COUNT} files are in" in out and "text.wav" in err
     assert sum(shards.read_index(tmp_path / "out").counts) == COUNT
     for words, why in (

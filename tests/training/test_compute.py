@@ -81,7 +81,7 @@ def test_the_command_line_hands_it_on(monkeypatch, tmp_path):
     monkeypatch.setattr("tootlearn.training.dataset.gather", lambda *_: None)
     monkeypatch.setattr("tootlearn.training.dataset.describe", lambda *_: "")
     monkeypatch.setattr(training, "train", lambda *given: seen.append(given[6]))
-    words = "--device cpu --precision bf16 --accumulate 2 --compile true --keep_every 7 --best true"
+    words = "--device cpu --precision bf16 --accumulate 2 --compile --keep-every 7 --best"
     main.main(["train", *words.split()])
     assert seen == [
         RunConfig(precision="bf16", accumulate=2, compile=True, keep_every=7, best=True)

@@ -364,7 +364,7 @@ def test_the_command_streams_and_the_model_says_so(sharded, tmp_path, capsys):
         "--device",
         "cpu",
     ]
-    words += ["--steps", "3", "--batch", "4", "--autoencoder.latent", "4", "--front_end.mels", "24"]
+    words += ["--steps", "3", "--batch", "4", "--autoencoder.latent", "4", "--front-end.mels", "24"]
     main(words)
     assert "52 toots streamed from shards" in capsys.readouterr().out
     main([*words, "--resume"])

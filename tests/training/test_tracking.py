@@ -172,11 +172,11 @@ def test_the_command_tracks_and_looks_for_packages_before_it_makes_clips(
         "4",
         "--steps",
         "2",
-        "--check_every",
+        "--check-every",
         "1",
-        "--front_end.hop",
+        "--front-end.hop",
         "512",
-        "--front_end.mels",
+        "--front-end.mels",
         "16",
     ]
     words += ["--out", str(tmp_path / "run")]

@@ -205,11 +205,11 @@ def test_the_command_searches_with_two_workers(tmp_path, capsys, monkeypatch):
         "4",
         "--steps",
         "2",
-        "--check_every",
+        "--check-every",
         "1",
-        "--front_end.hop",
+        "--front-end.hop",
         "512",
-        "--front_end.mels",
+        "--front-end.mels",
         "16",
     ]
     words += ["--trials", "4", "--workers", "2", "--space", "space.yaml", "--out", "found"]

@@ -1,46 +1,49 @@
-"""The command `tootlearn data`, about recordings before training. It stands apart from `cli` for
-its length.
-"""
+"""`tootlearn data shard`."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
+from jsonargparse import Namespace
 
-from tootlearn.cli.arguments import fail
-from tootlearn.errors import nearest
+from tootlearn.cli.options import add_out, add_seed
+from tootlearn.cli.parser import Parser, warn
+
+HELP = "Write recordings, cut and labelled, as shards: tootlearn data shard IN."
 
 
-def data(parser: ArgumentParser, words: list[str]) -> None:
-    """`tootlearn data shard`: write recordings as shards."""
-    if words and words[0] not in ("shard", "-h", "--help"):
-        fail(
-            f"there is no command data {words[0]!r}: {nearest(words[0], ['shard'])}there is: data shard"
-        )
-    parser.add_argument("action", type=str, help="shard: write the toots in recordings as shards")
-    parser.add_argument(
+def add_arguments(parser: Parser) -> None:
+    """Add the subcommand and its options."""
+    shard = Parser(description="Write the toots in recordings as shards.")
+    actions = parser.add_subcommands(
+        dest="action", title="actions", description=None, metavar="ACTION"
+    )
+    actions.add_subcommand("shard", shard, help="write the toots in recordings as shards")
+    shard.prog = f"{parser.prog} shard"
+    shard.add_argument(
         "input", type=str, nargs="+", help="folders of recordings, manifests or public data sets"
     )
-    parser.add_argument("--out", type=str, default="shards", help="a new folder (default shards)")
-    parser.add_argument("--size", type=float, default=32.0, help="MB of a shard (default 32)")
-    parser.add_argument(
-        "--format", type=str, default="wav", help="wav; or flac: less space, slower to read"
+    add_out(shard, "shards", "a new folder")
+    shard.add_argument("--size", type=float, default=32.0, help="MB of a shard")
+    shard.add_argument(
+        "--format", type=str, default="wav", help="wav, or flac: less space, slower to read"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the order")
-    a = parser.parse_args(words)
+    add_seed(shard, "of the order of the toots")
 
+
+def run(args: Namespace) -> None:
+    """Write the shards."""
     from tootlearn.data import shard_writer, shards
 
+    args = args.shard
     problems: list[str] = []
     report = shard_writer.write(
-        a.input, Path(a.out), a.size, a.seed, problems, progress=True, form=a.format
+        args.input, Path(args.out), args.size, args.seed, problems, progress=True, form=args.format
     )
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    count = len(shards.read_index(a.out).paths)
+    warn(problems)
+    count = len(shards.read_index(args.out).paths)
     print(
-        f"{report.clips} toots from {report.files} files are in {count} shard(s): tootlearn train --data {a.out}"
+        f"{report.clips} toots from {report.files} files are in {count} shard(s): "
+        f"tootlearn train --data {args.out}"
     )
-    print("with --stream true they are read while training, and need not fit into memory")
+    print("with --stream they are read while training, and need not fit into memory")

@@ -1,6 +1,6 @@
-"""What can be wrong with an installation, looked for.
+"""`tootlearn doctor`: what can be wrong with an installation, and its cure.
 
-Nothing is imported up here that may be broken: a doctor must not be ill.
+Nothing is imported at the top that may be broken, not even what reads the command line.
 """
 
 from __future__ import annotations
@@ -14,9 +14,16 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tootlearn.version import __version__
+
+if TYPE_CHECKING:
+    from jsonargparse import Namespace
+
+    from tootlearn.cli.parser import Parser
+
+HELP = "Check this installation, and say how to mend it."
 
 PACKAGES = (
     "torch",
@@ -90,7 +97,11 @@ def examine() -> Iterator[Finding]:
             yield Finding(f"{trouble.value}: {cure} ({_line(error)})", trouble)
 
 
-def main() -> None:
+def add_arguments(parser: Parser) -> None:
+    """Add no options: there are none."""
+
+
+def run(args: Namespace | None = None) -> None:
     """Print what is found.
 
     Raises:

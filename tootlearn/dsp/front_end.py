@@ -26,17 +26,26 @@ _CHUNK_FRAMES = 448  # frames worked on at a time: their spectra stay in a core'
 class FrontEndConfig:
     """What a log-mel is made with.
 
+    Args:
+        sample_rate: Hz.
+        n_fft: length of window and FFT, samples.
+        hop: from frame to frame, samples.
+        mels: number of bands.
+        fmin: lower edge of the lowest band, Hz.
+        fmax: upper edge of the highest band, Hz.
+        floor: the smallest band magnitude that is told from silence; a full-scale sine has about
+            10.
+
     Raises:
         InputError: values that do not fit together; the message says which, and what is allowed.
     """
 
-    sample_rate: int = 22050  # Hz
-    n_fft: int = 1024  # window and FFT, samples
-    hop: int = 256  # from frame to frame, samples
-    mels: int = 128  # bands
-    fmin: float = 0.0  # lower edge of the lowest band, Hz
-    fmax: float = 11025.0  # upper edge of the highest band, Hz
-    # the smallest band that is told from silence; a full-scale sine has about 10
+    sample_rate: int = 22050
+    n_fft: int = 1024
+    hop: int = 256
+    mels: int = 128
+    fmin: float = 0.0
+    fmax: float = 11025.0
     floor: float = 1e-5
 
     def __post_init__(self) -> None:

@@ -62,7 +62,10 @@ class BandwidthConfig:
         front_end: makes the log-mels that the network reads. They end where resampling begins to
             fade a wave out, and have a shorter window than those of the models, so that attacks are
             located well in time.
-        width, hidden, blocks, kernel: as those of `vocoder.VocoderConfig`.
+        width: channels between the blocks.
+        hidden: channels inside a block.
+        blocks: how many.
+        kernel: of the convolution over time in each block, frames, odd.
 
     Raises:
         InputError: values that are not allowed.

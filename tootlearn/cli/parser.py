@@ -1,0 +1,224 @@
+"""What options look like: hyphens, switches, help, and errors of one line that say what to do."""
+
+from __future__ import annotations
+
+import re
+import sys
+from argparse import SUPPRESS, Action
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, NoReturn, get_args
+
+from jsonargparse import ActionSubCommands, ArgumentParser, DefaultHelpFormatter, Namespace
+
+from tootlearn.errors import nearest
+
+
+class Help(DefaultHelpFormatter):
+    """A help text without types and nulls: defaults are shown where they say something."""
+
+    def _format_usage(self, usage: Any, actions: Any, *rest: Any, **options: Any) -> str:
+        words = [
+            self._format_args(action, action.dest.upper())
+            for action in actions
+            if not action.option_strings
+        ]
+        return f"usage: {' '.join([self._prog, '[options]', *words])}\n\n"
+
+    def _format_action(self, action: Action) -> str:
+        if isinstance(action, ActionSubCommands):
+            return "".join(map(self._format_action, self._iter_indented_subactions(action)))
+        return str(super()._format_action(action))
+
+    def _format_action_invocation(self, action: Action) -> str:
+        if not action.option_strings:
+            return str(super()._format_action_invocation(action))
+        first, *others = (name for name in action.option_strings if not name.endswith("+"))
+        if action.nargs != 0 and _hint(action) is not bool:
+            metavar = self._get_default_metavar_for_optional(action)
+            first += f" {self._format_args(action, metavar)}"
+        return ", ".join([first, *others])
+
+    def _get_default_metavar_for_optional(self, action: Action) -> str:
+        hint = _hint(action)
+        for kind, metavar in ((int, "N"), (float, "X")):
+            if hint is kind or kind in get_args(hint):
+                return metavar
+        return action.dest.rpartition(".")[2].replace("_", "-").upper()
+
+    def _get_help_string(self, action: Action) -> str:
+        text = re.sub(r"(:\w+:)?`([^`]+)`", r"\2", action.help or "").rstrip(".")
+        shown, default = "", action.default
+        if _part(_hint(action)):
+            shown = f"see {action.option_strings[0]}.help"
+        elif isinstance(default, tuple) and default:
+            shown = f"[{','.join(map(str, default))}]"
+        elif default is True:
+            shown = "on"
+        elif isinstance(default, (str, int, float)) and default is not False:
+            shown = "" if default == SUPPRESS else str(default)
+        if not shown or not action.option_strings or "default:" in text:
+            return text
+        return f"{text} (default: {shown})"
+
+
+class Parser(ArgumentParser):
+    """A parser of one command.
+
+    Options are written with hyphens, also those that are made of the fields of dataclasses, which
+    have underscores: `--learning-rate`, `--front-end.hop`. Those that are true or false are
+    switches, `--stream` and `--no-stream`; parts that may be absent are left out by
+    `--no-autoencoder`. Config files have the names of the fields.
+
+    Args:
+        words: those that it will parse, on which defaults may depend.
+    """
+
+    TAKES = {"int": "a whole number", "float": "a number", "tuple": "a list such as [a,b]"}
+
+    def __init__(self, *args: Any, words: Sequence[str] = (), **options: Any) -> None:
+        options.setdefault("prog", "tootlearn")
+        options.setdefault("formatter_class", Help)
+        options.setdefault("print_config", "--print-config")
+        options.setdefault("allow_abbrev", False)
+        super().__init__(*args, **options)
+        self.words = list(words)
+
+    def parse_args(self, args: Any = None, *rest: Any, **options: Any) -> Namespace:  # type: ignore[override]
+        """As of the class."""
+        self._hyphenate()
+        words = list(args or [])
+        words = words if self._commands() else self._translated(words)
+        return super().parse_args(words, *rest, **options)
+
+    def format_help(self, *args: Any, **options: Any) -> str:
+        """As of the class."""
+        self._hyphenate()
+        return str(super().format_help(*args, **options))
+
+    def get_completion_script(self, *args: Any, **options: Any) -> str:
+        """As of the class."""
+        self._hyphenate()
+        for parser in self._commands().values():
+            parser._hyphenate()
+        script = super().get_completion_script(*args, **options)
+        return re.sub(r"--[a-z][\w.-]*", lambda name: name[0].replace("_", "-"), script)
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """End with one line that says what is wrong, where jsonargparse speaks of keys and classes."""
+        strange = re.search(r"unrecognized arguments: (\S+)", message)
+        option = re.search(r"Option '([\w.]+)' is not accepted", message)
+        value = re.search(r'Parser key "([\w.-]+)".*(?:Given|Got) value: (.*)', message, re.DOTALL)
+        missing = re.search(r"arguments are required: (.*)", message)
+        choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if strange:
+            flag = strange[1].split("=")[0].replace("_", "-")
+            known = [name for action in self._actions for name in action.option_strings]
+            what = (
+                f"unknown flag {flag}: {nearest(flag, known)}"
+                if flag[0] == "-"
+                else f"{strange[1]!r} is too much: "
+            )
+            message = f"{what}see {self.prog} --help"
+        elif option:  # of a part, such as --generator.width
+            known = [action.dest for action in self._actions]
+            message = f"unknown option {option[1]!r}: {nearest(option[1], known)}see --help"
+        elif value:
+            name = self._without_command(value[1]).replace("_", "-")
+            kind = next(
+                (word for word in re.findall(r"<class '(\w+)'>", message) if word in self.TAKES),
+                None,
+            )
+            takes = f"it takes {self.TAKES[kind]}" if kind else f"see {self.prog} --help"
+            message = f"--{name}: cannot use {value[2].strip()!r}: {takes}"
+        elif missing:
+            names = ", ".join(map(self._without_command, missing[1].split(", ")))
+            message = f"something is missing: give {names}"
+        elif choice:
+            known = re.findall(r"[\w-]+", choice[2])
+            hint = nearest(choice[1], known)
+            message = f"{self.prog} has no {choice[1]!r}: {hint}there are {', '.join(known)}"
+        elif missing := re.search(r'expected ".*" to be one of \{(.*)\}', message):
+            message = f"something is missing: give one of {missing[1]}"
+        fail(message.removeprefix("argument "))
+
+    def _without_command(self, key: str) -> str:
+        command, _, rest = key.partition(".")
+        return rest if command in self._commands() else key
+
+    def _commands(self) -> dict[str, Parser]:
+        action = self._subcommands_action
+        return dict(action.choices) if action else {}
+
+    def _hyphenate(self) -> None:
+        for action in self._actions:
+            names = [name.replace("_", "-") for name in action.option_strings]
+            spellings = [f"--{name[2:].replace('-', '_')}" for name in names if len(name) > 2]
+            self._option_string_actions |= dict.fromkeys([*names, *spellings], action)
+            if names and _off(_hint(action)) and len(names) == 1:
+                names.append(f"--no-{names[0][2:]}")
+            action.option_strings = names
+
+    def _translated(self, words: list[str]) -> list[str]:
+        """The words as jsonargparse reads them.
+
+        Nested options and switches are spelt out, and a value that begins with a minus, such as
+        -6,0, is no flag.
+        """
+        result: list[str] = []
+        for i, word in enumerate(words):
+            name, equals, value = word.partition("=")
+            field = name[2:].replace("-", "_")
+            following = words[i + 1 : i + 2]
+            if re.match(r"-[\d.]+,", word) and result and result[-1].startswith("--"):
+                result[-1] += f"={word}"
+            elif not name.startswith("--"):
+                result.append(word)
+            elif (
+                not equals and self._hint(field) is bool and following not in (["true"], ["false"])
+            ):
+                result.append(f"--{field}=true")
+            elif field.startswith("no_") and (off := _off(self._hint(field[3:]))):
+                result.append(f"--{field[3:]}={off}")
+            elif name in self._option_string_actions:
+                result.append(word)
+            else:
+                result.append(f"--{field}{equals}{value}")
+        return result
+
+    def _hint(self, field: str) -> Any:
+        """The type of an option, which may be one of a part that may be absent."""
+        if action := self._option_string_actions.get(f"--{field}"):
+            return _hint(action)
+        owner, _, last = field.rpartition(".")
+        part = _part(self._hint(owner)) if owner else None
+        types = {each.name: each.type for each in fields(part)} if part else {}
+        return bool if types.get(last) in (bool, "bool") else None
+
+
+def fail(message: str, status: int = 2) -> NoReturn:
+    """One line on stderr, and the end of the process."""
+    sys.stderr.write(f"tootlearn: error: {' '.join(message.split())}\n")
+    raise SystemExit(status) from None
+
+
+def warn(problems: Sequence[str]) -> None:
+    """A line on stderr for each input that was passed over."""
+    for problem in problems:
+        print(problem, file=sys.stderr)
+
+
+def _hint(action: Action) -> Any:
+    """The type of an option's value, if it has one: `--generator.help` has none."""
+    return None if action.nargs == 0 else getattr(action, "_typehint", None)
+
+
+def _part(hint: Any) -> Any:
+    """The dataclass of a part that may be absent, such as `GeneratorConfig | None`."""
+    parts = [each for each in get_args(hint) if is_dataclass(each)]
+    return parts[0] if parts and type(None) in get_args(hint) else None
+
+
+def _off(hint: Any) -> str | None:
+    """The value that turns an option off, if it can be."""
+    return "false" if hint is bool else "null" if _part(hint) else None

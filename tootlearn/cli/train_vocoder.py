@@ -1,0 +1,53 @@
+"""`tootlearn train-vocoder`."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+from jsonargparse import Namespace
+
+from tootlearn.cli.options import add_device, add_out
+from tootlearn.cli.parser import Parser, fail, warn
+from tootlearn.cli.training_options import add_extra_data, add_resume
+
+HELP = "Train the network that turns mel spectrograms to sound."
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add the options."""
+    from tootlearn.training.train_vocoder import VocoderTrainConfig
+
+    add_extra_data(parser)
+    add_out(parser, "runs/vocoder", "the folder of the run")
+    add_resume(parser)
+    add_device(parser)
+    parser.add_class_arguments(VocoderTrainConfig, skip={"data"})
+
+
+def run(args: Namespace) -> None:
+    """Train, and say where the vocoder is."""
+    from tootlearn.dsp.front_end import FrontEndConfig
+    from tootlearn.models.vocoder import VocoderConfig
+    from tootlearn.training import train as training
+    from tootlearn.training import train_vocoder as vocoder_training
+    from tootlearn.training.train_vocoder import VocoderTrainConfig
+
+    values = {f.name: args[f.name] for f in fields(VocoderTrainConfig)} | {"data": tuple(args.data)}
+    parts = {
+        "front_end": FrontEndConfig(**vars(args.front_end)),
+        "vocoder": VocoderConfig(**vars(args.vocoder)),
+    }
+    config = VocoderTrainConfig(**values | parts)
+    out = Path(args.out)
+    training.check_run(out, args.resume, "vocoder.safetensors")
+    problems: list[str] = []
+    sounds = vocoder_training.gather(config, problems)
+    warn(problems)
+    print(vocoder_training.describe(config, sounds))
+    try:
+        vocoder_training.train_vocoder(config, sounds, out, args.resume, args.device)
+    except training.Stopped as stopped:
+        fail(str(stopped), 130)
+    file = out / "vocoder.safetensors"
+    print(f"the vocoder is {file}: tootlearn generate --vocoder {file}")

@@ -1,0 +1,95 @@
+"""Options of the commands that train, and the configs that they stand for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING
+
+from jsonargparse import Namespace
+
+from tootlearn.cli.parser import Parser
+
+if TYPE_CHECKING:
+    from tootlearn.training.config import TrainConfig
+
+
+def add_config_options(parser: Parser) -> None:
+    """Options for all fields of a training config; their defaults come from a preset."""
+    from tootlearn.training import config as presets
+
+    # the preset is where the defaults come from, so it is looked for before the words are parsed
+    given = {
+        name: re.search(rf"--{name}[ =](\S+)", " ".join(parser.words))
+        for name in ("preset", "from", "data")
+    }
+    usual = "fine_tune" if given["from"] else "own" if given["data"] else "default"
+    preset = given["preset"][1] if given["preset"] else usual
+    parser.add_argument(
+        "--preset",
+        type=str,
+        default=usual,
+        help=f"what to start from: {', '.join(presets.PRESETS)} (default: default; with --data "
+        "own, with --from fine_tune)",
+    )
+    parser.add_argument(
+        "--data",
+        type=str,
+        nargs="+",
+        help="folders of recordings, manifests or public data sets (default: the preset's)",
+    )
+    parser.add_argument(
+        "--from",
+        type=str | None,
+        dest="start_from",
+        help='a model to fine-tune, "default" for the shipped one (default: the preset\'s)',
+    )
+    parser.add_argument(
+        "--config",
+        action="config",
+        help="a YAML file of these options, with underscores; options after it take precedence",
+    )
+    parser.add_class_arguments(presets.TrainConfig, skip={"data", "start_from"})
+    defaults = asdict(presets.preset(preset))
+    parser.set_defaults(defaults | {"data": list(defaults["data"])})
+
+
+def add_extra_data(parser: Parser) -> None:
+    """`--data`, where recordings are learned from beside other sounds."""
+    parser.add_argument(
+        "--data",
+        type=str,
+        nargs="+",
+        default=[],
+        help="folders of recordings to learn from as well (default: none)",
+    )
+
+
+def add_resume(parser: Parser) -> None:
+    """`--resume`."""
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the checkpoint in the folder"
+    )
+
+
+def config_of(args: Namespace) -> TrainConfig:
+    """The training config that the options stand for."""
+    from tootlearn.controls import find_kind
+    from tootlearn.data.augmentation import Augmentation
+    from tootlearn.data.recipes import KINDS
+    from tootlearn.dsp.front_end import FrontEndConfig
+    from tootlearn.models.autoencoder import AutoencoderConfig, GeneratorConfig
+    from tootlearn.training import config as presets
+
+    values = {f.name: args[f.name] for f in fields(presets.TrainConfig)}
+    parts = {
+        "generator": GeneratorConfig,
+        "autoencoder": AutoencoderConfig,
+        "front_end": FrontEndConfig,
+        "augmentation": Augmentation,
+    }
+    for name, part in parts.items():
+        values[name] = None if values[name] is None else part(**vars(values[name]))
+    known = tuple(KINDS.values())
+    values["kinds"] = tuple(known[find_kind(kind, known)].name for kind in args.kinds)
+    return presets.TrainConfig(**values | {"data": tuple(args.data)})

@@ -1,0 +1,84 @@
+"""`tootlearn vary`."""
+
+from __future__ import annotations
+
+from jsonargparse import Namespace
+
+from tootlearn.cli import recordings
+from tootlearn.cli.options import (
+    add_generator_options,
+    add_out,
+    add_sample_rate,
+    add_seed,
+    check_output,
+    load_generator,
+)
+from tootlearn.cli.parser import Parser
+
+HELP = "Make variations of a recording: other controls, and other toots like it."
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add the options."""
+    parser.add_argument("input", type=str, help="a toot: WAV, FLAC, Ogg or MP3")
+    parser.add_argument("--count", type=int, default=8, help="how many variations")
+    parser.add_argument(
+        "--amount",
+        type=float,
+        default=0.5,
+        help="how far they go: 0 (as the recording) to 1 (all but the controls drawn again)",
+    )
+    parser.add_argument(
+        "--is",
+        type=str | None,
+        dest="own_kind",
+        help="the kind of the recording (default: estimated)",
+    )
+    parser.add_argument(
+        "--at",
+        type=str | None,
+        help="the pitch of the recording, as for --pitch (default: estimated)",
+    )
+    parser.add_argument(
+        "--kind",
+        type=str | None,
+        help="another kind, into whose range pitch and duration go (default: the recording's)",
+    )
+    parser.add_argument(
+        "--pitch",
+        type=str | None,
+        help="Hz (440), a note (A4, Bb3) or MIDI (midi:69) (default: the recording's)",
+    )
+    parser.add_argument("--duration", type=float | None, help="seconds (default: the recording's)")
+    parser.add_argument(
+        "--brightness",
+        type=float | None,
+        help="0 (dark) to 1 (bright) (default: the recording's)",
+    )
+    parser.add_argument(
+        "--loudness", type=float | None, help="dBFS, -36 to -6 (default: the recording's)"
+    )
+    add_seed(parser)
+    add_out(parser, "variations")
+    add_sample_rate(parser)
+    add_generator_options(parser, bandwidth=True)
+
+
+def run(args: Namespace) -> None:
+    """Make the variations."""
+    from tootlearn.generation import variation
+
+    check_output(args)
+    generator = load_generator(args)
+    sound = recordings.described(generator, args.input, args.own_kind, args.at)
+    changes = (args.kind, args.pitch, args.duration, args.brightness, args.loudness)
+    toots = variation.vary(
+        generator,
+        sound,
+        args.count,
+        args.seed,
+        args.amount,
+        *changes,
+        sample_rate=args.sample_rate,
+    )
+    recordings.write(generator, toots, args.count, args)
