@@ -32,8 +32,8 @@ from tootlearn.data import synthesis
 from tootlearn.data.clips import Clips
 from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd
 from tootlearn.evaluation import set_metrics
-from tootlearn.evaluation.control import Obedience, measured_controls
-from tootlearn.evaluation.set_distances import shapes, within_range
+from tootlearn.evaluation.control import ControlAccuracy, measured_controls
+from tootlearn.evaluation.set_distances import clip_controls, coarse_log_mels
 from tootlearn.generation import toot_generator
 from tootlearn.models import classifier
 from tootlearn.models.classifier import ClassifierConfig
@@ -83,7 +83,7 @@ def data(config: TrainConfig, count: int) -> Data:
     learn, held_out = clips.split()
     judge = train_classifier(learn, ClassifierConfig(seed=JUDGE_SEED), config.front_end)
     few = held_out[np.linspace(0, len(held_out) - 1, count).round().astype(int)]
-    few = replace(few, controls=within_range(few.controls, few.kinds, few.kinds))
+    few = replace(few, controls=clip_controls(few.controls, few.kinds, few.kinds))
     return Data(config, clips, few, judge)
 
 
@@ -145,7 +145,7 @@ def figures(given: Data, waves: Tensor) -> dict[str, float]:
     set.
     """
     asked = given.few.controls
-    o = Obedience.of(asked, measured_controls(waves, asked, given.few.kinds, pyin=False))
+    o = ControlAccuracy.of(asked, measured_controls(waves, asked, given.few.kinds, pyin=False))
     control = {
         "f0": o.f0_median,
         "within 50": o.f0_within_50,
@@ -161,9 +161,10 @@ def heard(given: Data, log_mel: Tensor) -> dict[str, float]:
     true = given.few.log_mel.float()
     kinds = [given.few.kinds[k].name for k in given.few.controls.kind]
     made, real = given.judge.embeddings(log_mel), given.judge.embeddings(true)
-    training_shapes = shapes(given.clips.split()[0].log_mel)
+    training_shapes = coarse_log_mels(given.clips.split()[0].log_mel)
     near, usual = (
-        set_metrics.nearest_distance(shapes(x), training_shapes).median() for x in (log_mel, true)
+        set_metrics.nearest_distance(coarse_log_mels(x), training_shapes).median()
+        for x in (log_mel, true)
     )
 
     def right(x: Tensor) -> float:

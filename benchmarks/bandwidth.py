@@ -48,7 +48,7 @@ from tootlearn.data.synthesis import natural_controls
 from tootlearn.dsp import measures
 from tootlearn.dsp.audio import load, resample
 from tootlearn.dsp.front_end import FrontEndConfig
-from tootlearn.evaluation.control import Obedience
+from tootlearn.evaluation.control import ControlAccuracy
 from tootlearn.generation.toot_generator import TootGenerator
 from tootlearn.models import model_file
 from tootlearn.models.bandwidth import Bandwidth, tone_share
@@ -352,7 +352,7 @@ def show_control(generator: TootGenerator, count: int, seed: int) -> None:
             rows.append(
                 (float(f0), float(found.duration), kind.brightness(octaves), float(found.loudness))
             )
-        o = Obedience.of(asked, Controls(asked.kind, *np.array(rows, dtype=np.float64).T))
+        o = ControlAccuracy.of(asked, Controls(asked.kind, *np.array(rows, dtype=np.float64).T))
         cells = f"{o.f0_median:12.2f}{o.f0_within_50:12.1%}{o.duration_median:12.2f}"
         cells += f"{o.brightness_rank:12.4f}{o.loudness_rank:12.4f}{o.count:6}"
         print(f"{name:36}" + cells)

@@ -35,8 +35,8 @@ from tootlearn.data import folder
 from tootlearn.data.clips import Clips
 from tootlearn.data.recipes import KINDS
 from tootlearn.dsp.front_end import FrontEnd
-from tootlearn.evaluation.kind_accuracy import rendered
-from tootlearn.evaluation.set_distances import shapes, within_range
+from tootlearn.evaluation.kind_accuracy import generated_log_mels
+from tootlearn.evaluation.set_distances import clip_controls, coarse_log_mels
 from tootlearn.evaluation.set_metrics import nearest_distance
 from tootlearn.generation import toot_generator
 from tootlearn.training import config as presets
@@ -81,14 +81,15 @@ def main() -> None:
         toots = toot_generator.load(options.model or Path(runs) / "run" / "model.safetensors")
 
     asked = {
-        name: within_range(evenly(part, options.count).controls, part.kinds, toots.model.kinds)
+        name: clip_controls(evenly(part, options.count).controls, part.kinds, toots.model.kinds)
         for name, part in (("learned", learn), ("held-out", held_out))
     }
     made = {
-        name: shapes(rendered(toots, controls, options.seed)) for name, controls in asked.items()
+        name: coarse_log_mels(generated_log_mels(toots, controls, options.seed))
+        for name, controls in asked.items()
     }
     names = np.array([toots.model.kinds[k].name for k in asked["learned"].kind])
-    real, others = shapes(learn.log_mel), shapes(held_out.log_mel)
+    real, others = coarse_log_mels(learn.log_mel), coarse_log_mels(held_out.log_mel)
     own, their = (
         np.array([part.kinds[k].name for k in part.controls.kind]) for part in (learn, held_out)
     )

@@ -9,7 +9,7 @@ from tootlearn.controls import ONSET_SAMPLES
 from tootlearn.data.clips import synthesise
 from tootlearn.errors import InputError
 from tootlearn.evaluation import kind_accuracy
-from tootlearn.evaluation.kind_accuracy import Recognition
+from tootlearn.evaluation.kind_accuracy import KindAccuracy
 from tootlearn.models.classifier import ClassifierConfig
 
 CONFIG = ClassifierConfig(steps=50, batch=24, width=4, embedding=16, augmentation=0.1)
@@ -29,11 +29,13 @@ def clips():
 def test_recognition_by_hand():
     true = ["tuba", "tuba", "tuba", "trumpet", "tuba"]
     named = ["tuba", "ship_horn", "ship_horn", "tuba", "trumpet"]
-    assert Recognition.of(true, named) == Recognition(pytest.approx(1 / 5), "", 5)
-    assert Recognition.of(true, named, "tuba") == Recognition(pytest.approx(1 / 4), "ship_horn", 4)
-    assert Recognition.of(true, named, "trumpet") == Recognition(0, "tuba", 1)
-    assert Recognition.of(["tuba"], ["tuba"], "tuba") == Recognition(1, "", 1)
-    assert np.isnan(Recognition.of(true, named, "bugle").right)
+    assert KindAccuracy.of(true, named) == KindAccuracy(pytest.approx(1 / 5), "", 5)
+    assert KindAccuracy.of(true, named, "tuba") == KindAccuracy(
+        pytest.approx(1 / 4), "ship_horn", 4
+    )
+    assert KindAccuracy.of(true, named, "trumpet") == KindAccuracy(0, "tuba", 1)
+    assert KindAccuracy.of(["tuba"], ["tuba"], "tuba") == KindAccuracy(1, "", 1)
+    assert np.isnan(KindAccuracy.of(true, named, "bugle").right)
 
 
 class Judge:
@@ -64,9 +66,9 @@ def test_kind_table_learns_from_training_sounds_and_hears_toots_where_clips_have
     assert torch.equal(trained_on.log_mel, learn.log_mel) and config == CONFIG
     assert front_end == g.model.front_end.config
     assert list(table) == [*g.kinds, "all"]
-    assert table["all"]["generated"] == Recognition(pytest.approx(23 / 24), "", 24)
-    assert table[asked[-1]]["generated"] == Recognition(0.5, "tuba", 2)
-    assert table["all"]["held out"] == Recognition(1, "", len(held_out))
+    assert table["all"]["generated"] == KindAccuracy(pytest.approx(23 / 24), "", 24)
+    assert table[asked[-1]]["generated"] == KindAccuracy(0.5, "tuba", 2)
+    assert table["all"]["held out"] == KindAccuracy(1, "", len(held_out))
     generated, real = judge.heard
     assert torch.equal(real, held_out.log_mel) and generated.shape == (24, *real.shape[1:])
     onset = ONSET_SAMPLES // g.model.front_end.config.hop

@@ -16,10 +16,14 @@ from tootlearn.dsp import measures
 from tootlearn.dsp.front_end import FrontEndConfig
 from tootlearn.dsp.normalization import Normalizer
 from tootlearn.errors import InputError
-from tootlearn.evaluation import control
-from tootlearn.evaluation import report as evaluation
-from tootlearn.evaluation.control import Obedience, control_table, measured_controls, swap_test
-from tootlearn.evaluation.kind_accuracy import Recognition
+from tootlearn.evaluation import control, report
+from tootlearn.evaluation.control import (
+    ControlAccuracy,
+    control_table,
+    measured_controls,
+    swap_test,
+)
+from tootlearn.evaluation.kind_accuracy import KindAccuracy
 from tootlearn.evaluation.set_metrics import SetDistance
 from tootlearn.generation.toot_generator import TootGenerator
 from tootlearn.models.autoencoder import AutoencoderConfig, GeneratorConfig
@@ -53,7 +57,7 @@ def test_obedience_by_hand():
         [0.2, 0.1, 0.3, 0.4, 0.5],  # two neighbours have changed places
         [-10, -15, -20, -25, -30],
     )
-    obedience = Obedience.of(asked, found)
+    obedience = ControlAccuracy.of(asked, found)
     assert obedience.f0_median == pytest.approx(49)
     assert obedience.f0_within_50 == pytest.approx(3 / 5)  # what has no pitch is not within
     assert obedience.duration_median == pytest.approx(20)
@@ -66,7 +70,7 @@ def test_obedience_by_hand():
 def test_a_toot_without_a_sound_does_not_pass_for_obedience():
     asked = controls([440] * 3, [1.0] * 3, [0.1, 0.2, 0.3], [-30, -20, -10])
     silent = controls([np.nan] * 3, [0.0] * 3, [np.nan] * 3, [-np.inf] * 3)
-    obedience = Obedience.of(asked, silent)
+    obedience = ControlAccuracy.of(asked, silent)
     assert (
         obedience.f0_median >= 1200
         and obedience.f0_within_50 == 0
@@ -194,22 +198,22 @@ SMALL_AUTOENCODER = AutoencoderConfig(4, (8,), decoder_start=8, decoder_widths=(
 
 
 def test_report_is_plain_data_of_the_parts_that_are_asked_for(g, monkeypatch):
-    obedience = Obedience(1.5, 0.9, 12.0, 0.95, 0.99, 8)
+    obedience = ControlAccuracy(1.5, 0.9, 12.0, 0.95, 0.99, 8)
     swapped = {
         "pitch": dict.fromkeys(("pitch", "duration", "brightness", "loudness", "obeyed"), 0.5)
     }
     rebuilt = {"mean": {"error": 1.0, "lsd": 8.0, "count": 3}}
-    monkeypatch.setattr(evaluation, "control_table", lambda *_: {"all": {"generated": obedience}})
-    monkeypatch.setattr(evaluation, "swap_test", lambda *_: swapped)
-    monkeypatch.setattr(evaluation, "reconstruction_table", lambda *_: rebuilt)
+    monkeypatch.setattr(report, "control_table", lambda *_: {"all": {"generated": obedience}})
+    monkeypatch.setattr(report, "swap_test", lambda *_: swapped)
+    monkeypatch.setattr(report, "reconstruction_table", lambda *_: rebuilt)
     clips = synthesise(["trumpet"], 30, 1, g.model.front_end, progress=False)
-    monkeypatch.setattr(evaluation, "training_clips", lambda *_: clips)
-    monkeypatch.setattr(evaluation, "judge_of", lambda *_: None)
-    monkeypatch.setattr(evaluation, "LEAST", 1)
+    monkeypatch.setattr(report, "training_clips", lambda *_: clips)
+    monkeypatch.setattr(report, "judge_of", lambda *_: None)
+    monkeypatch.setattr(report, "LEAST", 1)
     compared = SetDistance(2.5, 0.5, 1.5, 0.25, 8)
-    monkeypatch.setattr(evaluation, "set_table", lambda *_: {"coverage": compared})
-    named = {"all": {"generated": Recognition(0.9, "", 8), "held out": Recognition(0.95, "", 5)}}
-    monkeypatch.setattr(evaluation, "kind_table", lambda *_: named)
+    monkeypatch.setattr(report, "set_table", lambda *_: {"coverage": compared})
+    named = {"all": {"generated": KindAccuracy(0.9, "", 8), "held out": KindAccuracy(0.95, "", 5)}}
+    monkeypatch.setattr(report, "kind_table", lambda *_: named)
     whole = {
         "control": {"all": {"generated": asdict(obedience)}},
         "swap": swapped,
@@ -217,14 +221,14 @@ def test_report_is_plain_data_of_the_parts_that_are_asked_for(g, monkeypatch):
         "set": {"coverage": asdict(compared)},
         "reconstruction": rebuilt,
     }
-    assert evaluation.report(g) == whole
+    assert report.report(g) == whole
     assert json.loads(json.dumps(whole)) == whole
-    for part in evaluation.PARTS:
-        assert evaluation.report(g, only=part) == {part: whole[part]}
-    monkeypatch.setattr(evaluation, "LEAST", 100)  # too few held-out sounds to compare with
-    assert set(evaluation.report(g)) == set(whole) - {"set"}
-    assert set(evaluation.report(half(SMALL_GENERATOR))) == {"control", "swap"}
-    assert set(evaluation.report(half(autoencoder=SMALL_AUTOENCODER))) == {"reconstruction"}
+    for part in report.PARTS:
+        assert report.report(g, only=part) == {part: whole[part]}
+    monkeypatch.setattr(report, "LEAST", 100)  # too few held-out sounds to compare with
+    assert set(report.report(g)) == set(whole) - {"set"}
+    assert set(report.report(half(SMALL_GENERATOR))) == {"control", "swap"}
+    assert set(report.report(half(autoencoder=SMALL_AUTOENCODER))) == {"reconstruction"}
 
 
 @pytest.mark.parametrize(
@@ -244,7 +248,7 @@ def test_report_is_plain_data_of_the_parts_that_are_asked_for(g, monkeypatch):
 )
 def test_a_report_that_cannot_be_says_why(model, only, named):
     with pytest.raises(InputError, match=named):
-        evaluation.report(model, count=1, only=only)
+        report.report(model, count=1, only=only)
 
 
 def test_too_few_toots_for_the_kinds(g):
@@ -256,19 +260,19 @@ def test_training_clips_are_those_of_the_model_file():
     model = half(SMALL_GENERATOR)
     model.description = {"provenance": {"config": {"kinds": ["trumpet"], "clips": 12, "seed": 5}}}
     expected = synthesise(["trumpet"], 12, 5, model.model.front_end, progress=False)
-    assert torch.equal(evaluation.training_clips(model).log_mel, expected.log_mel)
+    assert torch.equal(report.training_clips(model).log_mel, expected.log_mel)
     model.description = {}
     with pytest.raises(InputError, match="does not say what it was trained on"):
-        evaluation.training_clips(model)
+        report.training_clips(model)
 
 
 def test_what_it_was_trained_on_can_be_said(g, monkeypatch):
     clips = synthesise(["trumpet"], 30, 1, g.model.front_end, progress=False)
     asked, given = [], []
-    monkeypatch.setattr(evaluation, "kind_table", lambda *rest: asked.append(rest) or {})
-    monkeypatch.setattr(evaluation, "training_clips", lambda *rest: given.append(rest[1:]) or clips)
-    monkeypatch.setattr(evaluation, "judge_of", lambda model, learn: ("judge", model, len(learn)))
-    evaluation.report(g, 24, 3, "kind", ["mine"], "my.sf2")
+    monkeypatch.setattr(report, "kind_table", lambda *rest: asked.append(rest) or {})
+    monkeypatch.setattr(report, "training_clips", lambda *rest: given.append(rest[1:]) or clips)
+    monkeypatch.setattr(report, "judge_of", lambda model, learn: ("judge", model, len(learn)))
+    report.report(g, 24, 3, "kind", ["mine"], "my.sf2")
     ((generator, held_out, judge, *rest),) = asked
     assert given == [(["mine"], "my.sf2")] and rest == [24, 3]
     assert generator is g and judge == ("judge", g, len(clips.split()[0]))
@@ -276,9 +280,11 @@ def test_what_it_was_trained_on_can_be_said(g, monkeypatch):
 
 
 def test_the_text_shows_every_number():
-    taken = Recognition(0.83, "ship_horn", 12)
+    taken = KindAccuracy(0.83, "ship_horn", 12)
     report = {
-        "control": {"tuba": {"generated": asdict(Obedience(12.34, 0.87, 45.6, 0.781, 0.892, 123))}},
+        "control": {
+            "tuba": {"generated": asdict(ControlAccuracy(12.34, 0.87, 45.6, 0.781, 0.892, 123))}
+        },
         "swap": {
             "pitch": {
                 "pitch": 345.6,
@@ -289,12 +295,12 @@ def test_the_text_shows_every_number():
             }
         },
         "kind": {
-            "tuba": {"generated": asdict(taken), "held out": asdict(Recognition(0.94, "", 31))}
+            "tuba": {"generated": asdict(taken), "held out": asdict(KindAccuracy(0.94, "", 31))}
         },
         "set": {"density": asdict(SetDistance(0.912, 0.034, 1.056, 0.078, 60))},
         "reconstruction": {"PCA, 9 numbers": {"error": 0.1357, "lsd": 2.46, "count": 17}},
     }
-    control, swap, kind, sets, reconstruction = evaluation.as_text(report).split("\n\n")
+    control, swap, kind, sets, reconstruction = report.as_text(report).split("\n\n")
     for text, numbers in (
         (control, ("tuba, generated", "12.3", "87%", "45.6", "0.781", "0.892", "123")),
         (swap, ("pitch", "345.6", "0.012", "0.034", "0.56", "75%")),
@@ -305,4 +311,4 @@ def test_the_text_shows_every_number():
         heading, last = text.splitlines()[0], text.splitlines()[-1]
         assert all(number in last for number in numbers)
         assert len(heading) == len(last)  # columns stand under their names
-    assert evaluation.as_text({"swap": report["swap"]}).startswith("swap")
+    assert report.as_text({"swap": report["swap"]}).startswith("swap")

@@ -33,7 +33,7 @@ def parts(g):
 
 def table(g, parts, monkeypatch, made=None, count=24):
     if made is not None:
-        monkeypatch.setattr(set_distances, "rendered", lambda *_: made)
+        monkeypatch.setattr(set_distances, "generated_log_mels", lambda *_: made)
     return set_distances.set_table(g, *parts, Judge(), count, seed=3)
 
 
@@ -41,7 +41,7 @@ def test_toots_are_generated_for_the_controls_of_held_out_sounds(g, parts, monke
     asked = []
     monkeypatch.setattr(
         set_distances,
-        "rendered",
+        "generated_log_mels",
         lambda _, controls, seed: asked.append(controls) or parts[1].log_mel[:24],
     )
     found = set_distances.set_table(g, *parts, Judge(), 24, seed=3)
@@ -66,7 +66,7 @@ def test_toots_are_generated_for_the_controls_of_held_out_sounds(g, parts, monke
 def test_kinds_are_counted_as_the_model_counts_them(g, parts):
     turned = tuple(reversed(g.model.kinds))
     controls = parts[1].controls[:6]
-    found = set_distances.within_range(controls, g.model.kinds, turned)
+    found = set_distances.clip_controls(controls, g.model.kinds, turned)
     assert [turned[k].name for k in found.kind] == [g.model.kinds[k].name for k in controls.kind]
     assert (found.brightness >= 0).all() and (found.loudness <= -6).all()
 

@@ -26,7 +26,7 @@ _ROOM = WINDOW_SAMPLES + 2 * ONSET_SAMPLES  # samples: for a toot and some silen
 
 
 @dataclass(frozen=True)
-class Obedience:
+class ControlAccuracy:
     """How well a set of toots follows the controls that were asked for.
 
     Args:
@@ -46,7 +46,7 @@ class Obedience:
     count: int
 
     @classmethod
-    def of(cls, asked: Controls, found: Controls) -> Obedience:
+    def of(cls, asked: Controls, found: Controls) -> ControlAccuracy:
         """From controls as asked for and as measured, of the same toots."""
         # no pitch: an octave off
         cents = np.nan_to_num(np.abs(1200 * np.log2(found.pitch / asked.pitch)), nan=1200.0)
@@ -106,8 +106,8 @@ def _starts(waves: Tensor) -> Tensor:
 
 def control_table(
     generator: TootGenerator, count: int = 120, seed: int = 1000, pyin: bool = True
-) -> dict[str, dict[str, Obedience]]:
-    """Obedience of generated toots, and of the synthesiser's for the same controls.
+) -> dict[str, dict[str, ControlAccuracy]]:
+    """ControlAccuracy of generated toots, and of the synthesiser's for the same controls.
 
     Args:
         generator: the model.
@@ -139,7 +139,7 @@ def control_table(
     found = {"generated": both[0::2], "synthesiser": both[1::2]}
     groups = {kind.name: asked.kind == k for k, kind in enumerate(kinds)} | {"all": asked.kind >= 0}
     return {
-        name: {who: Obedience.of(asked[rows], f[rows]) for who, f in found.items()}
+        name: {who: ControlAccuracy.of(asked[rows], f[rows]) for who, f in found.items()}
         for name, rows in groups.items()
     }
 

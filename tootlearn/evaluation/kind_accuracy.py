@@ -73,7 +73,7 @@ def kind_table(
     judge: classifier.Classifier,
     count: int = 120,
     seed: int = 1000,
-) -> dict[str, dict[str, Recognition]]:
+) -> dict[str, dict[str, KindAccuracy]]:
     """Generated toots named by a classifier that has heard training sounds only, beside held-out
     sounds of each kind.
 
@@ -98,7 +98,7 @@ def kind_table(
     names = {
         "generated": (
             [kinds[k].name for k in asked.kind],
-            judge.names(rendered(generator, asked, seed)),
+            judge.names(generated_log_mels(generator, asked, seed)),
         ),
         "held out": (
             [held_out.kinds[k].name for k in held_out.controls.kind],
@@ -106,12 +106,12 @@ def kind_table(
         ),
     }
     return {
-        group: {who: Recognition.of(true, named, group) for who, (true, named) in names.items()}
+        group: {who: KindAccuracy.of(true, named, group) for who, (true, named) in names.items()}
         for group in [*(kind.name for kind in kinds), "all"]
     }
 
 
-def rendered(generator: TootGenerator, asked: Controls, seed: int) -> Tensor:
+def generated_log_mels(generator: TootGenerator, asked: Controls, seed: int) -> Tensor:
     """Log-mels (B, M, T) of generated toots, one for each row of controls, in their windows as in
     clips.
     """

@@ -19,7 +19,7 @@ from tootlearn.controls import LOUDNESS_RANGE, Controls, Kind
 from tootlearn.data.clips import Clips
 from tootlearn.errors import InputError
 from tootlearn.evaluation import set_metrics
-from tootlearn.evaluation.kind_accuracy import rendered
+from tootlearn.evaluation.kind_accuracy import generated_log_mels
 from tootlearn.evaluation.set_metrics import SetDistance
 from tootlearn.generation.toot_generator import TootGenerator
 from tootlearn.models import classifier
@@ -74,9 +74,9 @@ def set_table(
         given = f"{count} toots and {len(held_out)} held-out sounds"
         raise InputError(f"{given} are too few to compare: {LEAST // 2} and {LEAST} are needed")
     order = np.argsort(rng.words(seed, _CHOICE, len(held_out)), kind="stable")[:count]
-    made = rendered(
+    made = generated_log_mels(
         generator,
-        within_range(held_out.controls[order], held_out.kinds, generator.model.kinds),
+        clip_controls(held_out.controls[order], held_out.kinds, generator.model.kinds),
         seed,
     )
     generated, real = judge.embeddings(made), judge.embeddings(held_out.log_mel)
@@ -84,9 +84,10 @@ def set_table(
         name: set_metrics.against_floor(distance, generated, real, seed=seed)
         for name, distance in DISTANCES.items()
     }
-    learned = shapes(learn.log_mel)
+    learned = coarse_log_mels(learn.log_mel)
     near, usual = (
-        set_metrics.nearest_distance(shapes(x), learned)[:, None] for x in (made, held_out.log_mel)
+        set_metrics.nearest_distance(coarse_log_mels(x), learned)[:, None]
+        for x in (made, held_out.log_mel)
     )
     for name, measure in (("nearest training clip", _median), ("nearer than most", _nearer)):
         found[name] = set_metrics.against_floor(measure, near, usual, seed=seed)
@@ -101,7 +102,7 @@ def _nearer(near: Tensor, usual: Tensor) -> float:
     return set_metrics.copied_share(near, usual)
 
 
-def within_range(controls: Controls, kinds: tuple[Kind, ...], known: tuple[Kind, ...]) -> Controls:
+def clip_controls(controls: Controls, kinds: tuple[Kind, ...], known: tuple[Kind, ...]) -> Controls:
     """Controls as measured on sounds to ones that a model takes, which counts its kinds its own
     way.
     """
@@ -118,7 +119,7 @@ def within_range(controls: Controls, kinds: tuple[Kind, ...], known: tuple[Kind,
     )
 
 
-def shapes(log_mel: Tensor) -> Tensor:
+def coarse_log_mels(log_mel: Tensor) -> Tensor:
     """Log-mels (B, M, T) relative to their peaks, loud parts only, and coarse, (B, E): a copy is
     still near.
     """
