@@ -1,4 +1,4 @@
-"""Recognition: shares by hand, and a table that a wrong kind shows up in."""
+"""Accuracy of kinds: shares by hand, and a table that a wrong kind shows up in."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def clips():
     return synthesise(g.kinds, 360, 5, g.model.front_end, progress=False)
 
 
-def test_recognition_by_hand():
+def test_kind_accuracy_by_hand():
     true = ["tuba", "tuba", "tuba", "trumpet", "tuba"]
     named = ["tuba", "ship_horn", "ship_horn", "tuba", "trumpet"]
     assert KindAccuracy.of(true, named) == KindAccuracy(pytest.approx(1 / 5), "", 5)

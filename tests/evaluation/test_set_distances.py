@@ -1,4 +1,4 @@
-"""Likeness: a generator that repeats itself, or its training sounds, or makes the wrong ones, is
+"""Distances between sets: a generator that repeats itself, or its training sounds, or makes the wrong ones, is
 seen.
 """
 

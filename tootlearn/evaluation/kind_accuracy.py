@@ -28,7 +28,7 @@ from tootlearn.training.train_classifier import train_classifier
 
 
 @dataclass(frozen=True)
-class Recognition:
+class KindAccuracy:
     """How many toots are taken for what they are meant to be: the share of N, and what they are
     taken for otherwise.
     """
@@ -38,7 +38,7 @@ class Recognition:
     count: int
 
     @classmethod
-    def of(cls, true: Sequence[str], named: Sequence[str], kind: str = "all") -> Recognition:
+    def of(cls, true: Sequence[str], named: Sequence[str], kind: str = "all") -> KindAccuracy:
         """From true names and given names, of the toots of one kind or of all."""
         pairs = [(t, n) for t, n in zip(true, named, strict=True) if kind in (t, "all")]
         wrong = Counter(n for t, n in pairs if t != n)
