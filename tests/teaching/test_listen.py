@@ -15,8 +15,7 @@ import torch
 from tootlearn.data.synthesis import render
 from tootlearn.dsp import measures
 from tootlearn.errors import InputError
-from tootlearn.teaching import listen as players
-from tootlearn.teaching.listen import fingerprint, listen, quick_f0
+from tootlearn.teaching.listen import MP3_RATES, _spectrograms, fingerprint, listen, quick_f0
 
 RATE = 22050
 
@@ -82,7 +81,7 @@ def test_matched_loudness_shows_each_gain_and_never_turns_up(shown, capsys):
 def test_any_rate_plays_for_as_long_as_it_lasts(shown, rate):
     listen(torch.sin(torch.arange(rate) * 0.2) / 4, rate)
     ((samples, known),) = played(shown[0]["text/html"])
-    assert known in players.MP3_RATES and len(samples) / known == pytest.approx(1.0, abs=0.001)
+    assert known in MP3_RATES and len(samples) / known == pytest.approx(1.0, abs=0.001)
 
 
 def test_controls_and_pictures_have_names_and_text_is_escaped(shown):
@@ -99,9 +98,7 @@ def test_controls_and_pictures_have_names_and_text_is_escaped(shown):
 def test_spectrograms_share_their_colours(monkeypatch):
     from PIL import Image
 
-    pictures = players._spectrograms(
-        {"loud": tone(amplitude=0.5), "quiet": tone(amplitude=0.005)}, RATE
-    )
+    pictures = _spectrograms({"loud": tone(amplitude=0.5), "quiet": tone(amplitude=0.005)}, RATE)
     brightest = []
     for tag in pictures.values():
         data = base64.b64decode(re.search(r"base64,([^\"]+)", tag)[1])
