@@ -1,4 +1,7 @@
+import ast
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,7 +10,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tootlearn import rng
+from tootlearn.data import sampled, synthesis
+from tootlearn.data.recipes import KINDS
 
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "tootlearn"
 WORD = 2**32 - 1
 SEEDS = st.integers(0, rng.MAX_SEED)
 STREAMS = st.integers(0, WORD)
@@ -232,3 +239,154 @@ def test_children_and_those_of_other_seeds_are_all_different():
 def test_a_child_out_of_range_is_refused(index):
     with pytest.raises(ValueError):
         rng.child(1, index)
+
+
+# The registry of streams
+
+
+def test_streams_are_unique_and_leave_room_for_the_step():
+    values = [int(stream) for stream in rng.Stream]  # aliases are refused by enum.unique
+    assert len(set(values)) == len(values)
+    assert all(0 < value < 256 for value in values)
+
+
+def test_streams_that_shape_sounds_keep_their_numbers():
+    shaping = {s.name: int(s) for s in rng.Stream if re.match("SYNTHESIS|GENERATION", s.name)}
+    assert shaping == {
+        "SYNTHESIS_RECIPE": 1,
+        "SYNTHESIS_CONTROLS": 2,
+        "SYNTHESIS_NOTES": 3,
+        "SYNTHESIS_FLUTTER": 4,
+        "SYNTHESIS_BREATH": 5,
+        "SYNTHESIS_FORMANTS": 6,
+        "SYNTHESIS_DRIFT": 7,
+        "SYNTHESIS_JITTER": 8,
+        "SYNTHESIS_SHIMMER": 9,
+        "SYNTHESIS_RIPPLE": 10,
+        "SYNTHESIS_LATE": 103,
+        "GENERATION_CONTROLS": 11,
+        "GENERATION_RESIDUAL": 12,
+        "GENERATION_BREATH": 13,
+    }
+    assert rng.Stream.BANDWIDTH_NOISE == 51
+    assert rng.at_step(rng.Stream.CHILDREN, 0xC41) == 0xC411D
+
+
+@pytest.mark.parametrize("seed", [0, 7, rng.MAX_SEED])
+def test_no_two_streams_of_a_seed_share_numbers(seed):
+    streams = [rng.at_step(s, step) for s in rng.Stream for step in (0, 1, 2, 255, 0xC41, 2**20)]
+    drawn = np.stack([rng.words(seed, stream, 65) for stream in streams]).astype(np.uint64)
+    pairs = (drawn[:, :-1] << np.uint64(32)) + drawn[:, 1:]  # a single word repeats by chance
+    assert len(np.unique(pairs)) == pairs.size
+    children = {rng.child(seed, i) for i in range(256)}  # a derived seed is no member of the set
+    assert not children & {rng.derive(seed, stream) for stream in rng.Stream}
+
+
+def test_steps_out_of_range_are_refused():
+    assert rng.at_step(rng.Stream.BATCH, 2**24 - 1) < 2**32
+    for step in (-1, 2**24):
+        with pytest.raises(ValueError, match="a step is an integer from 0 to 16777215"):
+            rng.at_step(rng.Stream.BATCH, step)
+
+
+def test_derived_seeds_are_two_words_of_their_stream():
+    low, high = (word(7, rng.Stream.DROPOUT, i) for i in range(2))
+    assert rng.derive(7, rng.Stream.DROPOUT) == (high % 2**21) * 2**32 + low
+
+
+def callers():
+    """Each call of a draw in the package, with the function around it."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        tree = ast.parse(path.read_text("utf8"))
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            if re.fullmatch(r"rng\.(words|uniform|normal|derive)", ast.unparse(call.func)):
+                around = [f for f in functions if any(node is call for node in ast.walk(f))]
+                yield path.relative_to(ROOT), call, around
+
+
+def registered(node: ast.expr, around: list[ast.FunctionDef]) -> bool:
+    """Whether an expression is a member of the registry, or made of one by `rng.at_step`."""
+    if isinstance(node, ast.Call):
+        return ast.unparse(node.func) == "rng.at_step" and registered(node.args[0], around)
+    if isinstance(node, ast.Name):
+        arguments = [a for f in around for a in f.args.args if a.arg == node.id]
+        assigned = [
+            statement.value
+            for f in around
+            for statement in ast.walk(f)
+            if isinstance(statement, ast.Assign)
+            and any(isinstance(t, ast.Name) and t.id == node.id for t in statement.targets)
+        ]
+        return (bool(arguments) or bool(assigned)) and (
+            all(a.annotation and "Stream" in ast.unparse(a.annotation) for a in arguments)
+            and all(registered(value, around) for value in assigned)
+        )
+    name = re.fullmatch(r"(?:rng\.)?Stream\.(\w+)", ast.unparse(node))
+    return bool(name) and name[1] in rng.Stream.__members__
+
+
+def test_every_draw_of_the_package_names_its_stream():
+    calls = list(callers())
+    assert len(calls) > 20
+    for path, call, around in calls:
+        named = [keyword.value for keyword in call.keywords if keyword.arg == "stream"]
+        stream = named[0] if named else call.args[1]
+        assert registered(stream, around), f"{path}:{call.lineno}: {ast.unparse(call)}"
+
+
+@pytest.mark.parametrize(
+    ("code", "allowed"),
+    [
+        ("rng.words(seed, rng.Stream.BATCH, 1)", True),
+        ("rng.words(seed, rng.at_step(Stream.BATCH, step), 1)", True),
+        ("rng.words(seed, 5, 1)", False),
+        ("rng.words(seed, rng.Stream.BATCH + 1, 1)", False),
+        ("rng.words(seed, rng.at_step(5, step), 1)", False),
+        ("rng.words(seed, _STREAM, 1)", False),
+        ("rng.words(seed, rng.Stream.MISSING, 1)", False),
+    ],
+)
+def test_the_check_of_streams_sees_bare_numbers(code, allowed):
+    assert registered(ast.parse(code, mode="eval").body.args[1], []) is allowed
+
+
+def test_no_stream_is_used_by_two_modules():
+    users: dict[str, set[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        if path != PACKAGE / "rng.py":
+            for name in re.findall(r"\bStream\.([A-Z_]+)", path.read_text("utf8")):
+                users.setdefault(name, set()).add(str(path.relative_to(ROOT)))
+    assert set(users) <= set(rng.Stream.__members__)
+    shared = {name: used for name, used in users.items() if len(used) > 1}
+    # the same numbers of a recipe, for one toot and for a batch of them
+    assert set(shared) == {"SYNTHESIS_RECIPE"}, shared
+
+
+def test_sampled_notes_and_synthetic_toots_of_an_index_are_independent():
+    kinds, count = ("trumpet", "tuba"), 400
+    notes = sampled.notes(kinds, count, seed=0)
+    toots = synthesis.natural_controls([KINDS[kind] for kind in kinds], count, seed=0)
+    ranges = np.log2([KINDS[kind].pitch for kind in kinds])[np.arange(count) % 2]
+    relative = (np.log2(toots.pitch) - ranges[:, 0]) / (ranges[:, 1] - ranges[:, 0])
+    of_notes = np.array([(n.midi, n.velocity, np.log(n.duration), n.loudness) for n in notes])
+    of_notes[0::2] -= of_notes[0::2].mean(0)  # the kinds have ranges of their own
+    of_notes[1::2] -= of_notes[1::2].mean(0)
+    of_toots = np.stack([relative, np.log(toots.duration), toots.brightness, toots.loudness], 1)
+    of_toots[0::2] -= of_toots[0::2].mean(0)
+    of_toots[1::2] -= of_toots[1::2].mean(0)
+    of_recipes = rng.uniform(rng.children(0, 0, count), rng.Stream.SYNTHESIS_RECIPE, 8)
+    both = np.corrcoef(np.hstack([of_notes, of_toots, of_recipes]).T)
+    assert np.abs(both[:4, 4:]).max() < 4 / math.sqrt(count)
+
+
+def test_the_playground_draws_from_the_same_streams():
+    sources = "".join(
+        path.read_text("utf8") for path in (ROOT / "book/assets/playground").glob("*.js")
+    )
+    numbers = dict(re.findall(r"\b(RESIDUAL|TEXTURE|CHILDREN) = (\w+)[,;]", sources))
+    assert {name: int(number, 0) for name, number in numbers.items()} == {
+        "RESIDUAL": rng.Stream.GENERATION_RESIDUAL,
+        "TEXTURE": rng.Stream.GENERATION_BREATH,
+        "CHILDREN": rng.at_step(rng.Stream.CHILDREN, 0xC41),
+    }

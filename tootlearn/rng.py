@@ -16,16 +16,88 @@ JavaScript (``Math.imul`` and ``>>> 0``).
 random one has (C. Wellons, "Prospecting for hash functions", 2018). Two rounds of it under two keys
 make the streams independent: no word repeats within a stream. Keys have 32 bits: among 10,000
 streams two are the same with a chance of about 1 %.
+
+Every use of random numbers in the package has a stream in :class:`Stream`, so that no two uses
+share numbers even where they share a seed.
 """
 
 from __future__ import annotations
+
+from enum import IntEnum, unique
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 MAX_SEED = 2**53 - 1  # the largest integer that JavaScript holds exactly
 _GOLDEN = np.uint32(0x9E3779B9)
-_CHILDREN = 0xC411D  # the stream that child seeds are drawn from
+
+
+@unique
+class Stream(IntEnum):
+    """The streams of random numbers, one for each use.
+
+    Values are below 256, since :func:`at_step` puts the step above the lowest 8 bits. Those
+    named SYNTHESIS and GENERATION, BANDWIDTH_NOISE and CHILDREN shape synthesised or generated
+    sounds and never change.
+    """
+
+    SYNTHESIS_RECIPE = 1
+    SYNTHESIS_CONTROLS = 2
+    SYNTHESIS_NOTES = 3
+    SYNTHESIS_FLUTTER = 4
+    SYNTHESIS_BREATH = 5
+    SYNTHESIS_FORMANTS = 6
+    SYNTHESIS_DRIFT = 7
+    SYNTHESIS_JITTER = 8
+    SYNTHESIS_SHIMMER = 9
+    SYNTHESIS_RIPPLE = 10
+    GENERATION_CONTROLS = 11
+    GENERATION_RESIDUAL = 12
+    GENERATION_BREATH = 13
+    BATCH = 21
+    RESIDUAL_NOISE = 22
+    LATENT_NOISE = 23
+    DROPOUT = 24
+    LOSS_PIECE = 25
+    CHILDREN = 29
+    CLASSIFIER_ROWS = 31
+    CLASSIFIER_AUGMENTATION = 32
+    CLASSIFIER_TEXTURE = 33
+    BANDWIDTH_PIECE = 34
+    REPLAY_RESIDUAL = 35
+    SOUND_NOTE = 41
+    SOUND_STEP = 42
+    AUGMENTATION = 43
+    AUGMENTATION_DRAWS = 44
+    AUGMENTATION_NOISE = 45
+    DEGRADATION_NOISE = 46
+    DEGRADATION_PHASE = 47
+    BANDWIDTH_NOISE = 51
+    SHARDS = 52
+    SHARD_SAMPLES = 53
+    SHARD_WRITING = 54
+    SET_CHOICE = 55
+    SET_HALVES = 56
+    SAMPLED_NOTE = 57
+    SYNTHESIS_LATE = 103
+
+
+def at_step(stream: Stream, step: int) -> int:
+    """The stream for one step of many, such as one of training.
+
+    Args:
+        stream: what the numbers are for.
+        step: in [0, 2^24); step 0 is the stream itself.
+
+    Raises:
+        ValueError: if the step is out of range.
+    """
+    if not 0 <= step < 2**24:
+        raise ValueError(f"a step is an integer from 0 to {2**24 - 1}, got {step!r}")
+    return stream + (step << 8)
+
+
+_CHILDREN = at_step(Stream.CHILDREN, 0xC41)  # the stream that child seeds are drawn from
 
 
 def _triple32(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -44,7 +116,7 @@ def words(seed: ArrayLike, stream: int, count: int, start: int = 0) -> NDArray[n
 
     Args:
         seed: one integer in [0, 2^53), or an array of them, shape (...).
-        stream: which stream of the seed, in [0, 2^32).
+        stream: a :class:`Stream`, or :func:`at_step` of one; any integer in [0, 2^32) is allowed.
         count: how many words.
         start: the index of the first.
 
@@ -97,7 +169,17 @@ def child(seed: int, index: int) -> int:
 
 def children(seed: int, start: int, count: int) -> list[int]:
     """The seeds of ``count`` members of a set, from member ``start`` on: :func:`child` of each."""
-    low, high = (
-        words(seed, _CHILDREN, 2 * count, start=2 * start).astype(np.uint64).reshape(count, 2).T
-    )
+    return _seeds(words(seed, _CHILDREN, 2 * count, start=2 * start))
+
+
+def derive(seed: int, stream: Stream) -> int:
+    """A seed for one purpose, made of the first two words of its stream. Unlike :func:`child`, it
+    is no member of the set of sounds that ``seed`` stands for.
+    """
+    return _seeds(words(seed, stream, 2))[0]
+
+
+def _seeds(pairs: NDArray[np.uint32]) -> list[int]:
+    """Seeds from pairs of words (2 S,): all of the first, the lowest 21 bits of the second."""
+    low, high = pairs.astype(np.uint64).reshape(-1, 2).T
     return [int(s) for s in low + ((high & np.uint64(0x1FFFFF)) << np.uint64(32))]

@@ -254,10 +254,10 @@ def test_rooms_of_ones_own_are_heard(clips, tmp_path):
     made, _ = draw(variants(clips, room=1.0, rooms=(str(tmp_path / "echo.wav"),)))
     longer = made.controls.duration - clips.controls.duration
     fits = clips.controls.duration < 1.5
-    assert (
-        np.median(longer[fits]) == pytest.approx(6000 / RATE, abs=0.02)
-        and longer[fits].min() > 0.05
-    )
+    echo = 6000 / RATE
+    # an echo that is less loud than the sound passes the threshold of its end a little earlier
+    assert np.median(longer[fits]) == pytest.approx(echo, abs=0.03)
+    assert longer[fits].min() > 0.05 and longer[fits].max() < echo + 0.001
 
 
 def test_training_with_augmentation_resumes_to_the_bit_and_holds_out_the_originals(clips, tmp_path):

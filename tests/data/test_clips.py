@@ -236,7 +236,7 @@ def test_bends_are_the_synthesisers_in_the_middle_of_four_frames(clips):
             # of the frames, in samples
             centres = np.arange(BEND_FRAMES * place, BEND_FRAMES * (place + 1)) * 512
             time = max((centres.mean() - ONSET_SAMPLES) / 22050, 0)
-            drift = rng.normal(own, synthesis._DRIFT, 32)
+            drift = rng.normal(own, rng.Stream.SYNTHESIS_DRIFT, 32)
             expected = synthesis._bend(
                 np.array([time]), duration, RECIPES[NAMES[i]].draw(own), drift
             )

@@ -123,8 +123,8 @@ def test_processes_share_out_the_epoch_and_read_little_twice(sharded, counted, p
         ]
         seen.append(names(stream, [place for places in every for place in places if place < count]))
     assert all(seen) and sum(map(len, seen)) == count == len(set().union(*seen))
-    # towards the end of an epoch some lanes are empty
-    assert len(counted) <= len(stream.index.paths) + LANES
+    # each opens a shard or so that another opens too, not all of them
+    assert len(counted) <= len(stream.index.paths) + 1.5 * processes
 
 
 def test_memory_stays_flat_over_three_epochs(sharded):

@@ -62,7 +62,9 @@ def test_natural_toots_have_the_f0_that_bends_tells(name, recipe):
             expected = (
                 pitch
                 * 2
-                ** synthesis._bend(time, 1.2, drawn, rng.normal(own, synthesis._DRIFT, 32)).mean()
+                ** synthesis._bend(
+                    time, 1.2, drawn, rng.normal(own, rng.Stream.SYNTHESIS_DRIFT, 32)
+                ).mean()
             )
             assert abs(cents(f0(wave, start, start + 0.1, 1.02 * expected), expected)) < 15
 

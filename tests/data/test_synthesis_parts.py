@@ -122,7 +122,7 @@ def test_the_sum_by_groups_equals_the_sum_of_sines(count, f0, swell, turn, seed)
 def bend(time: np.ndarray, duration: float = 2.0, seed: int = 0, **drawn: float) -> np.ndarray:
     """`synthesis._bend` in cents."""
     return 1200 * synthesis._bend(
-        time, duration, STILL | drawn, rng.normal(seed, synthesis._DRIFT, 32)
+        time, duration, STILL | drawn, rng.normal(seed, rng.Stream.SYNTHESIS_DRIFT, 32)
     )
 
 
@@ -131,7 +131,7 @@ def pressures(
 ) -> tuple[np.ndarray, np.ndarray]:
     """`synthesis._pressure` of a toot that is still but for this; ``rate`` is the trill's."""
     return synthesis._pressure(
-        duration, STILL | drawn, rate, rng.normal(seed, synthesis._FLUTTER, 64)
+        duration, STILL | drawn, rate, rng.normal(seed, rng.Stream.SYNTHESIS_FLUTTER, 64)
     )
 
 
@@ -188,7 +188,7 @@ def test_bends_are_those_of_the_toots_and_flat_before_the_onset():
     for i, row in zip(range(10, 18), found, strict=True):
         name, own = NAMES[i % len(NAMES)], rng.child(5, i)
         duration = synthesis.draw(KINDS[name], own)[1]
-        drift = rng.normal(own, synthesis._DRIFT, 32)
+        drift = rng.normal(own, rng.Stream.SYNTHESIS_DRIFT, 32)
         expected = synthesis._bend(time[1:], duration, RECIPES[name].draw(own), drift)
         np.testing.assert_array_equal(row[1:], expected)
 

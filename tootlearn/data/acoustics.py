@@ -183,7 +183,7 @@ def breath_colour(
     return np.asarray(np.sqrt(1 - focus) * broad + np.sqrt(focus) * near)
 
 
-def breath(pressure: Signal, colour: Array, seed: int, stream: int) -> Signal:
+def breath(pressure: Signal, colour: Array, seed: int, stream: rng.Stream) -> Signal:
     """Turbulence: noise with this spectrum (513,) and random phases that follows the pressure (N,)."""
     length = next(n for n in _LENGTHS if n >= len(pressure))
     bins = length // 2

@@ -24,7 +24,6 @@ from tootlearn.errors import InputError
 AT_START, MOST = 8, 8192
 _BEFORE_TRAINING = 2**40  # beyond all places that training reaches
 _AT_ONCE = 64  # clips
-_SEED, _DRAWN, _WHITE = 43, 44, 45  # streams of random numbers
 _DRAWS = (  # the uniform random numbers of a variant, in this order
     *("gain", "polarity", "shift", "pitch", "tilt", "room", "room_time", "room_which"),
     *("stretch", "mix", "partner", "noise", "noise_slope", "time_mask", "time_place"),
@@ -55,7 +54,7 @@ class Augmenter:
 
     def __init__(self, clips: Clips, config: Augmentation, front_end: FrontEnd, seed: int) -> None:
         self.clips, self.config, self.front_end = clips, config, front_end
-        self.seed = rng.child(seed, _SEED)
+        self.seed = rng.derive(seed, rng.Stream.AUGMENTATION)
         self.recorded = np.array([wave is not None for wave in clips.waves])
         if not self.recorded.any():
             raise InputError(
@@ -130,7 +129,7 @@ class Augmenter:
     def _varied(self, clips: Clips, seeds: NDArray[np.int64]) -> tuple[Clips, Tensor]:
         """Variants of recorded clips, and the inputs of the encoder (B, M, T)."""
         config, original = self.config, clips.controls
-        numbers = rng.uniform(seeds, _DRAWN, len(_DRAWS))
+        numbers = rng.uniform(seeds, rng.Stream.AUGMENTATION_DRAWS, len(_DRAWS))
         draw = {
             name: torch.from_numpy(numbers[:, i]).float().to(self.device)
             for i, name in enumerate(_DRAWS)
@@ -225,7 +224,7 @@ class Augmenter:
 
     def _white(self, seeds: NDArray[np.int64], which: int, length: int) -> Tensor:
         """Normal noise (B, length), made on the CPU, so that it is the same on every device."""
-        words = rng.words(seeds, _WHITE, 2 * which + 2)[:, 2 * which :].astype(np.int64)
+        words = rng.words(seeds, rng.Stream.AUGMENTATION_NOISE, 2, start=2 * which).astype(np.int64)
         states = (words[:, 0] << 31) ^ words[:, 1]
         rows = [
             torch.randn(length, generator=torch.Generator().manual_seed(int(state)))

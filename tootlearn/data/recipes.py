@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from tootlearn import rng
 from tootlearn.controls import Kind
 
-STREAM = 1  # of random numbers
-
 Range = tuple[float, float]
 
 
@@ -86,7 +84,7 @@ class Recipe:
 
     def draw(self, seed: int) -> dict[str, float]:
         """One number for each range, by name."""
-        return self.at(rng.uniform(seed, STREAM, len(NAMES)))
+        return self.at(rng.uniform(seed, rng.Stream.SYNTHESIS_RECIPE, len(NAMES)))
 
     def at(self, shares: NDArray[np.float64]) -> dict[str, float]:
         """One number for each range, by name, from its relative positions (len(NAMES),) between low

@@ -44,7 +44,6 @@ __all__ = ["Note", "cache_folder", "clips", "find_font", "notes", "render"]
 
 # MIDI and s, for kinds without a recipe
 _RANGE, _DURATION, _VELOCITY = (40.0, 76.0), (0.12, 1.8), (24, 127)
-_NOTE = 1  # stream of random numbers
 _IN_A_FILE = 256  # notes of one cache entry
 _FORMAT = 2  # of cache entries: another one makes all older ones miss
 
@@ -90,7 +89,7 @@ def notes(
         natural = (*hz_to_midi(np.array(recipe.pitch)),) if recipe else _RANGE
         low, high = (ranges or {}).get(kind, natural)
         short, long = recipe.duration if recipe else _DURATION
-        u = rng.uniform(rng.child(seed, i), _NOTE, 5)
+        u = rng.uniform(rng.child(seed, i), rng.Stream.SAMPLED_NOTE, 5)
         result.append(
             Note(
                 kind,

@@ -32,7 +32,6 @@ from tootlearn.errors import InputError
 
 LANES = 8  # and so many processes can share a batch, none of which reads what another has read
 POOL, HELD_OUT = 4096, 1024  # toots that a pool has at most, to learn from and held out
-_SHARDS, _SAMPLES = 52, 53  # streams of random numbers
 
 
 class ShardStream:
@@ -99,7 +98,9 @@ class ShardStream:
             self._held.pop(lane, None)  # before the next is read
             stored = enumerate(shards.samples(self.index.paths[shard], self.index.counts[shard]))
             learned = [sample for i, sample in stored if i not in self.index.held_out[shard]]
-            order = _shuffled(rng.child(self._epoch.seed, shard), _SAMPLES, len(learned))
+            order = _shuffled(
+                rng.child(self._epoch.seed, shard), rng.Stream.SHARD_SAMPLES, len(learned)
+            )
             self._held[lane] = this, [learned[i] for i in order]
         return self._held[lane][1][which]
 
@@ -126,7 +127,10 @@ class _Epoch:
 
     def __init__(self, number: int, seed: int, counts: Sequence[int]) -> None:
         self.number, self.seed = number, rng.child(seed, number)
-        order, lanes = _shuffled(self.seed, _SHARDS, len(counts)).tolist(), min(LANES, len(counts))
+        order, lanes = (
+            _shuffled(self.seed, rng.Stream.SHARDS, len(counts)).tolist(),
+            min(LANES, len(counts)),
+        )
         self.shards: list[list[int]] = [order[lane::lanes] for lane in range(lanes)]
         # in the lane
         self.ends = [list(accumulate(counts[shard] for shard in lane)) for lane in self.shards]
@@ -152,7 +156,7 @@ class _Epoch:
         return self.shards[lane][place], turn - (self.ends[lane][place - 1] if place else 0)
 
 
-def _shuffled(seed: int, stream: int, count: int) -> NDArray[np.intp]:
+def _shuffled(seed: int, stream: rng.Stream, count: int) -> NDArray[np.intp]:
     return np.argsort(rng.words(seed, stream, count), kind="stable")
 
 

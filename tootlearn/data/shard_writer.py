@@ -31,7 +31,6 @@ from tootlearn.errors import InputError
 from tootlearn.files import atomic_write
 
 _AT_ONCE = 32  # recordings that are in memory at a time
-_ORDER = 51  # stream of random numbers
 
 
 def write(
@@ -68,7 +67,7 @@ def write(
         raise InputError(f"{out} is there already: give a new folder")
     problems = [] if problems is None else problems
     found = [recording for path in paths for recording in _recordings(path, problems)]
-    order = np.argsort(rng.words(seed, _ORDER, len(found)), kind="stable")
+    order = np.argsort(rng.words(seed, rng.Stream.SHARD_WRITING, len(found)), kind="stable")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".unfinished-") as unfinished:
         whole = Path(unfinished) / "shards"

@@ -26,7 +26,6 @@ from tootlearn.errors import InputError
 
 # one in so many semitones of an instrument, or files of a folder, is not learned from
 HOLD_OUT_EVERY = 6
-_NOTE, _STEP = 41, 42  # streams of random numbers
 _PITCHES, _LOW_PITCHES = (33.0, 88.0), (26.0, 60.0)  # MIDI; the second is the tuba's
 _ROOMS, _REVERB = 64, 6000  # impulse responses, and their length (samples)
 _QUIET = 10 ** (-50 / 20)  # of a wave's peak: pieces begin where it is louder
@@ -109,7 +108,7 @@ def _notes(
     player = open_font(font, sample_rate, bright)
     groups = (_BRASS, _BRASS, _BRASS, _WINDS, _WINDS, _OTHERS)
     for i in range(count):
-        u = rng.uniform(rng.child(seed, i), _NOTE, 6)
+        u = rng.uniform(rng.child(seed, i), rng.Stream.SOUND_NOTE, 6)
         group = groups[i % len(groups)]
         program = group[int(len(group) * u[0])]
         low, high = _LOW_PITCHES if program == PROGRAMS["tuba"] else _PITCHES
@@ -193,7 +192,9 @@ class Pieces:
     def __call__(self, step: int) -> Tensor:
         """The pieces of a step: (count, length), float32, peaks 0 to 30 dB below full scale."""
         count, length, share = self.count, self.length, self.share
-        generator = torch.Generator().manual_seed(rng.child(rng.child(self.seed, _STEP), step))
+        generator = torch.Generator().manual_seed(
+            rng.child(rng.derive(self.seed, rng.Stream.SOUND_STEP), step)
+        )
 
         def chance(columns: int = 1) -> Tensor:
             return torch.rand(count, columns, generator=generator)

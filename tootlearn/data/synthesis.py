@@ -32,16 +32,13 @@ from tootlearn.data.acoustics import Array, Signal
 from tootlearn.data.recipes import KINDS, RECIPES
 from tootlearn.dsp import measures
 from tootlearn.dsp.front_end import WINDOW_SAMPLES
+from tootlearn.rng import Stream
 
 SAMPLE_RATE = acoustics.SAMPLE_RATE
 PEAK = 0.98  # of full scale: the highest peak of a toot
 _TOP = 0.96 * SAMPLE_RATE / 2  # Hz: the highest frequency of a harmonic
 _ROOM = WINDOW_SAMPLES - ONSET_SAMPLES
 _AT_ONCE = 16  # toots in a batch
-
-# streams
-_CONTROLS, _NOTES, _FLUTTER, _BREATH, _FORMANTS, _DRIFT, _JITTER, _SHIMMER, _RIPPLE = range(2, 11)
-_LATE = _NOTES + 100
 
 
 class _Chance(NamedTuple):
@@ -62,12 +59,18 @@ class _Chance(NamedTuple):
 def _chances(seeds: Sequence[int]) -> list[_Chance]:
     """The random numbers of each toot."""
     each = np.array(seeds)
-    even = [(_CONTROLS, 6), (recipes.STREAM, len(recipes.NAMES)), (_LATE, 5)]
-    normal = [(_NOTES, 10), (_FORMANTS, 4), (_FLUTTER, 64), (_DRIFT, 32)]
-    normal += [(_JITTER, 128), (_SHIMMER, 256), (_RIPPLE, 64)]
-    columns = [rng.uniform(each, *which) for which in even] + [
-        rng.normal(each, *which) for which in normal
-    ]
+    columns = (
+        rng.uniform(each, Stream.SYNTHESIS_CONTROLS, 6),
+        rng.uniform(each, Stream.SYNTHESIS_RECIPE, len(recipes.NAMES)),
+        rng.uniform(each, Stream.SYNTHESIS_LATE, 5),
+        rng.normal(each, Stream.SYNTHESIS_NOTES, 10),
+        rng.normal(each, Stream.SYNTHESIS_FORMANTS, 4),
+        rng.normal(each, Stream.SYNTHESIS_FLUTTER, 64),
+        rng.normal(each, Stream.SYNTHESIS_DRIFT, 32),
+        rng.normal(each, Stream.SYNTHESIS_JITTER, 128),
+        rng.normal(each, Stream.SYNTHESIS_SHIMMER, 256),
+        rng.normal(each, Stream.SYNTHESIS_RIPPLE, 64),
+    )
     return [_Chance(*rows) for rows in zip(*columns, strict=True)]
 
 
@@ -79,7 +82,7 @@ def draw(kind: Kind, seed: int) -> tuple[float, float, float, float]:
     1, and less far up where a high note has few harmonics below 5 kHz. If the recipe gives a range
     for the spectral centroid, two thirds of the toots have theirs there, whatever their pitch.
     """
-    return _natural(kind, rng.uniform(seed, _CONTROLS, 6))
+    return _natural(kind, rng.uniform(seed, Stream.SYNTHESIS_CONTROLS, 6))
 
 
 def _natural(kind: Kind, u: Array) -> tuple[float, float, float, float]:
@@ -237,7 +240,7 @@ def _blow(
     level = np.sqrt(np.square(tone).mean())
     chiff = 10 ** (values["chiff"] / 20) * acoustics.joined(np.exp(-time / 0.04), count)
     blown = np.float32(noise) * early + chiff * np.minimum(early * 4, 1)
-    tone += acoustics.breath(level * blown, colour, seed, _BREATH)
+    tone += acoustics.breath(level * blown, colour, seed, Stream.SYNTHESIS_BREATH)
     return tone
 
 

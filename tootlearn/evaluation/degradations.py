@@ -24,12 +24,12 @@ ORDER = 8  # of the low pass: 48 dB an octave
 WOBBLE_RATE = 6.0  # Hz
 WOBBLE_LEVEL = 0.05  # dB for each cent
 UPSAMPLING = 8  # a straight line between samples that close is exact to some 60 dB
-_NOISE, _PHASE = 41, 42  # streams of random numbers
 
 
 def noise(wave: Tensor, decibels: float, sample_rate: float, seed: int = 0) -> Tensor:
     """White noise, so many dB below the RMS of each clip."""
-    drawn = torch.from_numpy(rng.normal(seed, _NOISE, wave.numel())).view(wave.shape).to(wave)
+    normal = rng.normal(seed, rng.Stream.DEGRADATION_NOISE, wave.numel())
+    drawn = torch.from_numpy(normal).view(wave.shape).to(wave)
     return wave + 10 ** (-decibels / 20) * wave.square().mean(-1, keepdim=True).sqrt() * drawn
 
 
@@ -85,9 +85,8 @@ def smear(wave: Tensor, share: float, sample_rate: float, seed: int = 0) -> Tens
     """
     stft = Stft(1024, 256).to(wave.device)
     spectrum = stft(wave)
-    drawn = torch.from_numpy(2 * rng.uniform(seed, _PHASE, spectrum.numel()) - 1).view(
-        spectrum.shape
-    )
+    uniform = rng.uniform(seed, rng.Stream.DEGRADATION_PHASE, spectrum.numel())
+    drawn = torch.from_numpy(2 * uniform - 1).view(spectrum.shape)
     off = math.pi * share * drawn.to(wave)
     smeared = stft.inverse(spectrum * torch.polar(torch.ones_like(off), off), wave.shape[-1])
     energy = (wave.square().sum(-1, keepdim=True) / smeared.square().sum(-1, keepdim=True)).sqrt()

@@ -34,7 +34,6 @@ DISTANCES: dict[str, Callable[[Tensor, Tensor], float]] = {
 LEAST = 2 * (set_metrics.NEIGHBOURS + 1)  # held-out sounds that density can be measured with
 _BLOCK = (4, 8)  # bands and frames that are averaged to look for copies
 _QUIET = 1 / 3  # of the range of `classifier.relative`: noise 35 dB below the peak hides no copy
-_CHOICE = 51  # stream of random numbers
 
 
 def set_table(
@@ -73,7 +72,7 @@ def set_table(
     if len(held_out) < LEAST or count < LEAST // 2:
         given = f"{count} toots and {len(held_out)} held-out sounds"
         raise InputError(f"{given} are too few to compare: {LEAST // 2} and {LEAST} are needed")
-    order = np.argsort(rng.words(seed, _CHOICE, len(held_out)), kind="stable")[:count]
+    order = np.argsort(rng.words(seed, rng.Stream.SET_CHOICE, len(held_out)), kind="stable")[:count]
     made = generated_log_mels(
         generator,
         clip_controls(held_out.controls[order], held_out.kinds, generator.model.kinds),

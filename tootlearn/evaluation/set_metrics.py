@@ -226,16 +226,18 @@ def against_floor(
     count = min(len(estimate), len(real) // 2)
     values = []
     for i in range(rounds):
-        order, chosen = (
-            torch.from_numpy(np.argsort(rng.words(seed, 2 * i + side, len(x)), kind="stable")).to(
-                x.device
-            )
-            for side, x in enumerate((real, estimate))
-        )
+        order = _shuffled(real, seed, 2 * i)
+        chosen = _shuffled(estimate, seed, 2 * i + 1)
         reference, other = real[order[:count]], real[order[count : 2 * count]]
         values.append((distance(estimate[chosen[:count]], reference), distance(other, reference)))
     (value, floor), (spread, floor_spread) = np.mean(values, 0).tolist(), np.std(values, 0).tolist()
     return SetDistance(value, spread, floor, floor_spread, count)
+
+
+def _shuffled(embeddings: Tensor, seed: int, step: int) -> Tensor:
+    """The indices of the rows of (A, E) in random order."""
+    words = rng.words(seed, rng.at_step(rng.Stream.SET_HALVES, step), len(embeddings))
+    return torch.from_numpy(np.argsort(words, kind="stable")).to(embeddings.device)
 
 
 def _sets(estimate: Tensor, reference: Tensor, least: int = 2) -> tuple[Tensor, Tensor]:

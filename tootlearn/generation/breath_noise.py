@@ -11,16 +11,14 @@ from torch import Tensor
 
 from tootlearn import rng
 
-_TEXTURE = 13  # stream of random numbers
-
 
 def texture_of_noise(seed: int, mels: int, frames: int) -> Tensor:
     """Unit normal noise (M, T), correlated as the log-mels of noise are over neighbouring frames
     and bands.
     """
-    white = torch.as_tensor(rng.normal(seed, _TEXTURE, mels * frames), dtype=torch.float32).view(
-        1, 1, mels, frames
-    )
+    white = torch.as_tensor(
+        rng.normal(seed, rng.Stream.GENERATION_BREATH, mels * frames), dtype=torch.float32
+    ).view(1, 1, mels, frames)
     # unit energy; neighbours correlate by .45, as measured at hop n_fft / 4
     taps = torch.tensor([0.24, 0.94, 0.24])
     along_time = torch.nn.functional.conv2d(white, taps.view(1, 1, 1, 3), padding=(0, 1))

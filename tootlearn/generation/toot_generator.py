@@ -41,7 +41,6 @@ PHASE_ITERATIONS = 4
 PEAK = 0.98  # a toot that would pass it is turned down: nothing is clipped
 SAMPLE_RATES = (8000, 192000)  # Hz: what a toot can be resampled to
 TEMPERATURES = (0, 3)
-_CONTROLS, _RESIDUAL = 11, 12  # streams of random numbers
 _QUIET = 10 ** (-60 / 20)  # where a toot is cut: below its peak
 _FADE = 0.005  # s
 
@@ -131,7 +130,7 @@ class TootGenerator:
         Raises:
             InputError: for a control that is unknown, unreadable or out of range.
         """
-        share = rng.uniform(checked_seed(seed), _CONTROLS, 5)
+        share = rng.uniform(checked_seed(seed), rng.Stream.GENERATION_CONTROLS, 5)
         return completed(self.model.kinds, kind, pitch, duration, brightness, loudness, share)
 
     def generate(
@@ -176,7 +175,9 @@ class TootGenerator:
 
     def noise(self, seed: int) -> Tensor:
         """The standard normal numbers (1, Z) of a seed, which the prior makes a residual of."""
-        drawn = rng.normal(checked_seed(seed), _RESIDUAL, self.network.config.residual)
+        drawn = rng.normal(
+            checked_seed(seed), rng.Stream.GENERATION_RESIDUAL, self.network.config.residual
+        )
         return torch.as_tensor(drawn, dtype=torch.float32, device=self.device)[None]
 
     def residual(self, controls: Controls, seed: int, temperature: float = 1.0) -> Tensor:

@@ -24,7 +24,6 @@ CLIPS, FRAMES = 4, 64  # that are made to sound in a step: the dearest of the lo
 UPDATES = 5  # of the mel inversion
 RESOLUTIONS = ((2048, 512), (1024, 256), (512, 128))  # n_fft, hop
 FLOOR = 1e-3  # of magnitudes
-_PIECE = 25  # stream of random numbers
 _TINY = 1e-7  # a magnitude that is heard by nobody and has a phase
 
 
@@ -76,7 +75,7 @@ class Waveform(nn.Module):
     def forward(self, drawn: Tensor, target: Tensor, seed: int, step: int) -> Tensor:
         """Log-mels (B, M, T) and the seed and number of a step -> a scalar."""
         last = max(0, target.shape[2] - FRAMES)
-        start = int(rng.words(seed, _PIECE + (step << 8), 1)[0]) % (last + 1)
+        start = int(rng.words(seed, rng.at_step(rng.Stream.LOSS_PIECE, step), 1)[0]) % (last + 1)
         drawn, target = (
             x[:CLIPS, :, start : start + FRAMES].to(target.dtype) for x in (drawn, target)
         )

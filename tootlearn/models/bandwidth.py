@@ -46,7 +46,6 @@ _BOTTOM = 1.1 - _RANGE  # nats: just above the level of eight bands that are cla
 _LIFT = 3.5
 _QUIET = 1e-4  # of a wave's peak
 _MULTIPLES = 8  # of the lowest note's f0 that are tried for a chord
-_NOISE = 51  # stream of random numbers
 _LONG = 4096  # samples of the window in which periods are searched
 # s: from beyond the autocorrelation of a band of noise to the period of 59 Hz
 _PERIODS = (0.0012, 0.017)
@@ -215,7 +214,8 @@ class Bandwidth(nn.Module):
         # the silence after a toot stays silent
         end = 2 * min(loud + self.stft.n_fft, len(wave))
         step = None if notes is None else base_frequency(notes, level, len(base))[:end]
-        white = torch.from_numpy(rng.uniform(seed, _NOISE, end)).float().to(base.device) - 0.5
+        uniform = rng.uniform(seed, rng.Stream.BANDWIDTH_NOISE, end)
+        white = torch.from_numpy(uniform).float().to(base.device) - 0.5
         base[:end] += peak * self.high_band(wave[: end // 2] / peak, base[:end] / peak, step, white)
         return base
 

@@ -16,7 +16,6 @@ from tootlearn.losses import log_mel as losses
 from tootlearn.models.decoder import Condition
 from tootlearn.training.config import TrainConfig
 
-_BATCH = 21  # stream of random numbers
 # how much a bend of 0 counts where none is known: a recording is near its pitch
 UNKNOWN_BEND = 0.05
 
@@ -112,7 +111,8 @@ def batch_rows(config: TrainConfig, step: int, count: int) -> Tensor:
     places = np.arange(step * config.batch, (step + 1) * config.batch)
     rows = np.empty(config.batch, dtype=np.int64)
     for epoch in np.unique(places // count):
-        order = np.argsort(rng.words(config.seed, _BATCH + (int(epoch) << 8), count), kind="stable")
+        stream = rng.at_step(rng.Stream.BATCH, int(epoch))
+        order = np.argsort(rng.words(config.seed, stream, count), kind="stable")
         here = places // count == epoch
         rows[here] = order[places[here] % count]
     return torch.from_numpy(rows)

@@ -25,7 +25,6 @@ from tootlearn.models.decoder import Condition
 from tootlearn.models.toot_model import TootModel
 from tootlearn.training.config import TrainConfig
 
-_RESIDUAL = 31  # stream of random numbers
 _AT_ONCE = 64  # clips
 OF_KINDS = {  # tensors with a row for each kind
     "generator.decoder.kind.weight",
@@ -80,7 +79,9 @@ def replay(base: TootModel, count: int, seed: int) -> Clips:
     condition = Condition.of(controls)
     noise = np.stack(
         [
-            rng.normal(rng.child(seed, i), _RESIDUAL, base.generator.config.residual)
+            rng.normal(
+                rng.child(seed, i), rng.Stream.REPLAY_RESIDUAL, base.generator.config.residual
+            )
             for i in range(count)
         ]
     )

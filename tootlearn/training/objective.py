@@ -26,8 +26,6 @@ from tootlearn.training import train_classifier
 from tootlearn.training.batches import Batch
 from tootlearn.training.config import TrainConfig
 
-_NOISE, _LATENT_NOISE = 22, 23  # streams of random numbers
-
 
 class Criterion(nn.Module):
     """The loss of a step, and the terms it is made of.
@@ -104,7 +102,10 @@ class Criterion(nn.Module):
         if model.generator:
             mean, log_scale = model.generator.encode(batch.heard, batch.controls)
             drawing = model.generator.decode(
-                batch.controls, drawn(mean, log_scale, self.config.seed, _NOISE, step, batch.first)
+                batch.controls,
+                drawn(
+                    mean, log_scale, self.config.seed, rng.Stream.RESIDUAL_NOISE, step, batch.first
+                ),
             )
             log_mel = drawing.log_mel.to(batch.log_mel.dtype)
             strayed = (log_mel - batch.log_mel) / model.normalizer.std
@@ -130,7 +131,9 @@ class Criterion(nn.Module):
                 made["reconstruction_divergence"] = lambda: losses.divergence(
                     *posterior, self.config.free_bits
                 )
-                z = drawn(z, z_log_scale, self.config.seed, _LATENT_NOISE, step, batch.first)
+                z = drawn(
+                    z, z_log_scale, self.config.seed, rng.Stream.LATENT_NOISE, step, batch.first
+                )
             y = model.autoencoder.decode(z).to(x.dtype)
             drawings["reconstruction"] = y
             made["reconstruction"] = lambda: losses.squared_error(y, x, batch.weight)
@@ -174,7 +177,7 @@ def _heard(listener: Classifier, every: int, log_mel: Tensor) -> tuple[Tensor, .
 
 
 def drawn(
-    mean: Tensor, log_scale: Tensor, seed: int, stream: int, step: int, first: int = 0
+    mean: Tensor, log_scale: Tensor, seed: int, stream: rng.Stream, step: int, first: int = 0
 ) -> Tensor:
     """A draw (B, Z) from Gaussians of this mean and log standard deviation (B, Z), for a step.
 
@@ -182,7 +185,7 @@ def drawn(
     however it is shared.
     """
     size = mean.shape[1]
-    noise = rng.normal(seed, stream + (step << 8), (first + len(mean)) * size)[
+    noise = rng.normal(seed, rng.at_step(stream, step), (first + len(mean)) * size)[
         first * size :
     ].reshape(mean.shape)
     return mean + log_scale.exp() * torch.as_tensor(noise, dtype=mean.dtype, device=mean.device)

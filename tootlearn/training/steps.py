@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from lightning_fabric.wrappers import _FabricOptimizer as FabricOptimizer
 
-_DROPOUT = 24  # stream of random numbers
-
 
 class Objective(nn.Module):
     """Model and losses as one module, which is what has to be run for several processes to share
@@ -81,7 +79,8 @@ def take_step(
     optimizer.zero_grad(set_to_none=True)
     for first, end in own:
         share = (end - first) / config.batch
-        torch.manual_seed(rng.child(rng.child(config.seed, _DROPOUT), step * config.batch + first))
+        dropout = rng.derive(config.seed, rng.Stream.DROPOUT)
+        torch.manual_seed(rng.child(dropout, step * config.batch + first))
         with fabric.no_backward_sync(objective, enabled=(first, end) != own[-1]):
             loss, found = objective(batch.part(first, end), step)
             fabric.backward(loss * (share * fabric.world_size))  # over processes a mean is taken

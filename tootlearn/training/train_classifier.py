@@ -24,7 +24,6 @@ _CURVE = 6  # cosines that a smooth curve over the bands is made of
 _SWAY = 8  # and one over the frames
 CHANCES = 10 + 2 * _CURVE + _SWAY  # random numbers that `augmented` takes for a clip
 _TEXTURE = 2048  # frames of noise that the noise of every clip is cut from
-_ROWS, _CHANCES, _TEXTURES = 31, 32, 33  # streams of random numbers
 LISTENER_CLIPS, LISTENER_SEED = 2400, 7000  # what `listener` is trained on
 
 
@@ -75,7 +74,9 @@ def train_classifier(
             x = clips.log_mel[rows].float()
             if config.augmentation:
                 chances = rng.uniform(
-                    config.seed, _CHANCES + (step << 8), len(x) * CHANCES
+                    config.seed,
+                    rng.at_step(rng.Stream.CLASSIFIER_AUGMENTATION, step),
+                    len(x) * CHANCES,
                 ).reshape(len(x), CHANCES)
                 x = augmented(x, torch.from_numpy(chances).float(), texture, config.augmentation)
             loss = F.cross_entropy(model(x), labels[rows], label_smoothing=config.smoothing)
@@ -135,13 +136,18 @@ def _listener(
 def _rows(config: ClassifierConfig, step: int, count: int) -> Tensor:
     """Which clips a step sees: (batch,) indices below ``count``, drawn with replacement."""
     return torch.from_numpy(
-        (rng.uniform(config.seed, _ROWS + (step << 8), config.batch) * count).astype(np.int64)
+        (
+            rng.uniform(config.seed, rng.at_step(rng.Stream.CLASSIFIER_ROWS, step), config.batch)
+            * count
+        ).astype(np.int64)
     )
 
 
 def noise_texture(front_end: FrontEndConfig, seed: int) -> Tensor:
     """How the log-mel of white noise strays from its mean in each band: (M, 2048)."""
-    wave = torch.from_numpy(rng.normal(seed, _TEXTURES, _TEXTURE * front_end.hop)).float()
+    wave = torch.from_numpy(
+        rng.normal(seed, rng.Stream.CLASSIFIER_TEXTURE, _TEXTURE * front_end.hop)
+    ).float()
     texture: Tensor = FrontEnd(front_end)(0.1 * wave)
     return texture - texture.mean(1, keepdim=True)
 
