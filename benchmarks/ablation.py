@@ -40,8 +40,7 @@ from typing import Any, NamedTuple
 import ablation_generator
 import numpy as np
 import torch
-from brass import halved
-from timing import one_machine
+from shared import halved, one_machine, parser_of
 from torch import Tensor
 
 from tootlearn.data.clips import Clips
@@ -136,9 +135,7 @@ class Chain:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--part", choices=("autoencoder", "generator"), default="autoencoder")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=32)
@@ -161,7 +158,6 @@ def main() -> None:
         type=Path,
         help="put mean and spread in this file too, in place of the same tables",
     )
-    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     if options.quick:
         options.steps, options.seeds, options.sets, options.count = 100, [1], ["synthetic"], 30

@@ -23,11 +23,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from brass import halved
+from shared import halved, place
 from torch import Tensor
 
 from tootlearn import rng
-from tootlearn.controls import ONSET_SAMPLES
 from tootlearn.data import synthesis
 from tootlearn.data.clips import Clips
 from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd
@@ -100,7 +99,7 @@ def trained(row: str, seed: int, given: Data) -> dict[str, float]:
     asked = given.few.controls
     for i in range(len(asked)):
         own, toot = rng.child(JUDGE_SEED, i), asked[i : i + 1]
-        put(waves[i], torch.from_numpy(toots.render(toot, toots.residual(toot, own), own)))
+        place(waves[i], torch.from_numpy(toots.render(toot, toots.residual(toot, own), own)))
     return figures(given, waves) | {
         "error": toots.description["provenance"]["held_out"]["generation"],
         "parameters": sum(p.numel() for p in toots.model.generator.parameters()),
@@ -132,12 +131,6 @@ def untrained(row: str, given: Data) -> dict[str, float]:
         kind = given.few.kinds[asked.kind[i]].name
         waves[i] = torch.from_numpy(synthesis.render(kind, *numbers, rng.child(JUDGE_SEED, i)))
     return figures(given, waves)
-
-
-def put(window: Tensor, wave: Tensor) -> None:
-    """A toot into its window, where clips begin."""
-    wave = wave[: len(window) - ONSET_SAMPLES]
-    window[ONSET_SAMPLES : ONSET_SAMPLES + len(wave)] = wave
 
 
 def figures(given: Data, waves: Tensor) -> dict[str, float]:

@@ -21,7 +21,6 @@ A run's figures are appended to --out as it ends; runs that are there already ar
 --json writes the table of the path into a file, beside the other path's.
 """
 
-import argparse
 import hashlib
 import json
 import math
@@ -32,7 +31,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from timing import one_machine
+from shared import one_machine, parser_of
 
 from tootlearn.data import folder
 from tootlearn.data.augmentation import Augmentation
@@ -62,9 +61,7 @@ FEWEST = 6  # recordings of a label: fewer are no set
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--path", choices=("autoencoder", "generator"), default="autoencoder")
     parser.add_argument("--steps", type=int, default=100)
@@ -75,7 +72,6 @@ def main() -> None:
         "--out", type=Path, default=Path("augmentation.jsonl"), help="figures of each run"
     )
     parser.add_argument("--json", type=Path, help="also write the table there")
-    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     machine = one_machine(options.threads)
     budget = {"steps": options.steps, "batch": options.batch}

@@ -25,7 +25,6 @@ cost     Examples a second that a vocoder trains with at 22,050 Hz (1024 / 256) 
 With --figures FOLDER, spectrograms of recordings beside ours are drawn there.
 """
 
-import argparse
 import csv
 import math
 from collections import defaultdict
@@ -35,7 +34,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from timing import interleaved, one_machine
+from shared import interleaved, parser_of, started
 from torch import Tensor
 from tqdm import tqdm
 
@@ -76,9 +75,7 @@ class Recording:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument(
         "--recordings",
         type=Path,
@@ -101,9 +98,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--figures", type=Path, help="a folder for spectrograms")
     parser.add_argument("--seed", type=int, default=5000)
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    print(one_machine(options.threads))
+    options = started(parser)
     extension, _ = model_file.load_bandwidth(options.bandwidth)
     generator = tootlearn.load(options.model)
     generator.bandwidth = extension

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 import soundfile
-from timing import one_machine
+from shared import one_machine
 
 
 def memory(parent: int) -> float:

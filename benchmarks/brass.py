@@ -24,24 +24,22 @@ neighbouring semitones from one recording, so a held-out note has relatives in t
 measures how close a model comes to the recordings of the font, not to brass at large.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from timing import one_machine
+from shared import halved, parser_of, place, started
 from torch import Tensor
 from tqdm import tqdm
 
 import tootlearn
 from tootlearn import rng
-from tootlearn.controls import ONSET_SAMPLES, Controls, Kind
+from tootlearn.controls import Controls, Kind
 from tootlearn.data import sampled, synthesis
 from tootlearn.data.clips import Clips, synthesise
 from tootlearn.dsp.front_end import WINDOW_SAMPLES
-from tootlearn.evaluation.set_metrics import kernel_distance
 from tootlearn.generation.toot_generator import TootGenerator
 from tootlearn.models.classifier import ClassifierConfig
 from tootlearn.training.train_classifier import train_classifier
@@ -50,9 +48,7 @@ BRASS = ("trumpet", "trombone", "tuba", "french_horn")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--model", type=Path, help="the shipped one by default")
     parser.add_argument("--font", type=Path, help="the installed one by default")
     parser.add_argument(
@@ -65,9 +61,7 @@ def main() -> None:
         "--steps", type=int, default=ClassifierConfig.steps, help="of the classifier's training"
     )
     parser.add_argument("--seed", type=int, default=4000)
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    print(one_machine(options.threads))
+    options = started(parser)
     generator = tootlearn.load(options.model)
     font = options.font or sampled.find_font()
     learn, real = notes(generator, font, options.notes, options.seed)
@@ -128,35 +122,22 @@ def made(
     generator: TootGenerator, asked: Controls, kinds: Sequence[Kind], seed: int
 ) -> dict[str, Tensor]:
     """Log-mels (B, M, T) of what the model and the synthesiser make for these controls."""
-    place = {kind.name: k for k, kind in enumerate(generator.model.kinds)}
+    index = {kind.name: k for k, kind in enumerate(generator.model.kinds)}
     waves = torch.zeros(2, len(asked), WINDOW_SAMPLES)
     for i in tqdm(range(len(asked)), desc="made", unit="toot", leave=False, disable=None):
         row, kind, own = asked[i : i + 1], kinds[asked.kind[i]], rng.child(seed, i)
         row = Controls(
-            np.array([place[kind.name]]),
+            np.array([index[kind.name]]),
             row.pitch.clip(*kind.pitch),
             row.duration.clip(*kind.duration),
             row.brightness.clip(0, 1),
             row.loudness,
         )
         wave = torch.from_numpy(generator.render(row, generator.residual(row, own), own))
-        wave = wave[: WINDOW_SAMPLES - ONSET_SAMPLES]
-        waves[0, i, ONSET_SAMPLES : ONSET_SAMPLES + len(wave)] = wave
+        place(waves[0, i], wave)
         figures = (float(x[0]) for x in (row.pitch, row.duration, row.brightness, row.loudness))
         waves[1, i] = torch.from_numpy(synthesis.render(kind.name, *figures, own))
     return dict(zip(("generated", "synthesiser"), generator.model.front_end(waves), strict=True))
-
-
-def halved(estimate: Tensor, reference: Tensor, splits: int, seed: int) -> tuple[float, float]:
-    """Mean and standard deviation of KAD over halvings: one half of ``estimate`` to the other half
-    of ``reference``.
-    """
-    found = []
-    for split in range(splits):
-        order = torch.from_numpy(np.argsort(rng.words(seed, split, len(reference)), kind="stable"))
-        half = len(order) // 2
-        found.append(kernel_distance(estimate[order[:half]], reference[order[half : 2 * half]]))
-    return float(np.mean(found)), float(np.std(found))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ seeds, the second window after a look at a dozen recordings of a tuba, and at ea
 script. So set 1 is held out; recordings of that tuba are not.
 """
 
-import argparse
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -35,7 +34,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from timing import one_machine
+from shared import one_machine, parser_of
 from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
@@ -55,13 +54,10 @@ Method = Callable[[Tensor, Tensor], Tensor]  # of the mix and of other noise fro
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("folder", type=Path, nargs="?", help="of recordings, for a second set")
     parser.add_argument("--count", type=int, default=30, help="clips of a set (default 30)")
     parser.add_argument("--seed", type=int, default=5000)
-    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     print(f"{one_machine(options.threads)}, scipy {version('scipy')}")
     toots, controls = synthesis.toots(list(synthesis.KINDS), options.count, options.seed)

@@ -15,14 +15,13 @@ reconstructed by the
 * control figures of the old kinds before and after (see `tootlearn evaluate --only control`).
 """
 
-import argparse
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from timing import one_machine
+from shared import parser_of, started
 
 from tootlearn.data import folder
 from tootlearn.data.clips import Clips
@@ -39,9 +38,7 @@ from tootlearn.training import train as training
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--label", required=True)
     parser.add_argument("--source", default="", help="text in the source of what is taken")
@@ -57,9 +54,7 @@ def main() -> None:
     parser.add_argument(
         "--model", default="default", help="what is fine-tuned; the shipped model by default"
     )
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    print(one_machine(options.threads))
+    options = started(parser)
 
     base = model_file.load_model(options.model)[0]
     found = [r for r in folder.read_manifest(options.manifest, []) if r.label == options.label]

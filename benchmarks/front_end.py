@@ -20,7 +20,7 @@ from importlib.metadata import version
 
 import numpy as np
 import torch
-from timing import interleaved, one_machine
+from shared import interleaved, one_machine, parser_of
 from torch import Tensor
 
 from tootlearn.dsp.front_end import FrontEnd
@@ -162,13 +162,10 @@ def installed_peers() -> dict[str, Peer]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument(
         "--seconds", type=float, default=30, help="of measuring, over all batch sizes (default 30)"
     )
-    parser.add_argument("--threads", type=int, default=1, help="of torch and numpy (default 1)")
     parser.add_argument(
         "--batches", type=int, nargs="+", default=[1, 64], help="clips at a time (default 1 64)"
     )

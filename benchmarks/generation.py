@@ -8,12 +8,11 @@ from waves, beside a loop that makes log-mels one by one with librosa. The rival
 medians and ratios count.
 """
 
-import argparse
 from dataclasses import replace
 
 import numpy as np
 import torch
-from timing import interleaved, one_machine
+from shared import interleaved, parser_of, started
 from torch import Tensor
 
 import tootlearn
@@ -136,15 +135,11 @@ def training_examples(seconds: float, batch: int = 32) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument(
         "--seconds", type=float, default=30, help="of measuring, over all tables (default 30)"
     )
-    parser.add_argument("--threads", type=int, default=1, help="of torch and numpy (default 1)")
-    options = parser.parse_args()
-    print(one_machine(options.threads))
+    options = started(parser)
     mel_to_wave(options.seconds / 3)
     one_toot(options.seconds / 3)
     training_examples(options.seconds / 3)

@@ -29,7 +29,6 @@ others were not tuned. --cost shows how much longer a step takes with each loss.
 A run's figures are appended to --out as it ends; runs that are there already are not repeated.
 """
 
-import argparse
 import functools
 import json
 import tempfile
@@ -40,13 +39,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from brass import halved
-from timing import interleaved, one_machine
+from shared import halved, interleaved, one_machine, parser_of, place
 from torch import Tensor
 from tqdm import tqdm
 
 from tootlearn import rng
-from tootlearn.controls import ONSET_SAMPLES
 from tootlearn.data import synthesis
 from tootlearn.data.clips import Clips, synthesise
 from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd
@@ -92,9 +89,7 @@ class HeldOut(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--clips", type=int, default=2400)
     parser.add_argument("--batch", type=int, default=16)
@@ -118,7 +113,6 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("losses.jsonl"), help="figures of each run (losses.jsonl)"
     )
-    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     machine = one_machine(options.threads)
     changes = {
@@ -260,8 +254,7 @@ def figures(config: TrainConfig, clips: Clips, held_out: HeldOut) -> dict[str, f
             made["autoencoder"][i] = generator.to_wave(model.normalizer.inverse(x)[0])
         row = replace(row, brightness=row.brightness.clip(0, 1))
         wave = torch.from_numpy(generator.render(row, generator.residual(row, own), own))
-        wave = wave[: WINDOW_SAMPLES - ONSET_SAMPLES]
-        made["drawn"][i, ONSET_SAMPLES : ONSET_SAMPLES + len(wave)] = wave
+        place(made["drawn"][i], wave)
     real = held_out.judge.embeddings(model.front_end(held_out.waves))
     found = {}
     for name, waves in made.items():

@@ -21,14 +21,13 @@ kind by kind and
   over all, and the same for held-out recordings. Asked for is .7 or more.
 """
 
-import argparse
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from timing import one_machine
+from shared import parser_of, started
 from torch import Tensor
 
 from tootlearn.data import folder
@@ -44,9 +43,7 @@ from tootlearn.training import train as training
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("manifest", type=Path)
     parser.add_argument(
         "--labels", nargs="+", help="of the recordings to take; all of them without it"
@@ -59,9 +56,7 @@ def main() -> None:
         "--model", type=Path, help="trained on these recordings before; else one is trained now"
     )
     parser.add_argument("--seed", type=int, default=1000)
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    print(one_machine(options.threads))
+    options = started(parser)
 
     config = replace(presets.preset("own"), autoencoder=None)
     found = [

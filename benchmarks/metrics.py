@@ -18,7 +18,6 @@ Below .9 is a blind spot, marked with *. With --values, what the metrics read at
 the severest level.
 """
 
-import argparse
 import contextlib
 import json
 import math
@@ -27,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from timing import one_machine
+from shared import parser_of, started
 from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
@@ -248,9 +247,7 @@ def ends(found: dict[str, float]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument(
         "folder", type=Path, nargs="?", help="of recordings; synthetic toots without it"
     )
@@ -271,9 +268,7 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, help="also write the tables there")
     parser.add_argument("--seed", type=int, default=11)
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    print(one_machine(options.threads))
+    options = started(parser)
     for name, degradation in DEGRADATIONS.items():
         print(
             f"{name:10} {', '.join(f'{level:g}' for level in degradation.levels)} {degradation.unit}"

@@ -13,7 +13,6 @@ share of them within 20 cents. Speeds are those of one clip at a time, the metho
 of librosa's.
 """
 
-import argparse
 import glob
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from timing import interleaved, one_machine
+from shared import interleaved, parser_of, started
 from torch import Tensor
 
 from tootlearn.data import sounds, synthesis
@@ -30,7 +29,7 @@ from tootlearn.data.sound_font import PROGRAMS, find_font, open_font, play
 from tootlearn.dsp import measures
 from tootlearn.dsp.audio import load
 from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
-from tootlearn.dsp.phase import fast_griffin_lim, joint_integration, ridge_integration
+from tootlearn.dsp.phase import fast_griffin_lim, ridge_integration
 from tootlearn.errors import InputError
 from tootlearn.evaluation.metrics import compare
 from tootlearn.models import model_file
@@ -130,11 +129,6 @@ def mel_methods(front_end: FrontEnd, vocoder: Vocoder | None) -> dict[str, Metho
             guess(bands(wave)), stft, iterations=iterations, length=len(wave)
         )
 
-    def joint(guess: Callable[[Tensor], Tensor]) -> Method:
-        return lambda wave: joint_integration(
-            guess(bands(wave)), stft, mel=mel, bands=bands(wave), iterations=16, length=len(wave)
-        )
-
     def oracle(guess: Callable[[Tensor], Tensor]) -> Method:
         def method(wave: Tensor) -> Tensor:
             true = stft(wave)
@@ -142,13 +136,13 @@ def mel_methods(front_end: FrontEnd, vocoder: Vocoder | None) -> dict[str, Metho
 
         return method
 
+    pseudo = torch.linalg.pinv(mel.bank.double()).float()  # what librosa starts from
     methods: dict[str, Method] = {
         LIBROSA: by_librosa,
         "torchaudio 32": lambda wave: peer(inverse(bands(wave))),
-        "pseudo-inverse, ridges + 2": with_ridges(mel.pseudo_inverse, 2),
+        "pseudo-inverse, ridges + 2": with_ridges(lambda x: (pseudo @ x).clamp_min(0), 2),
         "inversion, ridges + 2": with_ridges(mel.inverse, 2),
         "inversion, ridges + 8": with_ridges(mel.inverse, 8),
-        "inversion, joint 16": joint(mel.inverse),
         "inversion, true phase": oracle(mel.inverse),
     }
     if vocoder:
@@ -157,7 +151,7 @@ def mel_methods(front_end: FrontEnd, vocoder: Vocoder | None) -> dict[str, Metho
             return vocoder(mel_bands.clamp_min(front_end.config.floor).log())  # type: ignore[no-any-return]
 
         methods |= {f"vocoder, ridges + {n}": with_ridges(drawn, n) for n in (2, 4, 8)}
-        methods |= {"vocoder, joint 16": joint(drawn), "vocoder, true phase": oracle(drawn)}
+        methods |= {"vocoder, true phase": oracle(drawn)}
     return methods
 
 
@@ -215,9 +209,7 @@ def sets(patterns: Sequence[str], count: int) -> Iterator[tuple[str, list[Tensor
 
 @torch.inference_mode()
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument(
         "--recordings",
         nargs="*",
@@ -229,9 +221,7 @@ def main() -> None:
     parser.add_argument("--vocoder80", type=Path, help="for 80 mels")
     parser.add_argument("--count", type=int, default=24, help="clips of a set at most (default 24)")
     parser.add_argument("--seconds", type=float, default=10, help="of timing a table (default 10)")
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    print(one_machine(options.threads))
+    options = started(parser)
     whole, fewer = FrontEnd(), FrontEnd(FrontEndConfig(mels=80))
     speaker = model_file.load_vocoder(options.vocoder, whole.config)[0]
     other = (

@@ -17,7 +17,7 @@ import threading
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
-from timing import one_machine
+from shared import one_machine
 
 from tootlearn.models import export, model_file
 from tootlearn.teaching import notebooks

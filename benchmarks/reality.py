@@ -14,7 +14,6 @@ Prints how well a classifier that was trained on synthetic toots alone names the
 medians of measures.
 """
 
-import argparse
 import csv
 import math
 import re
@@ -25,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from timing import one_machine
+from shared import parser_of, started
 from torch import Tensor
 
 from tootlearn import rng
@@ -203,9 +202,7 @@ def named(judge: classifier.Classifier, real: Clips) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--part", choices=("tuning", "reporting"), default="reporting")
     parser.add_argument(
@@ -217,9 +214,7 @@ def main() -> None:
     parser.add_argument(
         "--toots", type=int, default=80, help="synthetic ones of a kind to measure (default 80)"
     )
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    print(one_machine(options.threads))
+    options = started(parser)
     mine = part_of(recordings(options.folder), options.part)
     print(
         f"{options.part} part: medians (of how many)\n{'':24} "

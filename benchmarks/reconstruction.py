@@ -9,14 +9,13 @@ preset's synthetic set; then, kind by kind, by how much the loudest band of a to
 or quieter (median), which an error of logarithms hardly sees.
 """
 
-import argparse
 import math
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from timing import one_machine
+from shared import parser_of, started
 from torch import Tensor
 
 import tootlearn
@@ -30,9 +29,7 @@ from tootlearn.training import train as training
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument(
         "--steps", type=int, default=2000, help="of the baseline's training (default 2000)"
     )
@@ -44,9 +41,7 @@ def main() -> None:
         type=Path,
         help="whose autoencoder is shown beside it; the shipped one by default",
     )
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    print(one_machine(options.threads))
+    options = started(parser)
     config = presets.preset("baseline", clips=options.clips)
     if options.steps:
         config = replace(config, steps=options.steps, check_every=options.steps)

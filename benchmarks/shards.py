@@ -27,7 +27,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from timing import interleaved, one_machine
+from shared import interleaved, one_machine, parser_of
 
 from tootlearn.data import folder, shard_writer, shards, synthesis
 from tootlearn.data.recipes import KINDS
@@ -187,15 +187,12 @@ def remember(packed: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--toots", type=int, default=600)
     parser.add_argument("--megabytes", type=float, default=3.0, help="of a shard (default 3)")
     parser.add_argument(
         "--seconds", type=float, default=60.0, help="of measuring, for each table (default 60)"
     )
-    parser.add_argument("--threads", type=int, default=1, help="of torch and numpy (default 1)")
     parser.add_argument("--batch", type=int, default=32, help="(default 32)")
     parser.add_argument(
         "--copies", type=int, default=12, help="of the shards, for the memory; and twice as many"

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from timing import interleaved, one_machine
+from shared import interleaved, one_machine, parser_of
 from torch import Tensor
 
 from tootlearn.data import synthesis
@@ -260,13 +260,10 @@ def sizes(config: TrainConfig, clips: Clips, seconds: float) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument(
         "--seconds", type=float, default=60, help="of measuring, for each table (default 60)"
     )
-    parser.add_argument("--threads", type=int, default=1, help="of torch and numpy (default 1)")
     parser.add_argument("--batch", type=int, default=32, help="(default 32)")
     parser.add_argument(
         "--steps", type=int, default=150, help="of the trainings in two precisions; 0 for none"

@@ -27,7 +27,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from timing import one_machine
+from shared import one_machine
 
 from tootlearn.dsp.front_end import FrontEndConfig
 from tootlearn.training import config as presets

@@ -17,11 +17,10 @@ import math
 
 import numpy as np
 import torch
-from timing import one_machine
+from shared import parser_of, place, started
 from torch import Tensor
 
 import tootlearn
-from tootlearn.controls import ONSET_SAMPLES
 from tootlearn.data import synthesis
 from tootlearn.data.clips import synthesise
 from tootlearn.data.synthesis import natural_controls
@@ -38,17 +37,13 @@ NEPER = 20 / math.log(10)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--sounds", type=int, default=36)
     parser.add_argument("--variations", type=int, default=4)
     parser.add_argument("--pairs", type=int, default=24)
     parser.add_argument("--clips", type=int, default=2400, help="that the classifier learns from")
     parser.add_argument("--seed", type=int, default=77)
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    print(one_machine(options.threads))
+    options = started(parser)
     generator = tootlearn.load()
     describe_and_vary(generator, options)
     morphs(generator, options)
@@ -88,9 +83,9 @@ def describe_and_vary(generator: TootGenerator, options: argparse.Namespace) -> 
 
 def in_windows(generator: TootGenerator, waves: list[np.ndarray]) -> Tensor:
     """Log-mels (B, M, T) of toots, each at the beginning of a window."""
-    windows, most = torch.zeros(len(waves), WINDOW_SAMPLES), WINDOW_SAMPLES - ONSET_SAMPLES
+    windows = torch.zeros(len(waves), WINDOW_SAMPLES)
     for window, wave in zip(windows, waves, strict=True):
-        window[ONSET_SAMPLES : ONSET_SAMPLES + len(wave)] = torch.from_numpy(wave)[:most]
+        place(window, torch.from_numpy(wave))
     log_mel: Tensor = generator.model.front_end(windows)
     return log_mel
 

@@ -7,11 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tootlearn.dsp.mel import Mel
 from tootlearn.dsp.phase import (
     fast_griffin_lim,
     griffin_lim,
-    joint_integration,
     region_peaks,
     ridge_integration,
     ridge_phase,
@@ -230,34 +228,6 @@ def test_any_magnitude_gives_a_finite_wave(
     length = max(0, (frames - 1) * stft.hop + beyond)
     wave = method(magnitude, stft, iterations=iterations, length=length)
     assert wave.shape == (*leading, length) and wave.dtype == dtype and wave.isfinite().all()
-
-
-@pytest.mark.parametrize("f0", [98.0, 196.0, 392.0])
-def test_a_magnitude_that_may_move_has_the_bands_that_were_given(f0):
-    stft, mel = Stft(), Mel(RATE, 1024, 80)
-    true = stft.magnitude(horn(f0, 32768))
-    bands = mel(true)
-    guess = mel.inverse(bands)
-    kept = ridge_integration(guess, stft, iterations=16)
-    moved = joint_integration(guess, stft, mel=mel, bands=bands, iterations=16)
-
-    def away(wave: torch.Tensor) -> float:
-        return float(((mel(stft.magnitude(wave)) + 1e-3) / (bands + 1e-3)).log().abs().mean())
-
-    assert away(moved) < 0.9 * away(kept)
-    assert convergence(moved, true, stft) < convergence(kept, true, stft) + 1
-
-
-def test_moving_magnitudes_are_those_of_each_clip():
-    stft, mel = Stft(), Mel(RATE, 1024, 80)
-    bands = torch.stack([mel(stft.magnitude(horn(f0, 4096))) for f0 in (250.0, 330.0)])
-    together = joint_integration(mel.inverse(bands), stft, mel=mel, bands=bands, iterations=3)
-    alone = joint_integration(mel.inverse(bands[1]), stft, mel=mel, bands=bands[1], iterations=3)
-    assert together.shape == (2, 4096) and torch.allclose(together[1], alone, atol=1e-5)
-    silent = torch.zeros(80, 9)
-    assert not joint_integration(
-        mel.inverse(silent), stft, mel=mel, bands=silent, iterations=3
-    ).any()
 
 
 def test_an_empty_batch_is_an_empty_batch():

@@ -111,7 +111,6 @@ class Mel(nn.Module):
             "interpolation", _linear_interpolation(centres, bins).float(), persistent=False
         )
         self._groups = _groups(bank)
-        self._pseudo: Tensor | None = None
 
     def forward(self, magnitude: Tensor) -> Tensor:
         """Magnitude (..., F, T) -> mel bands (..., M, T)."""
@@ -170,41 +169,6 @@ class Mel(nn.Module):
             self.bank / self.bank.sum(0).clamp_min(_TINY)
         )
         return (frames * share).transpose(-1, -2)
-
-    def pseudo_inverse(self, mel: Tensor) -> Tensor:
-        """The smallest magnitude with these bands, negative values set to zero: (..., M, T) ->
-        (..., F, T).
-
-        What librosa starts from and torchaudio's solver comes to: bins share a band's energy by the
-        shape of its triangle, whatever the sound.
-        """
-        if self._pseudo is None or (self._pseudo.device, self._pseudo.dtype) != (
-            mel.device,
-            mel.dtype,
-        ):
-            # what is kept must also serve later calls that need gradients
-            with torch.inference_mode(False):
-                self._pseudo = torch.linalg.pinv(self.bank.double().cpu()).to(mel.device, mel.dtype)
-        return (self._pseudo @ mel).clamp_min(0)
-
-    def least_squares(self, mel: Tensor, iterations: int = 100) -> Tensor:
-        """The non-negative magnitude whose bands have the smallest squared error: (..., M, T) ->
-        (..., F, T).
-
-        Many have; this is the one that accelerated projected gradients (Beck and Teboulle 2009)
-        reach from the pseudo-inverse.
-        """
-        step = 1 / float(torch.linalg.matrix_norm(self.bank, 2)) ** 2
-        now = ahead = self.pseudo_inverse(mel)
-        pace = 1.0
-        for _ in range(iterations):
-            before, now = (
-                now,
-                (ahead - step * (self.bank.T @ (self.bank @ ahead - mel))).clamp_min(0),
-            )
-            faster = (1 + math.sqrt(1 + 4 * pace * pace)) / 2
-            ahead, pace = now + (pace - 1) / faster * (now - before), faster
-        return now
 
 
 def _groups(bank: Tensor) -> list[tuple[slice, slice]]:

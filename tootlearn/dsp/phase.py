@@ -7,8 +7,7 @@ arrives late, if ever: a spectral peak is a partial, a partial's phase advances 
 and the bins around it follow it. A few rounds of Griffin-Lim then smooth the seams.
 
 The reconstructions have one signature, f(magnitude (..., F, T), stft, *, iterations, length) ->
-wave (..., length). Where the magnitude is but a guess from mel bands, `joint_integration` lets it
-change too, as far as the bands allow. They are deterministic, treat each clip of a batch as if it
+wave (..., length). They are deterministic, treat each clip of a batch as if it
 were alone, turn silence into exact silence, and pass no gradient.
 
 Inside, the layout is frame-major, (B, T, F), and phase is counted in turns (1 = 2 pi). It is the
@@ -16,14 +15,12 @@ phase of a frame centred on its middle sample: a frame that begins half a window
 the factor (-1)^bin, which is put in at the end. So the phase is smooth over a peak.
 """
 
-import functools
 import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from tootlearn.dsp.mel import Mel
 from tootlearn.dsp.stft import Stft
 
 MOMENTUM = 0.99
@@ -102,43 +99,6 @@ def ridge_integration(
     return _reconstruct(magnitude, stft, start, iterations, length, MOMENTUM)
 
 
-def joint_integration(
-    magnitude: Tensor,
-    stft: Stft,
-    *,
-    mel: Mel,
-    bands: Tensor,
-    iterations: int = 16,
-    length: int | None = None,
-) -> Tensor:
-    """Ridge integration, then rounds of fast Griffin-Lim in which the magnitude moves too.
-
-    Griffin-Lim puts the magnitude back in each round. If that is only a guess, it is better to take
-    the one that the nearest wave has, and to change it no more than its mel bands ask for, by one
-    multiplicative update (see `Mel.inverse`). The wave then has the bands more nearly; often, not
-    always, also the true magnitude.
-
-    Args:
-        magnitude: (..., F, T), what to start from.
-        stft: as in `griffin_lim`.
-        mel: of the bands.
-        bands: (..., M, T), that the magnitude shall have.
-        iterations, length: as in `griffin_lim`.
-
-    Returns:
-        (..., length).
-    """
-    targets = bands.reshape(-1, *bands.shape[-2:]).transpose(1, 2)  # (B, T, M)
-
-    def start(target: Tensor) -> Tensor:
-        return ridge_phase(target, stft)
-
-    def refit(rows: slice, drawn: Tensor) -> Tensor:
-        return mel.fitted(drawn.transpose(1, 2), targets[rows].transpose(1, 2)).transpose(1, 2)
-
-    return _reconstruct(magnitude, stft, start, iterations, length, MOMENTUM, refit)
-
-
 @torch.no_grad()
 def _reconstruct(
     magnitude: Tensor,
@@ -147,7 +107,6 @@ def _reconstruct(
     iterations: int,
     length: int | None,
     momentum: float,
-    refit: Callable[[slice, Tensor], Tensor] | None = None,
 ) -> Tensor:
     """The frame around every reconstruction: magnitude (..., F, T) -> wave (..., length)."""
     bins, frames = magnitude.shape[-2:]
@@ -166,8 +125,7 @@ def _reconstruct(
     for first in range(0, len(targets), step):
         rows = slice(first, first + step)
         target = targets[rows].contiguous()
-        change = functools.partial(refit, rows) if refit else None
-        spectrum = iterate(start(target), target, stft, iterations, length, momentum, change)
+        spectrum = iterate(start(target), target, stft, iterations, length, momentum)
         waves[rows] = stft.synthesize(spectrum, length)
     return waves.view(*magnitude.shape[:-2], length)
 
@@ -179,7 +137,6 @@ def iterate(
     iterations: int,
     length: int,
     momentum: float,
-    refit: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Rounds of fast Griffin-Lim on (B, T, F): project, go on by the momentum, put a magnitude
     there.
@@ -188,9 +145,6 @@ def iterate(
     previous: Tensor | None = None
     for _ in range(iterations):
         projected = stft.project(spectrum, length)
-        if refit:
-            magnitude = refit(projected.abs())
-            amplitude = torch.stack((magnitude, magnitude), -1)
         ahead = projected
         if previous is not None:
             ahead = torch.sub(projected, previous, alpha=momentum / (1 + momentum))
