@@ -22,7 +22,7 @@ from torch import Tensor
 
 from tootlearn.controls import ONSET_SAMPLES
 from tootlearn.dsp import audio
-from tootlearn.errors import InputError
+from tootlearn.errors import InputError, check_between
 
 PIVOT, LOWEST_TILTED = 1000.0, 50.0  # Hz: where the gain of a tilt is 0 dB, and where it ends
 _FADE = 220  # samples of the fade at the end of a sound that no longer fits the window
@@ -69,10 +69,7 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         for name, most in HIGHEST.items():
-            if not 0 <= getattr(self, name) <= most:
-                raise InputError(
-                    f"augmentation: {name} is 0 to {most:g}, not {getattr(self, name)}"
-                )
+            check_between(f"augmentation: {name}", getattr(self, name), 0, most)
         if self.rooms and not self.room:
             raise InputError(
                 "augmentation: rooms are given, but room, the share of reverberated sound, is 0"

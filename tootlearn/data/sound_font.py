@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tootlearn.dsp.audio import trim
-from tootlearn.errors import InputError
+from tootlearn.errors import InputError, check_range
 
 PROGRAMS = {  # General MIDI, counted from 0
     "trumpet": 56,
@@ -268,8 +268,7 @@ def render(
     """
     program = kind if isinstance(kind, int) else program_of(kind)
     for name, value, low in (("program", program, 0), ("note", note, 0), ("velocity", velocity, 1)):
-        if not low <= value <= 127:
-            raise InputError(f"{name} {value} is out of range: give {low} to 127")
+        check_range(name, value, low, 127, "")
     if not 0 < duration <= LONGEST:
         raise InputError(
             f"duration {duration} s is out of range: give more than 0 and at most {LONGEST:g} s"

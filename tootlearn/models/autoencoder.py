@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tootlearn.errors import InputError
+from tootlearn.errors import InputError, check_at_least, check_choice
 from tootlearn.models.decoder import Decoder
 from tootlearn.models.encoder import POOLINGS, Encoder
 from tootlearn.models.generator import Generator as Generator
@@ -70,39 +70,32 @@ class AutoencoderConfig:
     variational: bool = False
 
     def __post_init__(self) -> None:
-        for name, allowed in (("pooling", POOLINGS), ("upsampling", UPSAMPLERS)):
-            if getattr(self, name) not in allowed:
+        check_choice("pooling", self.pooling, POOLINGS)
+        check_choice("upsampling", self.upsampling, UPSAMPLERS)
+        for name in ("latent", "stride", "patch", "decoder_start"):
+            check_at_least(name, getattr(self, name), 1)
+        for name in ("residual", "attention"):
+            check_at_least(name, getattr(self, name), 0)
+        for name in ("encoder_widths", "decoder_widths"):
+            widths = getattr(self, name)
+            if not widths:
+                raise InputError(f"{name} has one number or more, not none")
+            for width in widths:
+                check_at_least(f"each of {name}", width, 1)
+            if (self.residual or self.norm == "group") and any(width % 8 for width in widths):
                 raise InputError(
-                    f"{name} is one of {', '.join(allowed)}, not {getattr(self, name)!r}"
+                    f"with residual blocks or group norm {name} are multiples of 8, not {widths}"
                 )
-        if not self.encoder_widths or not self.decoder_widths:
-            raise InputError("encoder_widths and decoder_widths have one number or more, not none")
-        sizes = (
-            self.latent,
-            self.stride,
-            self.patch,
-            self.decoder_start,
-            *self.encoder_widths,
-            *self.decoder_widths,
-        )
-        if min(sizes) < 1 or self.residual < 0 or self.attention < 0:
-            raise InputError(
-                "latent, stride, patch, decoder_start and widths are 1 or more, residual and attention 0 or more, "
-                f"not {self}"
-            )
-        widths = (*self.encoder_widths, *self.decoder_widths)
-        if (self.residual or self.norm == "group") and any(width % 8 for width in widths):
-            raise InputError(
-                f"with residual blocks or group norm widths are multiples of 8, not {self.encoder_widths} and "
-                f"{self.decoder_widths}"
-            )
-        if self.attention and any(
-            c % 8 or c % self.attention for c in (self.encoder_widths[-1], self.decoder_start)
-        ):
-            raise InputError(
-                f"with attention the last of encoder_widths and decoder_start are multiples of 8 and of its heads, not "
-                f"{self.encoder_widths[-1]} and {self.decoder_start} with {self.attention} heads"
-            )
+        attended = {
+            "the last of encoder_widths": self.encoder_widths[-1],
+            "decoder_start": self.decoder_start,
+        }
+        for name, channels in attended.items() if self.attention else ():
+            if channels % 8 or channels % self.attention:
+                raise InputError(
+                    f"with {self.attention} heads of attention {name} is a multiple of 8 and of "
+                    f"{self.attention}, not {channels}"
+                )
         _ = self.style  # raises for what is not allowed
 
     @property

@@ -26,7 +26,7 @@ from tootlearn import rng
 from tootlearn.dsp.audio import resample
 from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
 from tootlearn.dsp.stft import Stft
-from tootlearn.errors import InputError
+from tootlearn.errors import InputError, check_at_least
 from tootlearn.models.vocoder import Block
 
 # Hz: the high band fades in where `audio.resample` fades the wave out
@@ -80,13 +80,13 @@ class BandwidthConfig:
 
     def __post_init__(self) -> None:
         for name in ("width", "hidden", "blocks", "kernel"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is 1 or more, not {getattr(self, name)}")
+            check_at_least(name, getattr(self, name), 1)
         if self.kernel % 2 == 0:
             raise InputError(f"kernel is odd, so that it has a middle, not {self.kernel}")
         if self.front_end.sample_rate != 22050 or self.front_end.fmax > CROSS_OVER[0]:
             raise InputError(
-                f"an extension makes 44100 Hz of 22050 Hz, and reads what lies below {CROSS_OVER[0]:g} Hz"
+                f"an extension makes 44100 Hz from 22050 Hz, and reads what lies below "
+                f"{CROSS_OVER[0]:g} Hz"
             )
 
 

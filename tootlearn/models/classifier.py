@@ -9,7 +9,6 @@ convolutions, and statistics over the frames that sound).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 
 from tootlearn import rng
 from tootlearn.dsp.front_end import FrontEndConfig
-from tootlearn.errors import InputError
+from tootlearn.errors import check_at_least, check_below_one, check_between, check_positive
 
 RANGE = 6.0  # nats (52 dB) below the peak of a clip: anything lower is silence
 _SOUNDING = 3.5  # nats (30 dB): frames whose loudest band is this close to the peak count
@@ -58,17 +57,12 @@ class ClassifierConfig:
 
     def __post_init__(self) -> None:
         for name, least in (("steps", 1), ("batch", 2), ("width", 1), ("embedding", 1)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name} is {least} or more, not {getattr(self, name)}")
-        if not 0 < self.learning_rate < math.inf:
-            raise InputError(f"learning_rate is a positive number, not {self.learning_rate}")
-        if not 0 <= self.augmentation < math.inf:
-            raise InputError(f"augmentation is 0 or more, not {self.augmentation}")
+            check_at_least(name, getattr(self, name), least)
+        check_positive("learning_rate", self.learning_rate)
+        check_at_least("augmentation", self.augmentation, 0)
         for name in ("dropout", "smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{name} is 0 or more and below 1, not {getattr(self, name)}")
-        if not 0 <= self.seed <= rng.MAX_SEED:
-            raise InputError(f"seed is 0 to {rng.MAX_SEED}, not {self.seed}")
+            check_below_one(name, getattr(self, name))
+        check_between("seed", self.seed, 0, rng.MAX_SEED)
 
 
 def _block(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tootlearn.controls import LOUDNESS_RANGE, Kind
 from tootlearn.dsp.front_end import FrontEndConfig
-from tootlearn.errors import InputError
+from tootlearn.errors import InputError, check_at_least, check_between, check_choice
 from tootlearn.models.decoder import Condition, ConditionalDecoder, Drawing
 from tootlearn.models.encoder import Encoder
 from tootlearn.models.layers import SMOOTH
@@ -43,14 +43,11 @@ class GeneratorConfig:
     encoder_widths: tuple[int, ...] = (64, 64, 64)
 
     def __post_init__(self) -> None:
-        if self.conditioning not in ("film", "concat"):
-            raise InputError(f'conditioning is "film" or "concat", not {self.conditioning!r}')
-        if not 1 <= self.residual <= 16:
-            raise InputError(f"the residual latent has 1 to 16 numbers, not {self.residual}")
-        if self.width < 8 or self.width % 8 or self.blocks < 1:
-            raise InputError(
-                f"width is a multiple of 8 and blocks 1 or more, not {self.width} and {self.blocks}"
-            )
+        check_choice("conditioning", self.conditioning, ("film", "concat"))
+        check_between("residual", self.residual, 1, 16)
+        check_at_least("blocks", self.blocks, 1)
+        if self.width < 8 or self.width % 8:
+            raise InputError(f"width is a positive multiple of 8, not {self.width}")
         if not self.encoder_widths or any(width < 8 or width % 8 for width in self.encoder_widths):
             raise InputError(
                 f"encoder_widths are one or more multiples of 8, not {self.encoder_widths}"

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tootlearn.errors import InputError
+from tootlearn.errors import check_below_one, check_choice
 
 Layer = TypeVar("Layer", bound=nn.Module)
 
@@ -67,14 +67,9 @@ class Style:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.activation not in ACTIVATIONS:
-            raise InputError(
-                f"activation is one of {', '.join(ACTIVATIONS)}, not {self.activation!r}"
-            )
-        if self.norm not in NORMS:
-            raise InputError(f"norm is one of {', '.join(NORMS)}, not {self.norm!r}")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout is 0 to below 1, not {self.dropout}")
+        check_choice("activation", self.activation, ACTIVATIONS)
+        check_choice("norm", self.norm, NORMS)
+        check_below_one("dropout", self.dropout)
 
     def activate(self, channels: int) -> nn.Module:
         """The activation, followed by dropout where its share is not 0."""

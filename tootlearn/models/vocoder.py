@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
 from tootlearn.dsp.phase import ridge_integration
-from tootlearn.errors import InputError
+from tootlearn.errors import InputError, check_at_least
 
 ITERATIONS = 4  # of fast Griffin-Lim after the ridges
 _RANGE = 12.0  # nats (104 dB) below a clip's peak: levels are clamped there
@@ -55,8 +55,7 @@ class VocoderConfig:
 
     def __post_init__(self) -> None:
         for name in ("width", "hidden", "blocks", "kernel", "wide", "updates"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is 1 or more, not {getattr(self, name)}")
+            check_at_least(name, getattr(self, name), 1)
         if self.kernel % 2 == 0:
             raise InputError(f"kernel is odd, so that it has a middle, not {self.kernel}")
 
