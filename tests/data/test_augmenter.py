@@ -26,9 +26,18 @@ FRONT_END = FrontEnd(FrontEndConfig(n_fft=512, mels=24))
 RATE = 22050
 NAMES = ("trumpet", "tuba")
 ALL = Augmentation(
-    gain=6, polarity=0.5, shift=0.005, pitch=100, tilt=3, room=0.3, stretch=0.2, mix=0.3, noise=0.1, time_mask=0.2,
+    gain=6,
+    polarity=0.5,
+    shift=0.005,
+    pitch=100,
+    tilt=3,
+    room=0.3,
+    stretch=0.2,
+    mix=0.3,
+    noise=0.1,
+    time_mask=0.2,
     band_mask=0.2,
-)  # fmt: skip
+)
 COLUMNS = ("kind", "pitch", "duration", "brightness", "loudness")
 
 
@@ -262,9 +271,17 @@ def test_rooms_of_ones_own_are_heard(clips, tmp_path):
 
 def test_training_with_augmentation_resumes_to_the_bit_and_holds_out_the_originals(clips, tmp_path):
     config = TrainConfig(
-        generator=None, autoencoder=AutoencoderConfig(latent=4), front_end=FRONT_END.config, kinds=NAMES, clips=0,
-        data=("recordings",), augmentation=ALL, steps=4, batch=8, check_every=2,
-    )  # fmt: skip
+        generator=None,
+        autoencoder=AutoencoderConfig(latent=4),
+        front_end=FRONT_END.config,
+        kinds=NAMES,
+        clips=0,
+        data=("recordings",),
+        augmentation=ALL,
+        steps=4,
+        batch=8,
+        check_every=2,
+    )
     whole = training.train(config, clips, tmp_path / "whole", progress=False)
 
     class Unplugged(Exception):
@@ -291,7 +308,7 @@ def test_training_with_augmentation_resumes_to_the_bit_and_holds_out_the_origina
 
 
 def test_principal_components_are_found_from_variants_too(clips, monkeypatch):
-    """A held-out pitch is nearer to the components of toots of many pitches than to those of few."""
+    """A held-out pitch is nearer to the components of many pitches than to those of few."""
     made = variants(clips, pitch=300.0, stretch=0.3)
     seen = made.with_originals()
     assert seen.shape == (9 * 24, 24, 176) and torch.equal(seen[:24], clips.log_mel)
@@ -301,9 +318,12 @@ def test_principal_components_are_found_from_variants_too(clips, monkeypatch):
     other, controls = synthesis.toots(NAMES, 8, 1, 0)
     held_out = FRONT_END(other)
     config = TrainConfig(
-        generator=None, autoencoder=AutoencoderConfig(latent=16, linear=True), front_end=FRONT_END.config, clips=0,
+        generator=None,
+        autoencoder=AutoencoderConfig(latent=16, linear=True),
+        front_end=FRONT_END.config,
+        clips=0,
         data=("recordings",),
-    )  # fmt: skip
+    )
     monkeypatch.undo()
 
     def error(augmentation):

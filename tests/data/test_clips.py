@@ -30,7 +30,7 @@ def columns(controls: Controls) -> dict[str, np.ndarray]:
 
 
 def numbered(kind: np.ndarray, pitch: np.ndarray, source: tuple[str, ...] | None = None) -> Clips:
-    """Clips that carry their number in every part of them, also in the source unless that is given."""
+    """Clips whose parts all carry their number, and the source too unless it is given."""
     number = np.arange(len(kind), dtype=np.float64)
     log_mel = torch.from_numpy(number).float()[:, None, None].expand(-1, 2, 3).contiguous()
     source = source or tuple(str(i) for i in range(len(kind)))

@@ -1,4 +1,4 @@
-"""Public data sets: their layouts, made here from tones, and the classes that are taken from them."""
+"""Public data sets: their layouts, made here from tones, and the classes taken from them."""
 
 import json
 import math

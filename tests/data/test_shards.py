@@ -151,7 +151,7 @@ def test_the_silence_behind_a_toot_is_not_stored(sharded):
 
 
 def test_what_is_held_out_is_what_the_split_of_all_holds_out(recordings, sharded):
-    """By its source, as of clips in memory; and a part of the clips keeps the split of the whole."""
+    """By source, like clips in memory; and a part of the clips keeps the split of the whole."""
     clips, _ = shards.read(sharded, FRONT_END)
     direct, _ = folder.read(recordings, FRONT_END, list(KINDS.values()))
     wanted = {
@@ -296,20 +296,20 @@ def test_a_sample_that_cannot_be_understood_is_told_and_left_out(broken, suffix,
     ("change", "why"),
     [
         (lambda told: told | {"schema": 9}, "schema 9"),
-        (lambda told: {"schema": 1}, "is of schema 1, and 2 is known here: write the shards again"),
-        (lambda told: {"schema": 2}, "no index of shards"),
+        (lambda told: {"schema": 1}, "has schema 1; this version of tootlearn knows 2"),
+        (lambda told: {"schema": 2}, "not an index of shards"),
         (
             lambda told: told | {"shards": [told["shards"][0] | {"held_out": [99]}]},
-            "samples that are not there",
+            "samples that do not exist",
         ),
-        (lambda told: [], "no index of shards"),
+        (lambda told: [], "not an index of shards"),
         (
             lambda told: told | {"shards": [{"name": "../x.tar", "samples": 1, "held_out": []}]},
-            "not beside it",
+            "not in its folder",
         ),
         (
             lambda told: told | {"shards": [{"name": "none.tar", "samples": 1, "held_out": []}]},
-            "not beside it",
+            "not in its folder",
         ),
     ],
 )
@@ -328,11 +328,11 @@ def test_another_sample_rate_is_told(sharded):
 def test_what_cannot_be_written_leaves_nothing(recordings, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="exists already"):
         shard_writer.write([recordings], tmp_path / "full")
-    with pytest.raises(InputError, match="wav or flac, not as 'mp3'"):
+    with pytest.raises(InputError, match="one of wav, flac, not 'mp3'"):
         shard_writer.write([recordings], tmp_path / "new", form="mp3")
-    with pytest.raises(InputError, match="positive size"):
+    with pytest.raises(InputError, match="is a positive number"):
         shard_writer.write([recordings], tmp_path / "new", megabytes=0)
     silent = tmp_path / "silent" / "trumpet"
     silent.mkdir(parents=True)

@@ -1,5 +1,5 @@
-"""Sounds of all sorts, and pieces of them: where they come from, how loud they are, and what is held
-out.
+"""Sounds of all sorts, and pieces of them: where they come from, how loud they are, and what is
+held out.
 """
 
 import numpy as np
@@ -77,7 +77,7 @@ def test_recordings_are_cut_into_windows_and_files_are_held_out_whole(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("make", "named"), [(lambda p: p / "none", "no folder"), (lambda p: p, "no recordings")]
+    ("make", "named"), [(lambda p: p / "none", "not a folder"), (lambda p: p, "no recordings")]
 )
 def test_a_folder_without_sound_is_named(tmp_path, make, named):
     with pytest.raises(InputError, match=named):

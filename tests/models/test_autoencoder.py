@@ -335,7 +335,10 @@ def test_snake_repeats_and_rises():
         ({"decoder_widths": ()}, "one number or more"),
         ({"residual": -1}, "residual is 0 or more"),
         ({"residual": 1, "encoder_widths": (12,)}, r"multiples of 8, not \(12,\)"),
-        ({"residual": 1, "decoder_widths": (12,)}, r"decoder_widths are multiples of 8, not \(12,\)"),
+        (
+            {"residual": 1, "decoder_widths": (12,)},
+            r"decoder_widths are multiples of 8, not \(12,\)",
+        ),
     ],
 )
 def test_autoencoder_configs_that_cannot_be_are_refused_with_what_can(wrong, allowed):

@@ -28,7 +28,7 @@ def control(kind: int = 0) -> Condition:
 
 
 def drawn_bend(network: ConditionalDecoder, condition: Condition) -> torch.Tensor:
-    """f0 of the first note in octaves above the pitch, a value for every four frames: (B, T / 4)."""
+    """f0 of the first note in octaves above the pitch, for every four frames: (B, T / 4)."""
     bend = network(condition, RESIDUAL).notes[:, :, 0] - condition.octave[:, None]
     return bend.unflatten(1, (-1, 2)).mean(2)
 

@@ -494,7 +494,7 @@ def test_what_ships_says_which_version_made_it(path):
 
 
 def test_a_file_of_schema_1_draws_what_it_drew():
-    """Written by that version: noise on the weights of a small model, and what it made of a ramp."""
+    """Written by that version: a small model with random weights, and what it made of a ramp."""
     model, description = model_file.load_model(
         Path(__file__).parents[1] / "files" / "schema1.safetensors"
     )

@@ -1,4 +1,4 @@
-"""The physics that all toots share, as signals: slow changes, harmonics, resonances and breath noise.
+"""The physics that all toots share, as signals: slow changes, harmonics, resonances, breath noise.
 
 The sum over harmonics, sum_k a_k z^k with z = rho e^(i theta), is a polynomial. It is split into
 about sqrt(K) groups: one matrix product computes all of them from the first powers of z, and
@@ -63,7 +63,7 @@ def shimmer(time: Array, decibel: float, random: Array) -> Array:
 
 
 def turns(f0: Array, count: int) -> Array:
-    """Phase in turns, (count,), of f0 in Hz at :func:`points`, interpolated linearly between them."""
+    """Phase in turns, (count,), of f0 in Hz at :func:`points`, linear between them."""
     each = f0 * (STEP / SAMPLE_RATE)
     start = np.concatenate(([0.0], np.cumsum((each[:-1] + each[1:]) / 2)[:-1]))
     part = np.arange(STEP) / STEP
@@ -184,7 +184,7 @@ def breath_colour(
 
 
 def breath(pressure: Signal, colour: Array, seed: int, stream: rng.Stream) -> Signal:
-    """Turbulence: noise with this spectrum (513,) and random phases that follows the pressure (N,)."""
+    """Turbulence (N,): noise with this spectrum (513,), random in phase, times the pressure (N,)."""
     length = next(n for n in _LENGTHS if n >= len(pressure))
     bins = length // 2
     halves = rng.words(seed, stream, bins // 2).astype("<u4").view("<u2")  # a word holds two phases

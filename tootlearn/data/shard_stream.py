@@ -1,15 +1,15 @@
-"""Shards that are read while a model learns from them: a few toots in memory at a time, however
-many there are.
+"""Shards that are read during training, with a few toots in memory at a time, however many there
+are.
 
-The toots have an order without end, epoch after epoch, in which each epoch has every toot that is
-not held out once. It is a function of seed and index alone. So a step of training knows which toots
-are its own, whatever the steps before it did and however many processes share it, and a run that
-was interrupted needs no more than the number of its steps.
+The toots have an endless order, epoch after epoch, and each epoch contains every training toot
+once. The order depends only on the seed and the index. So the toots of a training step do not
+depend on earlier steps or on the number of processes, and an interrupted run can be continued from
+the number of its step alone.
 
-The shards of an epoch are shuffled and dealt out to `LANES`, whole; the order takes a toot of each
+The shards of an epoch are shuffled and distributed to `LANES`. The order takes a toot from each
 lane in turn, as long as it has any, and the toots of a shard are shuffled too. So a batch has toots
-of as many shards as there are lanes, and a reader holds one shard of each lane that it reads, as it
-is stored.
+from as many shards as there are lanes, and a reader holds one (encoded) shard for each lane that it
+reads.
 """
 
 from __future__ import annotations
@@ -30,21 +30,20 @@ from tootlearn.data.shards import Sample
 from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.errors import InputError
 
-LANES = 8  # and so many processes can share a batch, none of which reads what another has read
-POOL, HELD_OUT = 4096, 1024  # toots that a pool has at most, to learn from and held out
+LANES = 8  # also how many processes can share a batch without reading the same shard
+POOL, HELD_OUT = 4096, 1024  # the most training and held-out toots in a pool
 
 
 class ShardStream:
-    """The toots to learn from in a folder of shards, by their places in an order without end.
+    """The training toots in a folder of shards, by their places in an endless order.
 
     Args:
         path: the folder.
         seed: of the order.
-        problems: where a line goes, once, for a sample that cannot be understood; its place stays
-            empty.
+        problems: receives a line, once, for each invalid sample; its place stays empty.
 
     Raises:
-        InputError: see `shards.read_index`; or nothing to learn from.
+        InputError: see `shards.read_index`; also if there are no training toots.
     """
 
     def __init__(
@@ -63,17 +62,17 @@ class ShardStream:
         self._epoch = _Epoch(0, seed, self.counts)
 
     def arranged(self, places: Iterable[int]) -> list[int]:
-        """Places as a batch has them, lane by lane, so that a part of it needs few lanes."""
+        """Places sorted by lane, so that a part of a batch needs few lanes."""
         return sorted(places, key=self._find)
 
     def toot(self, place: int) -> Sample | None:
-        """The toot of a place, 0 or more; None if its sample cannot be understood.
+        """The toot at a place, 0 or more; None if its sample is invalid.
 
-        Places of one lane are best asked for in ascending order: its shard is held until another is
-        needed.
+        Places of the same lane are best read in ascending order, because only its current shard is
+        held.
 
         Raises:
-            InputError: a shard that cannot be read, see `shards.samples`.
+            InputError: if a shard cannot be read, see `shards.samples`.
         """
         _, lane, turn = self._find(place)
         name, sample = self._sample(lane, *self._epoch.shard(lane, turn))
@@ -85,28 +84,28 @@ class ShardStream:
             return None
 
     def _find(self, place: int) -> tuple[int, int, int]:
-        """Epoch, lane, and which toot of that lane."""
+        """The epoch and the lane of a place, and the index of the toot in the lane."""
         number, place = divmod(place, self.count)
         if self._epoch.number != number:
             self._epoch = _Epoch(number, self.seed, self.counts)
         return number, *self._epoch.lane(place)
 
     def _sample(self, lane: int, shard: int, which: int) -> tuple[str, dict[str, bytes]]:
-        """One of the samples of a shard that are learned from, in their order in this epoch."""
-        this = self._epoch.number, shard
-        if lane not in self._held or self._held[lane][0] != this:
-            self._held.pop(lane, None)  # before the next is read
+        """A training sample of a shard, by its position in the order of this epoch."""
+        current = self._epoch.number, shard
+        if lane not in self._held or self._held[lane][0] != current:
+            self._held.pop(lane, None)  # frees the memory before the next shard is read
             stored = enumerate(shards.samples(self.index.paths[shard], self.index.counts[shard]))
-            learned = [sample for i, sample in stored if i not in self.index.held_out[shard]]
+            training = [sample for i, sample in stored if i not in self.index.held_out[shard]]
             order = _shuffled(
-                rng.child(self._epoch.seed, shard), rng.Stream.SHARD_SAMPLES, len(learned)
+                rng.child(self._epoch.seed, shard), rng.Stream.SHARD_SAMPLES, len(training)
             )
-            self._held[lane] = this, [learned[i] for i in order]
+            self._held[lane] = current, [training[i] for i in order]
         return self._held[lane][1][which]
 
     def held_out(self) -> Iterator[Sample]:
-        """The toots that are held out, in the order in which they are stored; what cannot be
-        understood is told.
+        """The held-out toots, in the order in which they are stored; invalid samples go to the
+        problems.
         """
         for path, count, places in zip(
             self.index.paths, self.index.counts, self.index.held_out, strict=True
@@ -121,8 +120,8 @@ class ShardStream:
 
 
 class _Epoch:
-    """How the toots of an epoch are laid out: its shards, of these counts, in lanes, and the lanes
-    in turns.
+    """The order of the toots of an epoch: its shards, which have these counts, are distributed to
+    lanes, and the lanes take turns.
     """
 
     def __init__(self, number: int, seed: int, counts: Sequence[int]) -> None:
@@ -132,18 +131,19 @@ class _Epoch:
             min(LANES, len(counts)),
         )
         self.shards: list[list[int]] = [order[lane::lanes] for lane in range(lanes)]
-        # in the lane
+        # where each shard ends in its lane
         self.ends = [list(accumulate(counts[shard] for shard in lane)) for lane in self.shards]
-        # the first to be empty first
+        # shortest first
         self.lanes = sorted(range(lanes), key=lambda lane: self.ends[lane][-1])
         lengths = [0, *(self.ends[lane][-1] for lane in self.lanes)]
-        # The turns between the ends of two lanes make a stage, of so many turns with so many lanes.
+        # The turns between the ends of two lanes are a stage, in which the number of lanes is
+        # constant.
         self.begun, turns = lengths[:-1], [after - before for before, after in pairwise(lengths)]
-        # where they end
+        # where each stage ends
         self.stages = list(accumulate(count * (lanes - stage) for stage, count in enumerate(turns)))
 
     def lane(self, place: int) -> tuple[int, int]:
-        """The lane of a place, and which of the lane's toots is there."""
+        """The lane of a place, and the index of the toot in the lane."""
         stage = bisect_right(self.stages, place)
         turn, which = divmod(
             place - (self.stages[stage - 1] if stage else 0), len(self.lanes) - stage
@@ -151,7 +151,7 @@ class _Epoch:
         return self.lanes[stage + which], self.begun[stage] + turn
 
     def shard(self, lane: int, turn: int) -> tuple[int, int]:
-        """The shard of a lane's toot, and which of the shard's toots it is."""
+        """The shard of a toot of a lane, and the index of the toot in the shard."""
         place = bisect_right(self.ends[lane], turn)
         return self.shards[lane][place], turn - (self.ends[lane][place - 1] if place else 0)
 
@@ -168,17 +168,17 @@ def pool(
     progress: bool = False,
     keep: bool = False,
 ) -> Clips:
-    """Clips of the first toots of a stream, `POOL` at most, and of `HELD_OUT` held-out ones at
-    most, marked as such.
+    """Clips of the first toots of a stream, `POOL` at most, and of at most `HELD_OUT` held-out ones,
+    marked as such.
 
-    They are what a model's statistics come from, and what it is measured on, where not all fits
-    into memory.
+    Where the whole set does not fit into memory, the statistics of a model are computed from them,
+    and the model is evaluated on them.
 
     Args:
         path, seed, problems: see `ShardStream`.
         front_end: makes the log-mels.
         progress: show a bar on stderr.
-        keep: keep the waves of those to learn from (180 kB each), as augmentation needs them.
+        keep: keep the waves of the training toots (180 kB each), as augmentation needs them.
 
     Raises:
         InputError: see `shards.read_index` and `shards.samples`.
@@ -191,14 +191,14 @@ def pool(
         total=total, desc="toots", unit="", disable=None if progress else True, leave=False
     ) as bar:
 
-        def shown(toots: Iterator[Sample | None]) -> Iterator[Sample]:
+        def counted(toots: Iterator[Sample | None]) -> Iterator[Sample]:
             for toot in toots:
                 bar.update()
                 if toot:
                     yield toot
 
-        learned = shards.clips_of(
-            shown(stream.toot(place) for place in places), kinds, front_end, keep
+        training = shards.clips_of(
+            counted(stream.toot(place) for place in places), kinds, front_end, keep
         )
-        held_out = shards.clips_of(shown(islice(stream.held_out(), HELD_OUT)), kinds, front_end)
-    return Clips.concatenate([learned, held_out])
+        held_out = shards.clips_of(counted(islice(stream.held_out(), HELD_OUT)), kinds, front_end)
+    return Clips.concatenate([training, held_out])

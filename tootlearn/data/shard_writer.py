@@ -1,10 +1,9 @@
-"""Recordings to shards: see `data.shards` for what they are."""
+"""Writes recordings as shards; see `shards` for the format."""
 
 from __future__ import annotations
 
 import io
 import json
-import math
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -27,10 +26,10 @@ from tootlearn.data.recipes import KINDS
 from tootlearn.data.shards import FORMATS, INDEX, NUMBERS, SCHEMA, Sample, controls_of
 from tootlearn.data.synthesis import SAMPLE_RATE
 from tootlearn.dsp.front_end import FrontEnd
-from tootlearn.errors import InputError
+from tootlearn.errors import InputError, check_choice, check_positive
 from tootlearn.files import atomic_write
 
-_AT_ONCE = 32  # recordings that are in memory at a time
+_AT_ONCE = 32  # recordings in memory at a time
 
 
 def write(
@@ -44,30 +43,28 @@ def write(
 ) -> Report:
     """Write the toots in recordings as shards.
 
-    Recordings are taken in a random order, so that a shard is as varied as the whole; some are in
-    memory at a time. The folder appears when all is written.
+    Recordings are written in random order, so that each shard is as varied as the whole set, and a
+    few are in memory at a time. The folder appears when everything is written.
 
     Args:
-        paths: folders of recordings, manifests, or public data sets (`data.folder`, `data.public`).
-        out: where to; a folder that is not there yet, or empty.
-        megabytes: of a shard, after which the next begins.
+        paths: folders of recordings, manifests, or public data sets (`folder`, `public`).
+        out: the folder to write, which must not exist or must be empty.
+        megabytes: size of a shard, in MB, after which the next one begins.
         seed: of the order.
-        problems: where a line goes for what is left out.
+        problems: receives a line for each thing that is left out.
         progress: show a bar on stderr.
-        form: of the sounds: one of `shards.FORMATS`.
+        form: format of the sounds: one of `shards.FORMATS`.
 
     Raises:
-        InputError: nothing to write, a folder that is not empty, or a disk that does not take it.
+        InputError: if there is nothing to write, the folder is not empty, or it cannot be written.
     """
-    if not 0 < megabytes < math.inf:
-        raise InputError(f"a shard has a positive size in MB, not {megabytes}")
-    if form not in FORMATS:
-        raise InputError(f"sounds are stored as {' or '.join(FORMATS)}, not as {form!r}")
+    check_positive("the size of a shard in MB", megabytes)
+    check_choice("the format of sounds", form, FORMATS)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} is there already: give a new folder")
+        raise InputError(f"{out} exists already: give a new folder")
     problems = [] if problems is None else problems
-    found = [recording for path in paths for recording in _recordings(path, problems)]
-    order = np.argsort(rng.words(seed, rng.Stream.SHARD_WRITING, len(found)), kind="stable")
+    recordings = [recording for path in paths for recording in _recordings(path, problems)]
+    order = np.argsort(rng.words(seed, rng.Stream.SHARD_WRITING, len(recordings)), kind="stable")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".unfinished-") as unfinished:
         whole = Path(unfinished) / "shards"
@@ -75,7 +72,8 @@ def write(
         writer = _Writer(whole, megabytes)
         try:
             with writer.open:
-                labels, files = _write([found[i] for i in order], writer, problems, progress, form)
+                ordered = [recordings[i] for i in order]
+                labels, files = _write(ordered, writer, problems, progress, form)
         except OSError as error:
             raise InputError(
                 f"{out} could not be written ({error.strerror or error}): check the disk"
@@ -88,13 +86,13 @@ def write(
             {"name": name, "samples": count, "held_out": np.flatnonzero(held).tolist()}
             for (name, count), held in zip(writer.counts.items(), held_out, strict=True)
         ]
-        told = {
+        index = {
             "schema": SCHEMA,
             "sample_rate": SAMPLE_RATE,
             "shards": listed,
             "kinds": [k.as_json() for k in kinds],
         }
-        atomic_write(whole / INDEX, (json.dumps(told, indent=1) + "\n").encode())
+        atomic_write(whole / INDEX, (json.dumps(index, indent=1) + "\n").encode())
         os.replace(whole, out)
     return Report(files, sum(writer.counts.values()), tuple(problems))
 
@@ -106,7 +104,7 @@ def _recordings(path: str | os.PathLike[str], problems: list[str]) -> list[Recor
 
 
 class _Writer:
-    """Tar files in a folder, each of about so many MB."""
+    """Writes samples to tar files in a folder, each of about ``megabytes`` MB."""
 
     def __init__(self, out: Path, megabytes: float) -> None:
         self.out, self.bytes = out, megabytes * 1e6
@@ -115,7 +113,7 @@ class _Writer:
         self.file: IO[bytes]
 
     def add(self, content: dict[str, bytes]) -> None:
-        """Write a sample, of these contents by suffix."""
+        """Write a sample, given its contents by suffix."""
         from webdataset import TarWriter
 
         if not self.counts or self.file.tell() > self.bytes:
@@ -131,7 +129,7 @@ class _Writer:
 def _write(
     recordings: list[Recording], writer: _Writer, problems: list[str], progress: bool, form: str
 ) -> tuple[list[dict[str, Any]], int]:
-    """The labels of what was written, and how many files were read."""
+    """Write the toots of recordings; return their labels, and how many files were read."""
     front_end, files, written = FrontEnd(), 0, list[dict[str, Any]]()
     with tqdm(
         total=len(recordings),
@@ -148,7 +146,7 @@ def _write(
                 clips, report = folder.read_recordings(
                     part, front_end, list(KINDS.values()), problems, keep=True
                 )
-            except InputError as error:  # there is none in these; mostly the problems say why
+            except InputError as error:  # no toot in these; usually the problems tell why
                 if len(problems) == before:
                     problems.append(str(error))
                 continue
@@ -180,15 +178,15 @@ def _kinds(labels: list[dict[str, Any]]) -> list[Kind]:
 
 
 def _held_out(labels: list[dict[str, Any]], kinds: list[Kind]) -> NDArray[np.bool_]:
-    """Whether each toot is held out, when clips of all of them are split."""
-    told = [
+    """Whether each toot is held out when all of them are split."""
+    toots = [
         Sample("", torch.empty(0), held_out=False, **{k: v for k, v in row.items() if k != "peak"})
         for row in labels
     ]
-    source, recorded = tuple(toot.source for toot in told), np.array(RECORDED, dtype=np.int8)
+    source, recorded = tuple(toot.source for toot in toots), np.array(RECORDED, dtype=np.int8)
     return Clips(
-        torch.empty(len(told), 0, 0),
-        controls_of(told, kinds),
+        torch.empty(len(toots), 0, 0),
+        controls_of(toots, kinds),
         tuple(kinds),
         source,
         origin=recorded,

@@ -1,15 +1,16 @@
-"""Shards: recorded toots, cut and labelled, in a few large files that are read from front to end.
+"""Shards: recorded toots, cut and labelled, in a few large files that are read sequentially.
 
-A folder of shards holds `shards.json` and tar files as WebDataset has them (Aizman et al. 2019). A
-sample is two files in a tar: `000000012.wav` (or `.flac`), the toot in the window of the models
-without the silence behind it, its peak at full scale (16 bits), and `000000012.json`: its kind,
-pitch (Hz), duration (s), octaves from the pitch to the spectral centroid, loudness (dBFS), peak and
-source. The index names the kinds with their scales, and the shards with how many samples each
-holds, and the places of those that are held out, as `Clips.split` has chosen them among all.
+A folder of shards holds `shards.json` and tar files in the format of WebDataset (Aizman et al.
+2019). A sample is two files in a tar: `000000012.wav` (or `.flac`), the toot in the window of the
+models without trailing silence, with its peak at full scale (16 bits), and `000000012.json`: its
+kind, pitch (Hz), duration (s), octaves from the pitch to the spectral centroid, loudness (dBFS),
+peak and source. The index holds the kinds with their scales, and for each shard the number of its
+samples and the positions of those that are held out, as `Clips.split` chose them from the whole
+set.
 
-To read a folder of recordings is to cut, measure and label each anew; a shard has all that behind
-it, and one open file gives thousands of toots. `data.streamed` reads them while a model learns, and
-holds some at a time.
+A folder of recordings must be cut, measured and labelled each time it is read; in shards that is
+done, and one open file gives thousands of toots. `shard_stream` reads them during training, with a
+few in memory at a time.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from tootlearn.errors import InputError
 
 INDEX = "shards.json"
 SCHEMA = 2
-# of the sounds: as they are; or in two thirds of the space, read at a third of the speed
+# of the sounds; flac takes two thirds of the space, and is read at a third of the speed
 FORMATS = ("wav", "flac")
 _AT_ONCE = 64  # toots
 NUMBERS = ("pitch", "duration", "octaves", "loudness", "peak")
@@ -63,15 +64,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Index:
-    """What is in a folder of shards: their paths, how many samples each holds, and the kinds."""
+    """The content of a folder of shards."""
 
     paths: tuple[Path, ...]
     counts: tuple[int, ...]
-    # the places in each shard, from 0, of the samples that are not learned from
+    # for each shard the positions, from 0, of the held-out samples
     held_out: tuple[frozenset[int], ...]
     kinds: tuple[Kind, ...]
     sample_rate: int
-    digest: str  # of the file: another one is another folder
+    digest: str  # of the index file, which identifies the folder
 
 
 def is_shard_folder(path: str | os.PathLike[str]) -> bool:
@@ -83,33 +84,36 @@ def read_index(path: str | os.PathLike[str], front_end: FrontEnd | None = None) 
     """The index of a folder of shards.
 
     Raises:
-        InputError: there is none, it cannot be understood, or a shard that it names is missing; or
-            the shards have another sample rate than the front end that is given.
+        InputError: if there is none, it is invalid, or a shard that it names is missing; or if the
+            shards have another sample rate than the front end.
     """
     where = Path(path) / INDEX
     try:
         content = where.read_bytes()
-        told = json.loads(content)
-        if told["schema"] != SCHEMA:
+        entries = json.loads(content)
+        if entries["schema"] != SCHEMA:
             raise InputError(
-                f"{where} is of schema {told['schema']}, and {SCHEMA} is known here: write the shards again"
+                f"{where} has schema {entries['schema']}; this version of tootlearn knows "
+                f"{SCHEMA}: write the shards again"
             )
-        names = [str(shard["name"]) for shard in told["shards"]]
-        counts = tuple(int(shard["samples"]) for shard in told["shards"])
-        held_out = tuple(frozenset(map(int, shard["held_out"])) for shard in told["shards"])
+        names = [str(shard["name"]) for shard in entries["shards"]]
+        counts = tuple(int(shard["samples"]) for shard in entries["shards"])
+        held_out = tuple(frozenset(map(int, shard["held_out"])) for shard in entries["shards"])
         if not all(held <= set(range(count)) for held, count in zip(held_out, counts, strict=True)):
-            raise ValueError("it holds out samples that are not there")
-        kinds, rate = (
-            tuple(Kind.from_json(kind) for kind in told["kinds"]),
-            int(told["sample_rate"]),
-        )
+            raise ValueError("it holds out samples that do not exist")
+        kinds = tuple(Kind.from_json(kind) for kind in entries["kinds"])
+        rate = int(entries["sample_rate"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{where} is no index of shards ({error!r}): write them again") from error
+        raise InputError(
+            f"{where} is not an index of shards ({error!r}): write them again"
+        ) from error
     for name in names:
         if Path(name).name != name or not (where.parent / name).is_file():
-            raise InputError(f"{where} names {name}, which is not beside it: copy the folder again")
+            raise InputError(
+                f"{where} names {name}, which is not in its folder: copy the folder again"
+            )
     if front_end and front_end.config.sample_rate != rate:
         raise InputError(f"{path} is at {rate} Hz, the front end at {front_end.config.sample_rate}")
     digest = hashlib.sha256(content).hexdigest()
@@ -119,10 +123,11 @@ def read_index(path: str | os.PathLike[str], front_end: FrontEnd | None = None) 
 
 
 def samples(shard: Path, count: int) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """The samples of a shard as they are stored, in their order: names, and contents by suffix.
+    """The samples of a shard as they are stored, in order: their names, and their contents by
+    suffix.
 
     Raises:
-        InputError: no tar file, one that was cut off, or one that does not hold ``count`` samples.
+        InputError: if it is not a tar file, was cut off, or does not hold ``count`` samples.
     """
     from webdataset.tariterators import group_by_keys, tar_file_expander
 
@@ -145,12 +150,12 @@ def _reason(error: Exception) -> str:
 
 
 def decode_sample(
-    name: str, sample: dict[str, bytes], found: Index, held_out: bool = False
+    name: str, sample: dict[str, bytes], index: Index, held_out: bool = False
 ) -> Sample:
-    """A sample as `samples` gives it, decoded.
+    """A sample of `samples`, decoded.
 
     Raises:
-        InputError: it has no sound or no labels, or they cannot be understood.
+        InputError: if it has no sound or no labels, or these are invalid.
     """
     form = next((suffix for suffix in FORMATS if suffix in sample), None)
     missing = [what for what, there in (("wav", form), ("json", "json" in sample)) if not there]
@@ -165,10 +170,10 @@ def decode_sample(
             or min(numbers[n] for n in ("pitch", "duration", "peak")) <= 0
         ):
             raise ValueError("a number is out of range")
-        if kind not in {k.name for k in found.kinds}:
+        if kind not in {k.name for k in index.kinds}:
             raise ValueError(f"the index has no kind {kind}")
         values, rate, channels = _sound(sample[form], form)
-        if (rate, channels) != (found.sample_rate, 1) or not 0 < len(values) <= WINDOW_SAMPLES:
+        if (rate, channels) != (index.sample_rate, 1) or not 0 < len(values) <= WINDOW_SAMPLES:
             raise ValueError(f"{len(values)} samples at {rate} Hz, {channels} channel(s)")
     except (ValueError, KeyError, TypeError, RuntimeError, EOFError, wave.Error) as error:
         raise InputError(f"{name} cannot be understood ({error})") from error
@@ -178,8 +183,8 @@ def decode_sample(
 
 
 def _sound(content: bytes, form: str) -> tuple[NDArray[np.float32], int, int]:
-    """Samples, from -32768 to 32767, their rate in Hz, and how many channels there are."""
-    # as `sharding` writes it: the standard library reads it five times as fast as libsndfile
+    """Samples, from -32768 to 32767, their rate in Hz, and the number of channels."""
+    # the standard library reads WAV five times as fast as libsndfile
     if form == "wav":
         with wave.open(io.BytesIO(content)) as file:
             values = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2").astype(
@@ -204,27 +209,27 @@ def read(
     """Clips of all toots in a folder of shards, marked by whether they are held out; arguments as
     of `folder.read`.
 
-    Samples that cannot be understood are named in the report and left out.
+    Invalid samples are left out and named in the report.
 
     Raises:
-        InputError: see `read_index` and `samples`; or nothing left.
+        InputError: see `read_index` and `samples`; also if nothing is left.
     """
-    found = read_index(path, front_end)
+    index = read_index(path, front_end)
     problems: list[str] = []
 
     def toots() -> Iterator[Sample]:
-        for shard, count, held_out in zip(found.paths, found.counts, found.held_out, strict=True):
+        for shard, count, held_out in zip(index.paths, index.counts, index.held_out, strict=True):
             for place, (name, sample) in enumerate(samples(shard, count)):
                 bar.update()
                 try:
-                    yield decode_sample(name, sample, found, place in held_out)
+                    yield decode_sample(name, sample, index, place in held_out)
                 except InputError as error:
                     problems.append(f"left out: {error}")
 
-    scales = {kind.name: kind for kind in [*found.kinds, *known]}  # known ones keep theirs
-    kinds = [scales[name] for name in dict.fromkeys(kind.name for kind in [*known, *found.kinds])]
+    scales = {kind.name: kind for kind in [*index.kinds, *known]}  # known ones keep theirs
+    kinds = [scales[name] for name in dict.fromkeys(kind.name for kind in [*known, *index.kinds])]
     with tqdm(
-        total=sum(found.counts),
+        total=sum(index.counts),
         desc="toots",
         unit="",
         disable=None if progress else True,
@@ -233,34 +238,33 @@ def read(
         clips = clips_of(toots(), kinds, front_end, keep)
     if not len(clips):
         raise InputError(
-            f"{path} holds no toot that can be read: {problems[0] if problems else 'its shards are empty'}"
+            f"{path} holds no toot that can be read: "
+            f"{problems[0] if problems else 'its shards are empty'}"
         )
     used = np.unique(clips.controls.kind)
     of_used = replace(clips.controls, kind=np.searchsorted(used, clips.controls.kind))
     clips = replace(clips, controls=of_used, kinds=tuple(kinds[k] for k in used))
-    return clips, Report(len(found.paths), len(clips), tuple(problems))
+    return clips, Report(len(index.paths), len(clips), tuple(problems))
 
 
 def clips_of(
     toots: Iterable[Sample], kinds: Sequence[Kind], front_end: FrontEnd, keep: bool = False
 ) -> Clips:
-    """Clips of toots on the scales of these kinds; their waves are in memory a few at a time, or
-    kept if asked for.
+    """Clips of toots, on the scales of these kinds. Only a few waves are in memory at a time,
+    unless they are kept.
 
     The log-mels are computed on the front end's device, and stay there.
     """
     device, queue = front_end.stft.window.device, iter(toots)
     frames = front_end.frames(WINDOW_SAMPLES)
-    log_mel, waves = (
-        [torch.empty(0, front_end.config.mels, frames, dtype=torch.half, device=device)],
-        list[Tensor](),
-    )
+    log_mel = [torch.empty(0, front_end.config.mels, frames, dtype=torch.half, device=device)]
+    waves = list[Tensor]()
     labels = list[Sample]()
-    while some := list(islice(queue, _AT_ONCE)):
-        stack = torch.stack([toot.wave for toot in some])
+    while batch := list(islice(queue, _AT_ONCE)):
+        stack = torch.stack([toot.wave for toot in batch])
         log_mel.append(front_end(stack.to(device)).half())
         waves += list(stack) if keep else []
-        labels += [replace(toot, wave=toot.wave[:0].clone()) for toot in some]
+        labels += [replace(toot, wave=toot.wave[:0].clone()) for toot in batch]
     return Clips(
         torch.cat(log_mel),
         controls_of(labels, kinds),

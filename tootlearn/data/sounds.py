@@ -1,7 +1,8 @@
-"""Sounds of many sorts, without labels: what a network learns from that shall know what sound looks
-like.
+"""Sounds of many sorts, without labels, for networks that learn how sound in general behaves, such
+as the vocoder.
 
-Synthetic toots, the notes of all instruments of a sound font, and whatever a folder holds.
+They are synthetic toots, notes of all instruments of a sound font, and the recordings of a folder;
+`Pieces` cuts them into short, varied pieces.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from tootlearn.dsp.audio import load
 from tootlearn.dsp.front_end import WINDOW_SAMPLES
 from tootlearn.errors import InputError
 
-# one in so many semitones of an instrument, or files of a folder, is not learned from
+# one in so many semitones of an instrument, or files of a folder, is held out
 HOLD_OUT_EVERY = 6
 _PITCHES, _LOW_PITCHES = (33.0, 88.0), (26.0, 60.0)  # MIDI; the second is the tuba's
 _ROOMS, _REVERB = 64, 6000  # impulse responses, and their length (samples)
@@ -37,9 +38,9 @@ _OTHERS = tuple(n for n in range(128) if n not in (*_BRASS, *_WINDS, *range(112,
 
 @dataclass(frozen=True)
 class Sounds:
-    """Waves (B, WINDOW_SAMPLES), int16, peaks near full scale, and whether each is held out."""
+    """Waves with their peaks at full scale, and whether each is held out."""
 
-    waves: Tensor
+    waves: Tensor  # (B, WINDOW_SAMPLES), int16
     held_out: Tensor  # (B,), bool
 
 
@@ -54,26 +55,27 @@ def collect_sounds(
     progress: bool = True,
     bright: bool = False,
 ) -> Sounds:
-    """Sounds of all sorts.
+    """Collect sounds of all sorts.
 
     Args:
         sample_rate: Hz.
         synthetic: how many toots of the synthesiser, all kinds in turn.
         sampled: how many notes of a sound font: half of them brass, a third other winds, the rest
             everything else.
-        font: the sound font; None: see `sound_font.find_font`.
-        data: folders of recordings, whatever they are called.
+        font: the sound font; None for `sound_font.find_font`.
+        data: folders of recordings, which need no labels.
         seed: of the toots and the notes.
-        problems: where a line goes for each file that cannot be read.
+        problems: receives a line for each file that cannot be read.
         progress: show a bar on stderr.
-        bright: play the notes as they were recorded, see `sound_font.open_font`.
+        bright: play the notes without the low pass, see `sound_font.open_font`.
 
     Raises:
-        InputError: if some of it is not to be had.
+        InputError: if there is no sound font, no renderer, no such folder, or no recordings in it.
     """
     if synthetic and sample_rate != synthesis.SAMPLE_RATE:
         raise InputError(
-            f"the synthesiser works at {synthesis.SAMPLE_RATE} Hz: give synthetic 0 at {sample_rate} Hz"
+            f"the synthesiser works at {synthesis.SAMPLE_RATE} Hz: "
+            f"give synthetic 0 at {sample_rate} Hz"
         )
     parts, held_out = [], []
     hidden = None if progress else True
@@ -97,7 +99,7 @@ def collect_sounds(
 
 
 def note_is_held_out(program: int, midi: float) -> bool:
-    """Whether nobody learns from this note: whole semitones of an instrument are kept from it."""
+    """Whether a note is held out: whole semitones of an instrument are."""
     return (round(midi) + program) % HOLD_OUT_EVERY == 0
 
 
@@ -120,9 +122,9 @@ def _notes(
 def _recordings(
     path: Path, sample_rate: int, problems: list[str] | None
 ) -> Iterator[tuple[Tensor, bool]]:
-    """All that sounds in a folder, window by window, and whether its file is held out."""
+    """The recordings in a folder, window by window, and whether the file is held out."""
     if not path.is_dir():
-        raise InputError(f"{path} is no folder: give one with recordings in it")
+        raise InputError(f"{path} is not a folder: give one with recordings in it")
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in folder.SUFFIXES)
     if not files:
         raise InputError(f"{path} has no recordings: {', '.join(folder.SUFFIXES)} can be read")
@@ -139,32 +141,32 @@ def _recordings(
 
 
 def _in_window(wave: Tensor, later: float) -> Tensor:
-    """The wave in (WINDOW_SAMPLES,), up to .1 s later."""
+    """The wave in a window (WINDOW_SAMPLES,), delayed by the share ``later`` of 0.1 s."""
     start = int(later * 2205)
     window = torch.zeros(WINDOW_SAMPLES)
-    taken = wave[: WINDOW_SAMPLES - start]
-    window[start : start + len(taken)] = taken
+    part = wave[: WINDOW_SAMPLES - start]
+    window[start : start + len(part)] = part
     return window
 
 
 def _in_16_bits(waves: Tensor) -> Tensor:
-    """Waves (B, N) with their peaks at full scale, int16; silence stays silence."""
+    """Waves (B, N) with their peaks at full scale, int16; silence stays silent."""
     peak = waves.abs().amax(1, keepdim=True).clamp_min(1e-6)
     return (waves / peak * 32767).round().to(torch.int16)
 
 
 class Pieces:
-    """Short pieces of sounds, drawn anew for each step: two at once, in a room, with noise, at any
-    level.
+    """Short pieces of sounds, different ones for each step: mixed with others, in a room, with
+    noise, and at any level.
 
     Args:
         waves: (B, N), int16, none of them silent.
         sample_rate: Hz.
-        count: pieces a step.
+        count: pieces in a step.
         length: of a piece, samples, at most N.
-        share: of the pieces that are put in a room; as many get noise, and three quarters as many a
+        share: of the pieces that get reverberation; as many get noise, and three quarters as many a
             second sound.
-        seed: of all that is drawn; a step's pieces follow from it and the step alone.
+        seed: the pieces of a step depend only on the seed and the number of the step.
     """
 
     def __init__(
@@ -183,7 +185,7 @@ class Pieces:
         self.waves = waves
         generator = torch.Generator().manual_seed(seed)
         seconds = torch.arange(_REVERB) / sample_rate
-        # 60 dB in .08 to .64 s
+        # 60 dB in 0.08 to 0.64 s
         fall = 6.9 / (0.08 * 8 ** torch.rand(_ROOMS, 1, generator=generator))
         rooms = torch.randn(_ROOMS, _REVERB, generator=generator) * (-fall * seconds).exp()
         self.padded = 1 << (self.length + _REVERB).bit_length()
@@ -217,8 +219,8 @@ class Pieces:
         return pieces
 
     def _noise(self, slope: Tensor, generator: torch.Generator) -> Tensor:
-        """Noise whose amplitude falls by this power of the frequency, (B, 1): (B, length), of unit
-        RMS.
+        """Noise (B, length) of unit RMS, whose amplitude falls as the frequency to the power of
+        ``slope`` (B, 1).
         """
         white = torch.fft.rfft(torch.randn(len(slope), self.length, generator=generator))
         share = torch.arange(white.shape[1]).clamp_min(1) / white.shape[1]

@@ -182,7 +182,7 @@ def _controls(
 
 
 def _place(toot: Signal, window: Tensor) -> float:
-    """Copy a toot (N,) into its window (WINDOW_SAMPLES,), after the silence, and return its peak."""
+    """Copy a toot (N,) into its window (WINDOW_SAMPLES,), after the silence; return its peak."""
     window[ONSET_SAMPLES : ONSET_SAMPLES + len(toot)] = torch.from_numpy(toot)
     return float(max(toot.max(), -toot.min()))
 
