@@ -184,7 +184,7 @@ def breath_colour(
 
 
 def breath(pressure: Signal, colour: Array, seed: int, stream: rng.Stream) -> Signal:
-    """Turbulence (N,): noise with this spectrum (513,), random in phase, times the pressure (N,)."""
+    """Turbulence (N,): noise with this spectrum (513,) and random phases, times pressure (N,)."""
     length = next(n for n in _LENGTHS if n >= len(pressure))
     bins = length // 2
     halves = rng.words(seed, stream, bins // 2).astype("<u4").view("<u2")  # a word holds two phases

@@ -168,8 +168,8 @@ def pool(
     progress: bool = False,
     keep: bool = False,
 ) -> Clips:
-    """Clips of the first toots of a stream, `POOL` at most, and of at most `HELD_OUT` held-out ones,
-    marked as such.
+    """Clips of the first toots of a stream, `POOL` at most, and of at most `HELD_OUT` held-out
+    ones, marked as such.
 
     Where the whole set does not fit into memory, the statistics of a model are computed from them,
     and the model is evaluated on them.
