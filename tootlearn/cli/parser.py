@@ -144,7 +144,8 @@ class Parser(ArgumentParser):
 
     def _without_command(self, key: str) -> str:
         command, _, rest = key.partition(".")
-        return rest if command in self._commands() else key
+        parser = self._commands().get(command)
+        return parser._without_command(rest) if parser else key
 
     def _commands(self) -> dict[str, Parser]:
         action = self._subcommands_action
