@@ -24,7 +24,6 @@ from tootlearn.models import model_file
 from tootlearn.models.autoencoder import AutoencoderConfig, GeneratorConfig
 from tootlearn.models.bandwidth import Bandwidth, BandwidthConfig
 from tootlearn.models.decoder import Condition
-from tootlearn.models.device import to_device
 from tootlearn.models.toot_model import TootModel
 from tootlearn.models.vocoder import Vocoder, VocoderConfig
 from tootlearn.training import config
@@ -398,20 +397,6 @@ def test_a_description_of_another_front_end_than_the_weights_is_refused(saved, t
     both = {"normalizer.mean": torch.zeros(24, 1), "normalizer.std": torch.ones(24, 1)}
     forged(saved, tmp_path / "both", at("front_end", "mels", value=24), both)
     refused(tmp_path / "both", "where this front end and model need")
-
-
-# Devices
-
-
-def test_a_device_is_found_or_named():
-    assert to_device("cpu") == torch.device("cpu")
-    assert to_device("auto").type in ("cpu", "cuda", "mps")
-    for name in ("toaster", "meta"):
-        with pytest.raises(InputError, match=f"'{name}'"):
-            to_device(name)
-    if not torch.cuda.is_available():
-        with pytest.raises(InputError, match="'cuda' is not available here .* try cpu"):
-            to_device("cuda")
 
 
 # A vocoder's file
