@@ -1,22 +1,21 @@
 """What each option buys: the default, and what differs from it in one thing.
 
-    python benchmarks/ablation.py [--steps 1000] [--seeds 1 2 3] [--out ablation.jsonl] python
-    benchmarks/ablation.py --part generator [--steps 1000] [--seeds 1 2 3] [--out ablation.jsonl]
-    python benchmarks/ablation.py --quick python benchmarks/ablation.py --table ablation.jsonl
-    --json tootlearn/teaching/results/ablation.json
+    python benchmarks/ablation.py [--steps 1000] [--seeds 1 2 3] [--out ablation.jsonl]
+    python benchmarks/ablation.py --part generator
+    python benchmarks/ablation.py --quick
+    python benchmarks/ablation.py --table ablation.jsonl --json ablation.json
 
 Two sets: synthetic toots of all kinds, and notes of recorded brass instruments from a sound font.
 Every run takes the same number of steps; seeds decide initial weights and batches. Conclusions hold
 for that budget: what learns slowly looks worse than it is. On held-out (kind, semitone) groups:
 
-* error: mean squared error of standardised log-mels, weighted as in training; * LSD: of the
-log-mels, dB; * MR: multi-resolution STFT distance of the sound after phase reconstruction to what
-the same chain makes of the true
-  log-mel;
-* KAD: kernel distance of these sounds' embeddings to those of the true ones, in halves (see
-`brass.py`), with its floor
-  (true ones against true ones); the embedding is that of a classifier of its own seed;
-* examples that a second of one core learns from, all that training does included.
+* error: mean squared error of standardised log-mels, weighted as in training;
+* LSD: of the log-mels, in dB;
+* MR: multi-resolution STFT distance between the sound after phase reconstruction and what the same
+  chain makes of the true log-mel;
+* KAD: kernel distance between the embeddings of these sounds and of the true ones, in halves (see
+  `brass.py`), with its floor (true against true); the classifier that embeds has its own seed;
+* examples per second on one core, with everything that training does.
 
 The generator has columns of its own, of toots that it plays for the controls of held-out clips: see
 `ablation_generator.py`.

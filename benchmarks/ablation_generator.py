@@ -4,13 +4,15 @@ judged.
 For the controls of held-out clips, evenly among them, toots are played and measured:
 
 * error: mean squared error of standardised log-mels of held-out clips, from controls and the
-encoder's residual; * f0 (cents) and duration (ms): median error; brightness and loudness: rank
-correlation with what was asked for; * kind: the share that a classifier takes for what they are. It
-has heard the training clips alone, and has a seed of
-  its own;
-* KAD, by embeddings of that classifier, as in `ablation.py`; * new: median distance from the
-nearest training clip, as a share of that of other held-out clips. 0 is a copy; * parameters, and
-examples that a second of one core learns from.
+  encoder's residual;
+* f0 (cents) and duration (ms): median error; brightness and loudness: rank correlation with the
+  controls;
+* kind: the share that a classifier names correctly. It was trained on the training clips alone,
+  with its own seed;
+* KAD, by embeddings of that classifier, as in `ablation.py`;
+* new: median distance from the nearest training clip, as a share of that of other held-out clips.
+  0 is a copy;
+* parameters, and examples per second on one core.
 
 Beside them the synthesiser for the same controls, and the training clip whose controls are nearest.
 """

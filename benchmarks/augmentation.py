@@ -93,7 +93,8 @@ def main() -> None:
     halves = halved(held_out)
     counts = {"learned": len(learn), "first half": len(halves[0]), "second half": len(halves[1])}
     print(
-        f"{machine}\n{options.path}, {options.steps} steps at batch {options.batch}; clips: {counts}",
+        f"{machine}\n{options.path}, {options.steps} steps at batch {options.batch}; clips: "
+        f"{counts}",
         flush=True,
     )
 
@@ -151,7 +152,7 @@ def main() -> None:
 
 @torch.inference_mode()
 def distance(model: TootModel, clips: Clips) -> float:
-    """LSD of mels in dB, of what the generator draws, or else the autoencoder, from its own latent."""
+    """LSD of mels in dB of what the generator, or else the autoencoder, draws from its latent."""
     config = presets.preset("own", front_end=model.front_end.config)
     batch = Batch.of(clips, config, torch.device("cpu"))
     log_mel = batch.log_mel.float()

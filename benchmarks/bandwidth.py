@@ -1,26 +1,27 @@
 """Is what toots have above 11 kHz what real brass has there?
 
-    python benchmarks/bandwidth.py [--recordings MANIFEST] [--bandwidth FILE] [--only levels toots
-    control time cost]
+    python benchmarks/bandwidth.py [--recordings MANIFEST] [--bandwidth FILE]
+        [--only levels toots control time cost]
 
-levels   Recordings at 44.1 kHz are brought down to 22,050 Hz and extended again, so that only the extension is judged:
-         energy of 11-14, 14-17, 17-20 and 11-20 kHz against the whole, in dB, of the recording; and
-         by how much ours is off, mean and mean absolute value over the recordings. Beside it:
-         nothing at all (the resampled wave), and a constant tilt, each band at the distance from
-         8-10 kHz that it has in the notes of the font that training hears. Then the share of tone
-         around 12.5, 15.5 and 18.5 kHz. Held-out notes of the font go with the recordings, which
-         come from a CSV file with the columns path, label, midi (or empty), sample_rate and source;
-         of a source and kind at most 60 are taken. The shipped extension was designed with these in
-         view, though it did not learn from them; --fresh takes others, from between them, and
-         --seed other notes.
-toots    Toots of the kind, pitch, duration, brightness and loudness of these recordings, against them.
-control  f0, duration, brightness and loudness of toots at 22,050 Hz and at 44,100 Hz, measured at their own rate, and
-         at 22,050 Hz, for which the controls are defined: a centroid has more to lie between where
-         there is more.
+levels   Recordings at 44.1 kHz are brought down to 22,050 Hz and extended again, so that only the
+         extension is judged: energy of 11-14, 14-17, 17-20 and 11-20 kHz against the whole, in dB,
+         of the recording; and by how much ours is off, mean and mean absolute value over the
+         recordings. Beside it: nothing at all (the resampled wave), and a constant tilt, each band
+         at the distance from 8-10 kHz that it has in the notes of the font that training hears.
+         Then the share of tone around 12.5, 15.5 and 18.5 kHz. Held-out notes of the font go with
+         the recordings, which come from a CSV file with the columns path, label, midi (or empty),
+         sample_rate and source; of a source and kind at most 60 are taken. The shipped extension
+         was designed with these in view, though it did not learn from them; --fresh takes others,
+         from between them, and --seed other notes.
+toots    Toots of the kind, pitch, duration, brightness and loudness of these recordings, against
+         them.
+control  f0, duration, brightness and loudness of toots at 22,050 Hz and at 44,100 Hz, measured at
+         their own rate, and at 22,050 Hz, for which the controls are defined: a centroid has more
+         to lie between where there is more.
 time     What the extension adds to the time of a toot.
-cost     Examples a second that a vocoder trains with at 22,050 Hz (1024 / 256) and at 44,100 Hz (2048 / 512), the same
-         number of frames: what a model of its own for 44,100 Hz would add to the training of that
-         part.
+cost     Examples per second of training a vocoder at 22,050 Hz (1024 / 256) and at 44,100 Hz (2048
+         / 512), with the same number of frames: what a separate model for 44,100 Hz would add to
+         the training of that part.
 
 With --figures FOLDER, spectrograms of recordings beside ours are drawn there.
 """

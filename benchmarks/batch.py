@@ -24,7 +24,7 @@ from shared import one_machine
 
 
 def memory(parent: int) -> float:
-    """Resident MiB of a process and its children, each page that they share counted once for each."""
+    """Resident MiB of a process and its children; shared pages count once for each of them."""
     total = 0
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
@@ -75,7 +75,8 @@ def main() -> None:
         first, before = run(command, out, options.count // 2)
         kept = {path: path.stat().st_mtime_ns for path in out.rglob("*.wav")}
         print(
-            f"killed with {len(kept)} of {options.count} files, {len(list(out.rglob('*.part')))} unfinished"
+            f"killed with {len(kept)} of {options.count} files, "
+            f"{len(list(out.rglob('*.part')))} unfinished"
         )
         second, after = run(command, out, None)
         with open(out / "manifest.csv", encoding="utf8", newline="") as file:
@@ -83,13 +84,15 @@ def main() -> None:
         there = set(out.rglob("*.wav"))
         again = sum(path.stat().st_mtime_ns != when for path, when in kept.items())
         print(
-            f"gone on: {len(there)} files, {len(set(named) - there)} missing, {len(there - set(named))} too many,"
+            f"gone on: {len(there)} files, {len(set(named) - there)} missing, "
+            f"{len(there - set(named))} too many,"
         )
         print(f"  {again} made twice, {len(list(out.rglob('*.part')))} unfinished")
         seconds = sum(soundfile.info(path).duration for path in there)
         took = first + second
         print(
-            f"{seconds:.0f} s of sound in {took:.0f} s on {options.workers} workers: {seconds / took:.1f} s a second,"
+            f"{seconds:.0f} s of sound in {took:.0f} s on {options.workers} workers: "
+            f"{seconds / took:.1f} s a second,"
         )
         print(f"  {len(there) / took:.1f} toots a second, start and resumption included")
         print(f"{'files':>8}{'MiB':>8}  parent and workers")

@@ -7,9 +7,10 @@ Notes of a sound font's trumpet, trombone, tuba and French horn, played as they 
 the semitones that training holds out, are compared by kernel audio distance (KAD, N of each side
 printed) with
 
-* other held-out notes: the floor, real to real, which no model can be asked to beat; * what the
-model generates for the same controls: kind, pitch, duration, brightness and loudness as measured; *
-what the synthesiser makes for the same controls.
+* other held-out notes: the floor, real to real, which no model can be asked to beat;
+* what the model generates for the same controls: kind, pitch, duration, brightness and loudness as
+  measured;
+* what the synthesiser makes for the same controls.
 
 The held-out notes are halved at random, many times. One half is the reference; what stands for the
 other half is compared with it. So all rows have the same N and the same controls, and no sound

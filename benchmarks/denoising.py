@@ -201,7 +201,8 @@ def held_tone(known: dict[str, Method], seed: int) -> None:
 
 def noise_alone(known: dict[str, Method], seed: int) -> None:
     print(
-        f"\n{'2 s of noise alone: what is left':38}   white (dB)  birdies (%)   pink (dB)  birdies (%)"
+        f"\n{'2 s of noise alone: what is left':38}   white (dB)  birdies (%)   pink (dB)  "
+        "birdies (%)"
     )
     stft = Stft(1024, 256)
     clips = [coloured(3 * RATE, colour, seed + 1) for colour in COLOURS]
@@ -211,7 +212,8 @@ def noise_alone(known: dict[str, Method], seed: int) -> None:
             left = method(noise[: 2 * RATE], noise[2 * RATE :])
             mean = stft.magnitude(noise[: 2 * RATE]).square().mean(-1, keepdim=True).sqrt()
             birdies = (stft.magnitude(left) > 0.1 * mean).float().mean()
-            cells += f"{20 * float((left.norm() / noise[: 2 * RATE].norm()).log10()):12.1f}{100 * float(birdies):13.3f}"
+            level = 20 * float((left.norm() / noise[: 2 * RATE].norm()).log10())
+            cells += f"{level:12.1f}{100 * float(birdies):13.3f}"
         print(f"{name:38}{cells}")
 
 

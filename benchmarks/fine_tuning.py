@@ -1,7 +1,7 @@
 """A few recordings of one source: fine-tuning against training from scratch, and what is forgotten.
 
-    python benchmarks/fine_tuning.py MANIFEST --label tuba --source NAME [--name war_tuba] [--clips
-    30] [--model FILE]
+    python benchmarks/fine_tuning.py MANIFEST --label tuba --source NAME [--name war_tuba]
+        [--clips 30] [--model FILE]
 
 MANIFEST is a CSV of recordings (see `tootlearn.data.folder`), of which those with this label, and
 this text in their source, are taken. They are split by what `Clips.split` does; --clips of the
@@ -9,9 +9,8 @@ learned ones, spread evenly, are learned under --name (a new kind, unless the mo
 held-out ones are held out. Printed are
 
 * LSD (dB of mels) on the held-out ones: drawn from controls and residual by the generator, and
-reconstructed by the
-  autoencoder; trained from scratch (preset own), fine-tuned (preset fine_tune), and before (as the
-  mean of all kinds);
+  reconstructed by the autoencoder; trained from scratch (preset own), fine-tuned (preset
+  fine_tune), and before (as the mean of all kinds);
 * control figures of the old kinds before and after (see `tootlearn evaluate --only control`).
 """
 
@@ -68,7 +67,8 @@ def main() -> None:
     ]
     own = Clips.concatenate([learn, held_out])
     print(
-        f"{report.files} files; {len(learn)} clips to learn from, N = {len(held_out)} held out; kind {options.name}"
+        f"{report.files} files; {len(learn)} clips to learn from, N = {len(held_out)} held "
+        f"out; kind {options.name}"
     )
 
     scratch = presets.preset("own")

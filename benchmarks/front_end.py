@@ -194,7 +194,8 @@ def main() -> None:
             medians = interleaved(calls, options.seconds / len(options.batches))
             unit = medians.get("librosa, loop", medians["tootlearn"])
             print(
-                f"\n{f'batch {batch}':24} {'ms':>8} {'speed':>7} {'ours is':>8} {'extra MiB':>10} {'off by':>8}"
+                f"\n{f'batch {batch}':24} {'ms':>8} {'speed':>7} {'ours is':>8} "
+                f"{'extra MiB':>10} {'off by':>8}"
             )
             for name, median in medians.items():
                 frames = FrontEnd().frames(SAMPLES)
@@ -204,7 +205,8 @@ def main() -> None:
                     .max()
                 )
                 print(
-                    f"{name:24} {1e3 * median:8.2f} {unit / median:7.2f} {median / medians['tootlearn']:7.2f}x"
+                    f"{name:24} {1e3 * median:8.2f} {unit / median:7.2f} "
+                    f"{median / medians['tootlearn']:7.2f}x"
                     f" {extra_memory(name, batch):10.1f} {float(off / reference.exp().max()):8.0e}"
                 )
 

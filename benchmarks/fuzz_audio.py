@@ -157,7 +157,8 @@ def main() -> None:
     for outcome, times in sorted(outcomes.items()):
         print(f"{times:6d}  {outcome}")
     print(
-        f"{asked.count} files in {time.perf_counter() - started:.1f} s, the slowest took {1000 * longest:.0f} ms"
+        f"{asked.count} files in {time.perf_counter() - started:.1f} s, the slowest took "
+        f"{1000 * longest:.0f} ms"
     )
     print(f"most memory: {peak_mebibytes():.0f} MiB, of which {before:.0f} MiB before")
 

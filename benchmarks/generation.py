@@ -59,7 +59,8 @@ def mel_to_wave(seconds: float) -> None:
     medians = interleaved(calls, seconds, rounds=3)
     unit = medians["librosa mel_to_audio, 32"]
     print(
-        f"\n{'mel to wave, 2.04 s':28}{'ms':>9}{'speed':>8}{'SC (dB)':>9}{'LSD (dB)':>9}{'mel L1':>8}{'MR':>7}"
+        f"\n{'mel to wave, 2.04 s':28}{'ms':>9}{'speed':>8}"
+        f"{'SC (dB)':>9}{'LSD (dB)':>9}{'mel L1':>8}{'MR':>7}"
     )
     for name, median in medians.items():
         d = compare(torch.as_tensor(calls[name]()), wave)

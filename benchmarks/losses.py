@@ -1,24 +1,24 @@
 """What each loss of a drawing buys: default generator and autoencoder without them, with each, and
 with all.
 
-    python benchmarks/losses.py [--losses audible multi_scale embedding] [--steps 300] [--seeds 1 2
-    3] [--out FILE] python benchmarks/losses.py --losses envelope difference onset --balance python
-    benchmarks/losses.py --tune --steps 150 --batch 32 --count 90 python benchmarks/losses.py --cost
-    [--batch 64]
+    python benchmarks/losses.py [--losses audible multi_scale embedding] [--seeds 1 2 3] [--out F]
+    python benchmarks/losses.py --losses envelope difference onset --balance
+    python benchmarks/losses.py --tune --steps 150 --batch 32 --count 90
+    python benchmarks/losses.py --cost [--batch 64]
 
 A loss counts for both drawings, the generator's and the autoencoder's. With --balance its weight is
 its share of the gradient, beside 1 of the squared error's. Every run learns from the same synthetic
 clips; seeds decide initial weights, batches and noise. On held-out (kind, semitone) groups, of
 which N sounds are made, the tables show mean and standard deviation over the seeds of
 
-* the squared error of standardised log-mels; * LSD (dB) and MR of the sound after phase
-reconstruction, against the original sound; * KAD of the sound to original ones, over embeddings of
-a classifier that is not the one that the embedding loss listens
-  with: other toots, other seed. Held-out sounds are halved at random; no sound meets its own
-  counterpart (see `brass.py`). "drawn" are toots whose residual comes from the prior, as `tootlearn
-  generate` makes them;
-* the error of f0 and the rank correlation of the brightness with what was asked for, on toots of
-the generator.
+* the squared error of standardised log-mels;
+* LSD (dB) and MR of the sound after phase reconstruction, against the original sound;
+* KAD between the sound and original ones, by embeddings of a classifier that is not that of the
+  embedding loss: other toots, other seed. Held-out sounds are halved at random; no sound meets its
+  own counterpart (see `brass.py`). "drawn" are toots whose residual comes from the prior, as
+  `tootlearn generate` makes them;
+* the error of f0 and the rank correlation of the brightness with the control, on toots of the
+  generator.
 
 Then the difference from the baseline of the same seed. A star marks what is better with every seed,
 and by more than twice the standard deviation of the difference. The weights of the perceptual
@@ -158,11 +158,13 @@ def main() -> None:
             found[name].append(done[key])
     print(machine)
     print(
-        f"{options.steps} steps at batch {options.batch} on {options.clips} clips, held-out ones included; ",
+        f"{options.steps} steps at batch {options.batch} on {options.clips} clips, held-out "
+        "ones included; ",
         end="",
     )
     print(
-        f"N = {options.count} held-out sounds, seeds {', '.join(map(str, seeds))}; weights {variants}"
+        f"N = {options.count} held-out sounds, seeds {', '.join(map(str, seeds))}; weights "
+        f"{variants}"
     )
     show("generator", GENERATOR, found)
     show("autoencoder", AUTOENCODER, found)

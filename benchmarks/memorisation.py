@@ -1,8 +1,8 @@
 """Does a model that learned from a folder of recordings copy them, and are its toots as various as
 they are?
 
-    python benchmarks/memorisation.py MANIFEST [--labels tuba trumpet …] [--clips 200] [--model
-    FILE]
+    python benchmarks/memorisation.py MANIFEST [--labels tuba trumpet ...] [--clips 200]
+        [--model FILE]
 
 MANIFEST is a CSV of recordings (see `tootlearn.data.folder`), of which those with these labels are
 taken. They are split by what `Clips.split` does. A model is trained on the learned ones (preset
@@ -11,14 +11,12 @@ those of held-out recordings. Distances are between log-mels relative to their p
 some bands and frames, as `tootlearn evaluate` has them. Printed are
 
 * new: the least, the fifth percentile and the median distance of a toot from the nearest learned
-clip, over the median
-  distance between two learned clips of a kind, and how many are nearer than a tenth of it. A copy
-  has 0; asked for is that none is nearer. Beside it the same for held-out recordings, and for each
-  learned clip and the nearest other one: where notes were recorded more than once, these are near
-  too;
+  clip, over the median distance between two learned clips of a kind, and how many are nearer than a
+  tenth of it. A copy has 0, and none should be nearer. Beside it the same for held-out recordings,
+  and for each learned clip and the nearest other one: where notes were recorded more than once,
+  these are near too;
 * variety: the mean distance between two toots of a kind over that between two learned clips of it,
-kind by kind and
-  over all, and the same for held-out recordings. Asked for is .7 or more.
+  kind by kind and over all, and the same for held-out recordings. It should be 0.7 or more.
 """
 
 import tempfile

@@ -110,7 +110,7 @@ def recorded(path: Path, count: int, seed: int) -> list[tuple[Tensor, float]]:
 
 
 def pairwise(estimate: Tensor, clean: Tensor, pitch: float) -> dict[str, float]:
-    """What each metric of two waves reads, the more the worse; measures of one wave by their loss."""
+    """What each metric of two waves reads: more is worse. Measures of one wave count their loss."""
     known = pitch > 0
     four = metrics.compare(estimate, clean, RATE)
     stft, mel = Stft(1024, 256), Mel(RATE, 1024, 128)
@@ -271,7 +271,8 @@ def main() -> None:
     options = started(parser)
     for name, degradation in DEGRADATIONS.items():
         print(
-            f"{name:10} {', '.join(f'{level:g}' for level in degradation.levels)} {degradation.unit}"
+            f"{name:10} {', '.join(f'{level:g}' for level in degradation.levels)} "
+            f"{degradation.unit}"
         )
     most = max(options.clips, options.set)
     sounds = (

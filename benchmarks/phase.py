@@ -169,7 +169,8 @@ def table(
         {name: lambda m=method: m(waves[0]) for name, method in methods.items()}, seconds, rounds=3
     )
     head = f"{title} (N = {len(waves)})"
-    columns = f"{'SC (dB)':>9}{'LSD (dB)':>10}{'mel L1':>8}{'MR':>7}{'f0 (cents)':>12}{'within 20':>11}{'speed':>8}"
+    columns = f"{'SC (dB)':>9}{'LSD (dB)':>10}{'mel L1':>8}{'MR':>7}"
+    columns += f"{'f0 (cents)':>12}{'within 20':>11}{'speed':>8}"
     print(f"\n{head:40}{columns}")
     for name, method in methods.items():
         found = []

@@ -24,9 +24,11 @@ from tootlearn.teaching import notebooks
 
 PAGE = Path(__file__).resolve().parents[1] / "book/assets/playground"
 CLICKS = """async ({count, kinds}) => {
-  const toots = playground.playground, play = playground.querySelector('[data-part=play]'), found = [];
+  const toots = playground.playground, found = [];
+  const play = playground.querySelector('[data-part=play]');
   let longest = 0, last = performance.now(), going = true;
-  const frame = () => { const now = performance.now(); longest = Math.max(longest, now - last); last = now;
+  const frame = () => {
+    const now = performance.now(); longest = Math.max(longest, now - last); last = now;
     if (going) requestAnimationFrame(frame); };
   requestAnimationFrame(frame);
   for (let i = 0; i < count; i++) {
@@ -35,7 +37,8 @@ CLICKS = """async ({count, kinds}) => {
     const note = low + (high - low) * ((i * 0.618) % 1);
     Object.assign(toots.state, {kind, note, seed: i, duration: 0.5, place: null});
     await new Promise(done => setTimeout(done, 200));
-    const heard = new Promise(done => playground.addEventListener('toot', ({detail}) => done(detail.at), {once: true}));
+    const heard = new Promise(done =>
+      playground.addEventListener('toot', ({detail}) => done(detail.at), {once: true}));
     const clicked = performance.now();
     play.click();
     found.push(await heard - clicked);

@@ -174,7 +174,7 @@ def bootstrap(right: dict[str, list[float]], rounds: int = 4000) -> NDArray[np.f
 
 
 def named(judge: classifier.Classifier, real: Clips) -> None:
-    """The confusion matrix and the balanced accuracy: each source counts the same, and each kind."""
+    """The confusion matrix and the balanced accuracy: all sources and all kinds count the same."""
     with torch.no_grad():
         answer = judge(real.log_mel.float()).argmax(1).numpy()
     truth = np.array([judge.kinds.index(real.kinds[k].name) for k in real.controls.kind])
@@ -197,7 +197,8 @@ def named(judge: classifier.Classifier, real: Clips) -> None:
     share = np.mean([np.mean(r) for r in right.values()])
     low, high = bootstrap(right)
     print(
-        f"balanced accuracy {share:.1%} ({low:.1%} to {high:.1%}: 90 % over sources), chance {1 / len(right):.0%}"
+        f"balanced accuracy {share:.1%} ({low:.1%} to {high:.1%}: 90 % over sources), chance "
+        f"{1 / len(right):.0%}"
     )
 
 

@@ -213,7 +213,8 @@ def main() -> None:
             for out in (wavs, packed, compact)
         ]
         print(
-            f"{report.clips} toots of {report.files} WAVs in {len(shards.read_index(packed).paths)} shards; ",
+            f"{report.clips} toots of {report.files} WAVs in "
+            f"{len(shards.read_index(packed).paths)} shards; ",
             end="",
         )
         print("{:.0f} MB as WAVs, {:.0f} as shards, {:.0f} as shards of FLAC".format(*sizes))

@@ -217,7 +217,8 @@ def worker(count: int, seconds: float, batch: int) -> None:
 def precisions(config: TrainConfig, clips: Clips, steps: int, seeds: int) -> None:
     """Held-out losses after a short training, in 32 bits and in bf16."""
     print(
-        f"\n{f'held out after {steps} steps':28}{'generation':>12}{'reconstruction':>16}{'both / 32 bits':>16}"
+        f"\n{f'held out after {steps} steps':28}"
+        f"{'generation':>12}{'reconstruction':>16}{'both / 32 bits':>16}"
     )
     for seed in range(seeds):
         both = {}
@@ -255,7 +256,8 @@ def sizes(config: TrainConfig, clips: Clips, seconds: float) -> None:
         print(f"{rate.batch:8}{rate.width:8}{rate.examples:12.1f}{rate.memory:11.0f}", flush=True)
     usual = [rate for rate in rates if rate.width == config.generator.width]
     print(
-        f"the smallest batch near the fastest, of width {config.generator.width}: {throughput.fastest(usual).batch}"
+        f"the smallest batch near the fastest, of width {config.generator.width}: "
+        f"{throughput.fastest(usual).batch}"
     )
 
 

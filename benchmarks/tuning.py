@@ -76,7 +76,8 @@ def main() -> None:
     for name, values in table.items():
         spread = statistics.stdev(values) if len(values) > 1 else 0.0
         print(
-            f"{name:8} {statistics.mean(values):.4f} +- {spread:.4f} over {len(values)} seeds: {values}"
+            f"{name:8} {statistics.mean(values):.4f} +- {spread:.4f} over {len(values)} "
+            f"seeds: {values}"
         )
     if options.json:
         told = {
@@ -130,7 +131,7 @@ def search(config: TrainConfig, out: Path, words: list[str], trials: int) -> str
     )
     assert failed, "no trial was running when the worker was killed: search longer"
     assert failed == retried, f"trials {failed} failed, but {retried} were done again"
-    return f"killed with {len(before)} finished trials; trials {failed} were left behind and done again"
+    return f"killed with {len(before)} finished trials; trials {failed} were done again"
 
 
 def errors(config: TrainConfig, seeds: list[int]) -> list[float]:

@@ -75,7 +75,8 @@ def describe_and_vary(generator: TootGenerator, options: argparse.Namespace) -> 
     right = np.mean([a == b for a, b in zip(named, true, strict=True)])
     print(f"kinds of {options.sounds} synthetic sounds found by the generator itself: {right:.0%}")
     print(
-        f"{'amount':10}{'kind kept':>12}{'apart, dB':>12}   N = {options.sounds} x {options.variations}"
+        f"{'amount':10}{'kind kept':>12}{'apart, dB':>12}   N = {options.sounds} x "
+        f"{options.variations}"
     )
     for amount in AMOUNTS:
         print(f"{amount:<10}{np.mean(kept[amount]):12.1%}{np.mean(apart[amount]):12.2f}")
@@ -117,7 +118,8 @@ def morphs(generator: TootGenerator, options: argparse.Namespace, steps: int = 7
         )
         against.append(-np.minimum((np.diff(rows, axis=0) * np.sign(rows[-1] - rows[0])).min(0), 0))
     print(
-        f"largest step over mean step of the log-mel, median and worst of {options.pairs} pairs, {steps} steps"
+        f"largest step over mean step of the log-mel, median and worst of {options.pairs} "
+        f"pairs, {steps} steps"
     )
     for mixing, found in uneven.items():
         print(f"residuals {mixing:20}{np.median(found):8.3f}{np.max(found):8.3f}")

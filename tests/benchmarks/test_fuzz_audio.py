@@ -1,4 +1,4 @@
-"""Files that are broken on purpose: each loads or is refused by name, whatever its header promises."""
+"""Files that are broken on purpose: each loads or is refused by name, whatever its header says."""
 
 import importlib.util
 import io

@@ -18,7 +18,7 @@ def tone(frequency, seconds=1.0, rate=RATE, amplitude=0.5):
 
 
 def comb(frequency, ratios=(1.0,), seconds=1.0, harmonics=12, seed=0):
-    """A chord with harmonics of random phase that fall off as 1 / h, at about half of full scale."""
+    """A chord of harmonics falling off as 1 / h, in random phases, at about half of full scale."""
     generator = torch.Generator().manual_seed(seed)
     t = torch.arange(round(seconds * RATE), dtype=torch.float64) / RATE
     wave = torch.zeros_like(t)

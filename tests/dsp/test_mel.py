@@ -157,7 +157,7 @@ def test_shapes_and_types_are_kept_there_and_back(leading, frames, mels, dtype, 
 @pytest.mark.parametrize(
     ("mels", "fmin", "fmax", "message"),
     [
-        (0, 0, None, "at least one band, not 0"),
+        (0, 0, None, "mels is 1 or more, not 0"),
         (80, -1, None, "not -1 to 11025 Hz"),
         (80, 0, 12000, "not 0 to 12000 Hz"),
         (80, 900, 800, "not 900 to 800 Hz"),

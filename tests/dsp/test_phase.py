@@ -22,7 +22,7 @@ NAMES = [method.__name__ for method in METHODS]
 
 
 def horn(f0: float, samples: int = 16384) -> torch.Tensor:
-    """An additive tone: harmonics up to 10 kHz, a 20 ms attack, a slow decay, the high ones faster."""
+    """An additive tone: harmonics up to 10 kHz, a 20 ms attack; high harmonics decay faster."""
     time = torch.arange(samples, dtype=torch.float64) / RATE
     partials = [
         torch.exp(-(1 + 0.1 * k) * time) * torch.sin(2 * math.pi * f0 * k * time + k * k) / k

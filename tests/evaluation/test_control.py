@@ -1,4 +1,4 @@
-"""Control: errors by hand, what is measured on synthetic toots, and what turning one control moves."""
+"""Control: errors by hand, controls measured on synthetic toots, and the swap test."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Reconstruction: what needs no network against numpy and by construction, and the table by hand."""
+"""Reconstruction: PCA and nearest clip against numpy and by construction, the table by hand."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,4 @@
-"""Distances between sets: a generator that repeats itself, or its training sounds, or makes the wrong ones, is
-seen.
-"""
+"""Distances between sets: copies, repeated sounds and wrong kinds are far from real sounds."""
 
 import numpy as np
 import pytest

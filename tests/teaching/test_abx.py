@@ -93,7 +93,7 @@ def test_nothing_comes_from_elsewhere(shown):
 
 
 def test_the_answer_does_not_stand_in_the_markup(shown):
-    """X has no sound until the page draws one, and the draws of all trials are not made beforehand."""
+    """X has no sound until the page draws one, and no trial is drawn before it begins."""
     for _ in range(2):
         abx(tone(), tone(450))
     first, second = (re.sub(r"abx-\d+-", "abx-", data["text/html"]) for data in shown)

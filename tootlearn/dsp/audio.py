@@ -26,7 +26,7 @@ _BLOCK = 65536
 LONGEST = 2**27  # samples of a file that is read: half a gigabyte, 50 minutes at 44,100 Hz
 # Hz: what a file of sound can have; resampling from what a broken header says takes all memory
 RATES = (1000, 768_000)
-# of the numbers that sample rates are to each other; a filter has 128 taps for each
+# of numerator and denominator of a ratio of sample rates: the filter has 128 taps for each
 _LARGEST_RATIO = 16384
 
 
@@ -39,13 +39,12 @@ def load(path: str | os.PathLike[str], sample_rate: int | None = None) -> tuple[
         sample_rate: the rate to resample to, in Hz; None keeps the file's own.
 
     Returns:
-        The wave, float32 of shape (N,), and its sample rate in Hz. It lies in [-1, 1], but for
-        floating-point files and
-        decoders that go beyond it: nothing is clipped.
+        The wave, float32 of shape (N,), and its sample rate in Hz. It lies in [-1, 1], except where
+        a floating-point file or a decoder goes beyond: nothing is clipped.
 
     Raises:
-        InputError: the file is missing, no file, empty, no audio, has no samples, or has NaN or
-            infinite ones; or it has more than `LONGEST` samples, or a rate outside of `RATES`.
+        InputError: the file is missing, a directory, empty or not audio; it has no samples, NaN or
+            infinite samples, or more than `LONGEST`; or its rate lies outside `RATES`.
     """
     path = Path(path)
     if path.is_dir():
@@ -83,7 +82,8 @@ def _read_mono(path: Path) -> tuple[NDArray[np.float32], int]:
     with soundfile.SoundFile(path) as file, np.errstate(invalid="ignore"):
         if not RATES[0] <= file.samplerate <= RATES[1]:
             raise InputError(
-                f"{path} has a sample rate of {file.samplerate} Hz: give {RATES[0]} to {RATES[1]} Hz"
+                f"{path} has a sample rate of {file.samplerate} Hz: give {RATES[0]} to "
+                f"{RATES[1]} Hz"
             )
         blocks, count = [np.zeros(0, dtype=np.float32)], 0
         while len(
@@ -120,7 +120,8 @@ def save(
     path = Path(path)
     if path.suffix.lower() not in _SAVE_FORMATS:
         raise InputError(
-            f"{path}: no format goes with the suffix {path.suffix!r}: use {', '.join(_SAVE_FORMATS)}"
+            f"{path}: no format goes with the suffix {path.suffix!r}: use "
+            f"{', '.join(_SAVE_FORMATS)}"
         )
     samples = np.asarray(torch.as_tensor(wave).detach().cpu().numpy(), dtype=np.float64)
     if samples.ndim != 1 or samples.size == 0:
@@ -130,7 +131,8 @@ def save(
     peak = float(np.abs(samples).max())
     if peak > 1 + STEP_16_BIT:
         raise InputError(
-            f"{path}: the wave peaks at {peak:.4g} and would clip beyond 1: divide it by {peak:.4g} first"
+            f"{path}: the wave peaks at {peak:.4g} and would clip beyond 1: divide it by "
+            f"{peak:.4g} first"
         )
     atomic_write(path, _encode(samples, sample_rate, _SAVE_FORMATS[path.suffix.lower()], path))
 
@@ -193,8 +195,8 @@ def resample(wave: Tensor, from_rate: int, to_rate: int) -> Tensor:
 
 
 def _ratio(from_rate: int, to_rate: int) -> tuple[int, int]:
-    """Two rates as the smallest whole numbers, to / from: exact, or to 1e-6 where those would be
-    beyond reason.
+    """to_rate / from_rate in lowest terms: exact, or to 1e-6 where the exact terms would be too
+    large for a filter.
     """
     low, high = sorted((from_rate, to_rate))
     ratio = Fraction(low, high)
@@ -210,13 +212,12 @@ def trim(wave: Tensor, sample_rate: int, threshold_db: float = -60.0) -> Tensor:
     Args:
         wave: (..., N); leading axes are cut together.
         sample_rate: in Hz.
-        threshold_db: what counts as quiet: an RMS over 10 ms so far below its peak, in dB
-            (negative).
+        threshold_db: where the RMS over 10 ms is this far below its peak, the sound is quiet; in
+            dB, negative.
 
     Returns:
         (..., n), the part from the first to the last sample around which the sound is not quiet. A
-        silent wave comes
-        back whole: there is no sound to measure quiet against.
+        silent wave comes back whole: there is no sound to measure quiet against.
     """
     half = max(sample_rate // 200, 1)
     power = wave.detach().reshape(-1, wave.shape[-1]).square().amax(0)
@@ -226,7 +227,7 @@ def trim(wave: Tensor, sample_rate: int, threshold_db: float = -60.0) -> Tensor:
 
 
 def peak_db(wave: Tensor) -> Tensor:
-    """The largest absolute sample of (..., N), as (...) in dBFS (0 = full scale); -inf for silence."""
+    """The peak of (..., N), as (...) in dBFS: 0 is full scale, -inf silence."""
     return 20 * wave.abs().amax(-1).log10()
 
 

@@ -4,24 +4,20 @@ Noise reduction turns each cell of the STFT down by how much of it is noise. Fou
 it sounds:
 
 * the *noise level*: measured where the clip is quiet, or taken from a clip of noise alone. A note
-that is held through
-  the whole clip is as steady as noise; but its harmonics are narrow, and noise is smooth over
-  frequency. So the level is sought below the harmonics, and they are kept;
+  that is held through the whole clip is as steady as noise; but its harmonics are narrow, and noise
+  is smooth over frequency. So the level is measured between the harmonics, and they are kept;
 * the *a-priori signal-to-noise ratio*: a single cell of noise is often several times its mean.
-Averaging over the
-  frames around it, before and after, tells a tone from such a flicker. Methods for telephones may
-  not look ahead;
-* the *window*: a long one tells the harmonics of a low note from the noise between them, a short
-one keeps onsets. The
-  result is the mean of what both give;
+  Averaging over the frames before and after tells a tone from such a flicker. Methods for
+  telephones may not look ahead;
+* the *window*: a long one separates the harmonics of a low note from the noise between them, a
+  short one keeps onsets. The result is the mean of both;
 * the *rule* from that ratio to a gain: Wiener's, which is best in squared error, or the minimum
-mean-square error of
-  the logarithm of the amplitude (Ephraim and Malah 1985), which lets more through.
+  mean-square error of the logarithm of the amplitude (Ephraim and Malah 1985), which lets more
+  through.
 
-The noise is taken to be steady through the clip, and a sound that is itself steady noise from end
-to end, such as the breath in a clip without a pause, is taken for it: leave some quiet around a
-toot, or give a clip of the noise. It is a filter for noisy recordings; a clean sound with a pause
-passes as it is.
+The noise is assumed to be steady through the clip. A sound that is itself steady noise from end to
+end, such as breath in a clip without a pause, is removed as noise: leave some quiet around a toot,
+or give a clip of the noise. A clean sound with a pause passes as it is.
 """
 
 import math
@@ -68,11 +64,10 @@ def denoise(
         rule: "wiener" or "log_amplitude".
 
     Returns:
-        (..., N). Silence comes back as silence, and what holds no noise comes back but for
-        rounding.
+        (..., N). Silence comes back as silence, and a wave without noise as it is, to rounding.
 
     Raises:
-        InputError: an empty wave, samples that are no numbers, a noise clip that is too short, an
+        InputError: an empty wave, NaN or infinite samples, a noise clip that is too short, an
             unknown rule or sample rate.
     """
     _check(wave, "the wave")
@@ -141,13 +136,13 @@ def noise_level(wave: Tensor, sample_rate: int) -> Tensor:
     """The power of the noise in a sound, from where it is quiet: in time, and between the
     harmonics.
 
-    A first level is low in the two ways that noise can be found: the tenth of the frames that are
-    quietest, and there the quarter of the neighbouring bins that are lowest, each corrected for
-    what it is of noise. From there on, the level is the mean of all cells near a bin that have less
-    than four times the level, corrected for what noise has above that, in five rounds. This is done
-    with the short window, and with one twice and four times as long where the wave lasts two of
-    them: the short one finds the pauses, the long ones see between the harmonics of a low note. The
-    lowest of the three is the level.
+    The first estimate takes the quietest tenth of the frames and, in these, the lowest quarter of
+    the neighbouring bins, each corrected for the quantile of noise that it is. Then, in five
+    rounds, the level is the mean of all cells near a bin that have less than four times the level,
+    corrected for the part of noise above that. This is done with the short window, and with windows
+    twice and four times as long where the wave lasts two of them: the short one finds the pauses,
+    the long ones resolve the noise between the harmonics of a low note. The lowest of the three is
+    the level.
 
     Args:
         wave: (..., N), two short windows or more.
@@ -251,9 +246,7 @@ def _check(wave: Tensor, name: str, least: int = 1) -> None:
 
 
 def remove_dc(wave: Tensor) -> Tensor:
-    """A wave (..., N) without its mean, which no ear hears, and which costs headroom and clicks at
-    the ends.
-    """
+    """A wave (..., N) without its mean, which is inaudible but takes headroom, and clicks."""
     _check(wave, "the wave")
     return wave - wave.mean(-1, keepdim=True)
 
@@ -262,8 +255,8 @@ def declick(wave: Tensor, sample_rate: int, seconds: float = 0.003) -> Tensor:
     """Fade in, or out, where a wave does not begin, or end, at zero; elsewhere it stays as it is,
     to the bit.
 
-    A jump from silence to the first sample, or from the last, is heard as a click. Zero is what 16
-    bits take for it.
+    A jump from silence to the first sample, or from the last one to silence, is heard as a click.
+    Zero is whatever rounds to it in 16 bits.
 
     Args:
         wave: (..., N); each clip is judged on its own.
@@ -288,8 +281,8 @@ def true_peak(wave: Tensor) -> Tensor:
 
     Oversampled by four as in ITU-R BS.1770-5, annex 2, with a sinc under a Kaiser window in place
     of the filter given there as an example: it leaves the samples themselves as they are, so the
-    result is never below the largest. A peak between the oversampled points is missed by .7 dB at
-    most, near half of the sample rate, by .1 dB below a sixth.
+    result is never below the largest. A peak between the oversampled points is missed by 0.7 dB at
+    most, near half the sample rate, and by 0.1 dB below a sixth of it.
     """
     _check(wave, "the wave")
     half, factor = 16, 4

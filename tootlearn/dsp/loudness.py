@@ -1,8 +1,8 @@
 """How loud a sound is to a listener: ITU-R BS.1770, integrated over a clip.
 
-`measures.loudness` is the level of a sound, and what the control of that name asks for. Here
-frequencies are weighted as ears do, by what broadcasters agreed on, so that sounds of different
-kinds can be played at one loudness.
+`measures.loudness` is the level of a sound, which the control of that name sets. This module
+weights frequencies as the ear does, by a standard of broadcasting, so that sounds of different
+kinds can be played equally loud.
 """
 
 import math
@@ -15,16 +15,16 @@ from torch import Tensor
 BLOCK, OVERLAP = 0.4, 4  # s, and how many blocks begin within one
 OFFSET = -0.691  # dB: so that a sine of 997 Hz reads its RMS
 SILENCE = -70.0  # LUFS: blocks below never count
-QUIET = -10.0  # LU: nor do those so far below the mean of the rest
+QUIET = -10.0  # LU: nor do those that lie this far below the mean of the rest
 
 
 def k_weighting(sample_rate: float) -> NDArray[np.float64]:
     """The two filters of BS.1770-5, annex 1, as second-order sections (2, 6) for scipy: a head, and
     a high pass.
 
-    The standard gives coefficients for 48 kHz. They are bilinear transforms of analogue filters,
-    whose corner, gain and Q follow from them, and which are transformed for any rate here (as De
-    Man 2018 does).
+    The standard gives coefficients for 48 kHz. They are bilinear transforms of analogue filters
+    whose corner frequency, gain and Q follow from them; those are transformed for any rate here (as
+    in De Man 2018).
     """
     k, q = math.tan(math.pi * 1681.974450955533 / sample_rate), 0.7071752369554196
     high = 10 ** (3.999843853973347 / 20)
@@ -39,12 +39,12 @@ def k_weighting(sample_rate: float) -> NDArray[np.float64]:
 
 
 def integrated_loudness(wave: Tensor, sample_rate: float) -> Tensor:
-    """Loudness of a mono clip after ITU-R BS.1770-5: K-weighted, in blocks of .4 s, gated at -70
+    """Loudness of a mono clip after ITU-R BS.1770-5: K-weighted, in blocks of 0.4 s, gated at -70
     LUFS and at -10 LU.
 
     A clip shorter than a block has no loudness by the standard: it gets its K-weighted RMS,
-    ungated, on the same scale. Gates pass over pauses, not over the block that a short sound shares
-    with silence: compare clips of one length.
+    ungated, on the same scale. The gates skip pauses, but not the block that a short sound shares
+    with silence: compare clips of equal length.
 
     Args:
         wave: (..., N), in [-1, 1].
@@ -58,8 +58,8 @@ def integrated_loudness(wave: Tensor, sample_rate: float) -> Tensor:
 
     if not wave.shape[-1]:
         return wave.new_full(wave.shape[:-1], -torch.inf)
-    heard = sosfilt(k_weighting(sample_rate), wave.detach().cpu().double().numpy())
-    power = torch.from_numpy(heard).to(wave.device).square()
+    weighted = sosfilt(k_weighting(sample_rate), wave.detach().cpu().double().numpy())
+    power = torch.from_numpy(weighted).to(wave.device).square()
     step = round(sample_rate * BLOCK / OVERLAP)
     if power.shape[-1] < OVERLAP * step:
         return _level(power.mean(-1)).to(wave.dtype)

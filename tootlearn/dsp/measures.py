@@ -117,8 +117,7 @@ def _centroid(wave: Tensor, sample_rate: float, start: Tensor, end: Tensor) -> T
     frames = padded.unfold(-1, CENTROID_FFT, CENTROID_HOP)  # (B, T, n_fft), a view
     centre = torch.arange(frames.shape[1], device=wave.device) * CENTROID_HOP
     chosen = (centre >= start[:, None]) & (centre <= end[:, None]) & (end > start)[:, None]
-    # a click may lie between the centres of two frames: the one nearest to its middle is always
-    # heard
+    # a click may lie between the centres of two frames: the nearest one always counts
     nearest = ((start + end) / 2 / CENTROID_HOP).round().long().clamp_max(frames.shape[1] - 1)
     chosen[torch.arange(len(wave), device=wave.device), nearest] |= end > start
     clip, frame = chosen.nonzero(as_tuple=True)
@@ -214,8 +213,8 @@ def brightness_octaves(centroid: Tensor, f0: Tensor | float) -> Tensor:
 
 
 def cents(pitch: Tensor | float, reference: Tensor | float) -> Tensor:
-    """The interval from `reference` to `pitch`, both in Hz (broadcast): 100 for a semitone up, 1200
-    for an octave.
+    """The interval from `reference` to `pitch`, both in Hz (broadcast): 100 is a semitone up, 1200
+    an octave.
     """
     return 1200 * torch.log2(torch.as_tensor(pitch) / torch.as_tensor(reference))
 
@@ -298,8 +297,8 @@ def chord_f0(
         wave: (..., N).
         sample_rate: Hz.
         ratios: f0 of each note over that of the lowest, such as (1, 5 / 4, 3 / 2).
-        guess: (...) or a number: where to look, in Hz.
-        span_cents: how far to look to both sides.
+        guess: (...) or a number: where to search, in Hz.
+        span_cents: how far to search on both sides.
 
     Returns:
         (...) in Hz; nan for silence.
@@ -372,9 +371,9 @@ def harmonic_to_noise_ratio(wave: Tensor, sample_rate: float, f0: Tensor | float
     hertz = torch.arange(power.shape[-1], device=wave.device, dtype=wave.dtype) / bins_per_hertz
     # half of the spectrum is left to the noise
     lobe = torch.minimum(LOBE * sample_rate / length[:, None], pitch / 4)
-    heard = hertz >= pitch / 2
+    counted = hertz >= pitch / 2
     harmonic = (hertz - pitch * (hertz / pitch).round()).abs() <= lobe
-    tone, between = ((power * (heard & part)).sum(-1) for part in (harmonic, ~harmonic))
-    under = between * (heard & harmonic).sum(-1) / (heard & ~harmonic).sum(-1)
+    tone, between = ((power * (counted & part)).sum(-1) for part in (harmonic, ~harmonic))
+    under = between * (counted & harmonic).sum(-1) / (counted & ~harmonic).sum(-1)
     ratio = 10 * torch.log10((tone - under).clamp_min(0) / (between + under))
     return ratio.view(wave.shape[:-1]).to(wave.dtype)

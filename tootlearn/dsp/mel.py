@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from tootlearn.errors import InputError
+from tootlearn.errors import InputError, check_at_least
 
 _LINEAR_STEP = 200 / 3  # Hz a mel below the knee
 _KNEE_HZ = 1000.0
@@ -62,11 +62,11 @@ def mel_filterbank(
         InputError: no bands, or edges that are not 0 <= fmin < fmax <= sample_rate / 2.
     """
     fmax = sample_rate / 2 if fmax is None else fmax
-    if mels < 1:
-        raise InputError(f"a mel filterbank has at least one band, not {mels}")
+    check_at_least("mels", mels, 1)
     if not 0 <= fmin < fmax <= sample_rate / 2:
         raise InputError(
-            f"mel bands need 0 <= fmin < fmax <= {sample_rate / 2:g} Hz, not {fmin:g} to {fmax:g} Hz"
+            f"mel bands need 0 <= fmin < fmax <= {sample_rate / 2:g} Hz, not {fmin:g} to "
+            f"{fmax:g} Hz"
         )
     points = mel_frequencies(mels + 2, fmin, fmax)
     bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)
@@ -102,7 +102,8 @@ class Mel(nn.Module):
         empty = int((bank.sum(1) == 0).sum())
         if empty:
             raise InputError(
-                f"{empty} of {mels} mel bands hold no bin of n_fft {n_fft}: take fewer or a larger n_fft"
+                f"{empty} of {mels} mel bands hold no bin of n_fft {n_fft}: take fewer or a "
+                "larger n_fft"
             )
         self.register_buffer("bank", bank, persistent=False)
         centres = mel_frequencies(mels + 2, fmin, sample_rate / 2 if fmax is None else fmax)[1:-1]

@@ -1,4 +1,4 @@
-"""From mel bands to what a network likes to see: logarithms of zero mean and unit variance, and
+"""From mel bands to what a network learns from, logarithms of zero mean and unit variance, and
 back.
 """
 
@@ -20,8 +20,8 @@ def log_mel(mel: Tensor, floor: float) -> Tensor:
 class Normalizer(nn.Module):
     """Standardise log-mels with one mean and one standard deviation a band, and undo it.
 
-    The statistics are those of the training data, and travel with the model: a reconstruction that
-    borrows those of the original sound shows loudness and colour that the model never knew.
+    The statistics are those of the training data, and travel with the model: a reconstruction with
+    the statistics of the original sound would show a loudness and timbre that the model never knew.
 
     Args:
         mean: (M, 1).
@@ -54,7 +54,7 @@ class Normalizer(nn.Module):
 
         Args:
             x: log-mels (B, M, T).
-            weight: (B, T), how much each frame counts, non-negative; None: all the same.
+            weight: (B, T), how much each frame counts, non-negative; None counts all the same.
 
         Returns:
             A normalizer after which `x` has zero mean and unit variance in each band; a band that

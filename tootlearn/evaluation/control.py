@@ -1,4 +1,4 @@
-"""Does a model obey its controls?"""
+"""How accurately generated toots follow their controls."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _ROOM = WINDOW_SAMPLES + 2 * ONSET_SAMPLES  # samples: for a toot and some silen
 
 @dataclass(frozen=True)
 class ControlAccuracy:
-    """How well a set of toots follows the controls that were asked for.
+    """How accurately a set of toots follows its controls.
 
     Args:
         f0_median: absolute error, cents.
         f0_within_50: share of the toots within 50 cents.
         duration_median: absolute error, ms.
-        brightness_rank, loudness_rank: Spearman's rank correlation of what was asked for with what
-            was measured.
+        brightness_rank, loudness_rank: Spearman's rank correlation of the control with its
+            measure.
         count: N.
     """
 
@@ -46,21 +46,21 @@ class ControlAccuracy:
     count: int
 
     @classmethod
-    def of(cls, asked: Controls, found: Controls) -> ControlAccuracy:
-        """From controls as asked for and as measured, of the same toots."""
+    def of(cls, requested: Controls, measured: Controls) -> ControlAccuracy:
+        """From the requested and the measured controls of the same toots."""
         # no pitch: an octave off
-        cents = np.nan_to_num(np.abs(1200 * np.log2(found.pitch / asked.pitch)), nan=1200.0)
+        cents = np.nan_to_num(np.abs(1200 * np.log2(measured.pitch / requested.pitch)), nan=1200.0)
         return cls(
             f0_median=float(np.median(cents)),
             f0_within_50=float(np.mean(cents <= 50)),
-            duration_median=float(1000 * np.median(np.abs(found.duration - asked.duration))),
+            duration_median=float(1000 * np.median(np.abs(measured.duration - requested.duration))),
             brightness_rank=rank_correlation(
-                torch.from_numpy(asked.brightness), torch.from_numpy(found.brightness)
+                torch.from_numpy(requested.brightness), torch.from_numpy(measured.brightness)
             ),
             loudness_rank=rank_correlation(
-                torch.from_numpy(asked.loudness), torch.from_numpy(found.loudness)
+                torch.from_numpy(requested.loudness), torch.from_numpy(measured.loudness)
             ),
-            count=len(asked),
+            count=len(requested),
         )
 
 
@@ -71,26 +71,26 @@ def measured_controls(
 
     Args:
         waves: (B, N) at 22,050 Hz.
-        asked: what was asked for. A chord is looked for near its pitch; brightness is relative to
-            it.
-        kinds: what ``asked.kind`` counts.
-        pyin: track kinds of one steady f0 by pYIN, which looks everywhere; otherwise fit harmonics
-            near the pitch (fast).
+        asked: the requested controls. A chord is searched near their pitch, and brightness is
+            relative to it.
+        kinds: the kinds that ``asked.kind`` indexes.
+        pyin: track kinds of one steady f0 by pYIN, which searches all pitches; otherwise fit
+            harmonics near the requested pitch, which is fast.
     """
     pitch = np.empty(len(asked))
     for k, kind in enumerate(kinds):
         rows = np.flatnonzero(asked.kind == k)
         if not len(rows):
             continue
-        own = waves[torch.from_numpy(rows)]
+        toots = waves[torch.from_numpy(rows)]
         if kind.slide:
-            own = _starts(own)
+            toots = _starts(toots)
         if kind.steady and pyin:
-            found = measures.median_f0(own, synthesis.SAMPLE_RATE, 30.0, 2 * kind.pitch[1])
+            f0 = measures.median_f0(toots, synthesis.SAMPLE_RATE, 30.0, 2 * kind.pitch[1])
         else:
             guess = torch.from_numpy(asked.pitch[rows]).float()
-            found = measures.chord_f0(own, synthesis.SAMPLE_RATE, kind.intervals, guess)
-        pitch[rows] = found.double().numpy()
+            f0 = measures.chord_f0(toots, synthesis.SAMPLE_RATE, kind.intervals, guess)
+        pitch[rows] = f0.double().numpy()
     others = synthesis.measured(waves, asked.kind, asked.pitch, kinds)
     return Controls(asked.kind, pitch, others.duration, others.brightness, others.loudness)
 
@@ -107,19 +107,19 @@ def _starts(waves: Tensor) -> Tensor:
 def control_table(
     generator: TootGenerator, count: int = 120, seed: int = 1000, pyin: bool = True
 ) -> dict[str, dict[str, ControlAccuracy]]:
-    """ControlAccuracy of generated toots, and of the synthesiser's for the same controls.
+    """Control accuracy of generated toots, and of the synthesiser's for the same controls.
 
     Args:
         generator: the model.
-        count: N, the kinds in turn, with controls as they occur.
+        count: N, the kinds in turn, with controls drawn from their usual ranges.
         seed: of the controls and the toots.
         pyin: see `measured_controls`.
 
     Returns:
-        {kind, or "all": {"generated" and "synthesiser": their obedience}}.
+        {kind, or "all": {"generated" and "synthesiser": their accuracy}}.
 
     Raises:
-        InputError: if there is no generator, or less than a toot of each kind.
+        InputError: if the model has no generator, or ``count`` is less than one toot of each kind.
     """
     kinds = generator.model.kinds
     if count < len(kinds):
@@ -127,19 +127,19 @@ def control_table(
     asked = natural_controls(kinds, count, seed)
     measured = []
     for i in tqdm(range(count), desc="control", unit="toot", leave=False, disable=None):
-        own, row = rng.child(seed, i), asked[i : i + 1]
+        toot_seed, row = rng.child(seed, i), asked[i : i + 1]
         waves = torch.zeros(2, _ROOM)
-        _place(waves[0], generator.render(row, generator.residual(row, own), own))
+        _place(waves[0], generator.render(row, generator.residual(row, toot_seed), toot_seed))
         pitch, duration, brightness, loudness = (float(getattr(row, name)[0]) for name in _SWAPPED)
         name = kinds[int(row.kind[0])].name
-        rendered = synthesis.render(name, pitch, duration, brightness, loudness, own)
+        rendered = synthesis.render(name, pitch, duration, brightness, loudness, toot_seed)
         waves[1, :WINDOW_SAMPLES] = torch.from_numpy(rendered)
         measured.append(measured_controls(waves, Controls.concatenate([row, row]), kinds, pyin))
     both = Controls.concatenate(measured)
-    found = {"generated": both[0::2], "synthesiser": both[1::2]}
+    sources = {"generated": both[0::2], "synthesiser": both[1::2]}
     groups = {kind.name: asked.kind == k for k, kind in enumerate(kinds)} | {"all": asked.kind >= 0}
     return {
-        name: {who: ControlAccuracy.of(asked[rows], f[rows]) for who, f in found.items()}
+        name: {who: ControlAccuracy.of(asked[rows], f[rows]) for who, f in sources.items()}
         for name, rows in groups.items()
     }
 
@@ -186,7 +186,7 @@ def swap_test(
 
 
 def _within(index: int, kind: Kind, name: str, share: float) -> Controls:
-    """Controls in the middle of their ranges, but the one called ``name`` at this share of its own."""
+    """Controls in the middle of their ranges, except ``name``, at ``share`` of its range."""
 
     def at(control: str, low: float, high: float) -> NDArray[np.float64]:
         return np.array([low + (high - low) * (share if control == name else 0.5)])

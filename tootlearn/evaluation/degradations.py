@@ -1,12 +1,11 @@
 """Sounds made worse by a known amount: turn the knob, watch the metric.
 
-A metric is worth as much as it agrees with what one did to the sound. Each degradation here has
-five levels, from just audible to plain; a metric that does not follow them is blind to that.
-`benchmarks/metrics.py` tries all against all.
+A metric should follow a known change of the sound. Each degradation here has five levels, from just
+audible to obvious; a metric that does not follow them is blind to it. `benchmarks/metrics.py` tries
+every metric with every degradation.
 
 Each takes waves (..., N) in [-1, 1], the level, the sample rate in Hz and a seed, and returns waves
-of that shape. What is drawn does not depend on the level, so that levels differ in nothing but the
-amount.
+of that shape. Random numbers do not depend on the level, so levels differ in the amount alone.
 """
 
 import math
@@ -27,10 +26,10 @@ UPSAMPLING = 8  # a straight line between samples that close is exact to some 60
 
 
 def noise(wave: Tensor, decibels: float, sample_rate: float, seed: int = 0) -> Tensor:
-    """White noise, so many dB below the RMS of each clip."""
+    """White noise at ``decibels`` below the RMS of each clip."""
     normal = rng.normal(seed, rng.Stream.DEGRADATION_NOISE, wave.numel())
-    drawn = torch.from_numpy(normal).view(wave.shape).to(wave)
-    return wave + 10 ** (-decibels / 20) * wave.square().mean(-1, keepdim=True).sqrt() * drawn
+    white = torch.from_numpy(normal).view(wave.shape).to(wave)
+    return wave + 10 ** (-decibels / 20) * wave.square().mean(-1, keepdim=True).sqrt() * white
 
 
 def low_pass(wave: Tensor, cutoff: float, sample_rate: float, seed: int = 0) -> Tensor:
@@ -53,8 +52,8 @@ def clipping(wave: Tensor, share: float, sample_rate: float, seed: int = 0) -> T
 
 
 def wobble(wave: Tensor, cents: float, sample_rate: float, seed: int = 0) -> Tensor:
-    """Pitch that sways by so many cents to both sides, six times a second, and level by a twentieth
-    of it in dB.
+    """Pitch that varies by ``cents`` to both sides, six times a second, and level that varies by
+    0.05 dB for each cent.
     """
     samples = wave.shape[-1]
     turn = (
@@ -78,23 +77,23 @@ def wobble(wave: Tensor, cents: float, sample_rate: float, seed: int = 0) -> Ten
 
 
 def smear(wave: Tensor, share: float, sample_rate: float, seed: int = 0) -> Tensor:
-    """Phases off by up to a share of half a turn, at random in each bin of an STFT (1024 / 256):
-    energy leaks in time.
+    """Random phase errors, up to ``share`` of half a turn in each bin of an STFT (1024 / 256):
+    energy spreads in time.
 
-    At 1 nothing is left of the phases. The energy of the clip stays as it was.
+    At 1 the phases are random. The energy of the clip stays as it was.
     """
     stft = Stft(1024, 256).to(wave.device)
     spectrum = stft(wave)
     uniform = rng.uniform(seed, rng.Stream.DEGRADATION_PHASE, spectrum.numel())
-    drawn = torch.from_numpy(2 * uniform - 1).view(spectrum.shape)
-    off = math.pi * share * drawn.to(wave)
+    sign = torch.from_numpy(2 * uniform - 1).view(spectrum.shape)
+    off = math.pi * share * sign.to(wave)
     smeared = stft.inverse(spectrum * torch.polar(torch.ones_like(off), off), wave.shape[-1])
     energy = (wave.square().sum(-1, keepdim=True) / smeared.square().sum(-1, keepdim=True)).sqrt()
     return smeared * energy.nan_to_num(0, 0, 0)
 
 
 class Degradation(NamedTuple):
-    """What is done, at which levels (the mildest first), and what these are."""
+    """A function, its levels (the mildest first), and their unit."""
 
     apply: Callable[[Tensor, float, float, int], Tensor]
     levels: tuple[float, ...]

@@ -1,8 +1,7 @@
-"""Whether the kind of a generated toot can be told, by a classifier that has never heard a
-generated one.
+"""Kind accuracy: how often a classifier that was trained without generated toots names their kind.
 
-A kind that is drawn wrongly is named wrongly. The reverse does not hold: a name says nothing of how
-good a toot is.
+A toot of the wrong kind gets the wrong name. The reverse does not hold: the right name does not
+mean that a toot sounds good.
 """
 
 from __future__ import annotations
@@ -29,9 +28,7 @@ from tootlearn.training.train_classifier import train_classifier
 
 @dataclass(frozen=True)
 class KindAccuracy:
-    """How many toots are taken for what they are meant to be: the share of N, and what they are
-    taken for otherwise.
-    """
+    """The share of N toots that are named by their kind, and what the others are taken for."""
 
     right: float
     taken_for: str  # the most frequent wrong name; "" for none
@@ -57,7 +54,7 @@ def judge_of(
         config: of the classifier.
 
     Raises:
-        InputError: if there are too few kinds or clips, or no clips of one of the model's kinds.
+        InputError: if there are too few kinds or clips, or one of the model's kinds has no clips.
     """
     known = {kind.name for kind in learn.kinds}
     if missing := [kind.name for kind in generator.model.kinds if kind.name not in known]:
@@ -74,22 +71,22 @@ def kind_table(
     count: int = 120,
     seed: int = 1000,
 ) -> dict[str, dict[str, KindAccuracy]]:
-    """Generated toots named by a classifier that has heard training sounds only, beside held-out
-    sounds of each kind.
+    """Kind accuracy of generated toots and of held-out sounds, by a classifier that was trained on
+    training sounds alone.
 
     Args:
         generator: the model.
         held_out: sounds that neither it nor the classifier was trained on.
         judge: the classifier, see `judge_of`.
-        count: N generated toots, the kinds in turn, with controls as they occur.
+        count: N generated toots, the kinds in turn, with controls drawn from their usual ranges.
         seed: of the controls and the toots.
 
     Returns:
-        {kind, or "all": {"generated" and "held out": how many were named right}}. What the
-        classifier misses among the held-out sounds, it misses through no fault of the generator.
+        {kind, or "all": {"generated" and "held out": their accuracy}}. Errors on the held-out
+        sounds are the classifier's own, not the generator's.
 
     Raises:
-        InputError: if there is no generator, or less than a toot of each kind.
+        InputError: if the model has no generator, or ``count`` is less than one toot of each kind.
     """
     kinds = generator.model.kinds
     if count < len(kinds):
@@ -112,13 +109,16 @@ def kind_table(
 
 
 def generated_log_mels(generator: TootGenerator, asked: Controls, seed: int) -> Tensor:
-    """Log-mels (B, M, T) of generated toots, one for each row of controls, in their windows as in
+    """Log-mels (B, M, T) of generated toots, one for each row of controls, in windows like those of
     clips.
     """
     windows, most = torch.zeros(len(asked), WINDOW_SAMPLES), WINDOW_SAMPLES - ONSET_SAMPLES
     for i in tqdm(range(len(asked)), desc="toots", unit="", leave=False, disable=None):
-        own, row = rng.child(seed, i), asked[i : i + 1]
-        wave = torch.from_numpy(generator.render(row, generator.residual(row, own), own))[:most]
+        toot_seed, row = rng.child(seed, i), asked[i : i + 1]
+        wave = torch.from_numpy(
+            generator.render(row, generator.residual(row, toot_seed), toot_seed)
+        )
+        wave = wave[:most]
         windows[i, ONSET_SAMPLES : ONSET_SAMPLES + len(wave)] = wave
     log_mel: Tensor = generator.model.front_end(windows)
     return log_mel

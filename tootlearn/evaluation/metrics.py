@@ -1,13 +1,12 @@
-"""How far a sound is from another: the four distances of every table, those of one property each;
-ranks.
+"""Distances between two sounds: four of the whole spectrum, and others of one property each.
 
-No single one is to be trusted. Spectral convergence is ruled by the loudest partials, LSD by the
-quiet rest, mel L1 sees nothing finer than a band, and only the multi-resolution distance looks
-through more than one window. So they are shown side by side.
+No single one is enough. Spectral convergence depends on the loudest partials, LSD on the quiet
+rest, mel L1 sees nothing finer than a band, and only the multi-resolution distance uses more than
+one window. So they are shown side by side.
 
-Those of one property each (pitch, envelope, onset) are blind to all else, on purpose.
-`benchmarks/metrics.py` makes sounds worse by known amounts and shows which metric follows; what
-does not is said with each as its blind spot.
+Those of one property (pitch, envelope, onset) ignore everything else, on purpose.
+`benchmarks/metrics.py` makes sounds worse by known amounts and shows which metrics follow; each
+docstring names the blind spots.
 
 All are 0 (spectral convergence in dB: -inf) for equal sounds and compare each clip of a batch with
 its own counterpart. Silence makes no nan: two silent clips are equal, and spectral convergence from
@@ -94,7 +93,7 @@ def mel_l1(estimate: Tensor, reference: Tensor) -> Tensor:
         reference: mel bands (..., M, T).
 
     Returns:
-        (...), 0 or more: .115 is 1 dB.
+        (...), 0 or more: 0.115 is 1 dB.
     """
     return (log_mel(estimate, MEL_FLOOR) - log_mel(reference, MEL_FLOOR)).abs().mean((-2, -1))
 
@@ -190,11 +189,11 @@ def f0_error(
         F0Error, each field (...). The tracker steps by 10 cents: a median of less is no difference
             that it can tell.
     """
-    found, true = (
+    track, true = (
         measures.f0_track(x, sample_rate, fmin, fmax, hop) for x in (estimate, reference)
     )
-    voicing = (found.isnan() != true.isnan()).to(reference.dtype).mean(-1)
-    return F0Error(measures.cents(found, true).abs().nanmedian(-1).values, voicing)
+    voicing = (track.isnan() != true.isnan()).to(reference.dtype).mean(-1)
+    return F0Error(measures.cents(track, true).abs().nanmedian(-1).values, voicing)
 
 
 def envelope_error(estimate: Tensor, reference: Tensor, sample_rate: float) -> Tensor:
@@ -239,11 +238,11 @@ def onset_error(estimate: Tensor, reference: Tensor, sample_rate: float) -> Tens
 
 
 def zimtohrli(estimate: Tensor, reference: Tensor, sample_rate: int) -> Tensor:
-    """The psychoacoustic distance of the package `zimtohrli` (Alakuijala et al. 2025), near what
-    one just hears.
+    """The psychoacoustic distance of the package `zimtohrli` (Alakuijala et al. 2025), which aims
+    at just-noticeable differences.
 
-    It resamples to 48 kHz, and silence makes clips of less than .5 s as long as that. Blind spot:
-    level, which it takes out; half the amplitude is no distance to it.
+    Clips are resampled to 48 kHz, and padded with silence to 0.5 s. Blind spot: level, which it
+    normalises; half the amplitude has no distance.
 
     Args:
         estimate: wave (..., N), in [-1, 1].
@@ -251,7 +250,7 @@ def zimtohrli(estimate: Tensor, reference: Tensor, sample_rate: int) -> Tensor:
         sample_rate: Hz.
 
     Returns:
-        (...), 0 for equal sounds to 1; some thousandths are just heard.
+        (...), from 0 for equal sounds to 1; a few thousandths are just audible.
 
     Raises:
         InputError: if the package is not installed.
@@ -267,8 +266,8 @@ def zimtohrli(estimate: Tensor, reference: Tensor, sample_rate: int) -> Tensor:
         pairs, (0, max(0, math.ceil(ZIMTOHRLI_SHORTEST * sample_rate) - pairs.shape[-1]))
     )
     pairs = resample(pairs.view(2, -1, pairs.shape[-1]), sample_rate, ZIMTOHRLI_RATE)
-    found = [Pyohrli().distance(a.numpy(), b.numpy()) for a, b in zip(*pairs, strict=True)]
-    return torch.tensor(found, dtype=reference.dtype, device=reference.device).view(
+    distances = [Pyohrli().distance(a.numpy(), b.numpy()) for a, b in zip(*pairs, strict=True)]
+    return torch.tensor(distances, dtype=reference.dtype, device=reference.device).view(
         reference.shape[:-1]
     )
 
@@ -281,8 +280,8 @@ def rank_correlation(a: Tensor, b: Tensor) -> float:
         b: (N,).
 
     Returns:
-        -1 to 1; nan where either is constant, shorter than 2, or holds a nan: a missing measurement
-        must not pass for agreement.
+        -1 to 1; nan where either is constant, has fewer than 2 values, or holds a nan: a missing
+        measurement must not count as agreement.
     """
     from scipy.stats import spearmanr
 

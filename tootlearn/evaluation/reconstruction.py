@@ -1,7 +1,7 @@
 """How well a model reconstructs, beside what needs no network.
 
-It is measured on whole (kind, pitch) groups that training never saw. PCA with as many numbers, the
-nearest training clip and the mean are what a network has to beat.
+It is measured on whole (kind, pitch) groups that training never saw. A network has to beat PCA with
+as many numbers, the nearest training clip and the mean.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tootlearn.models.autoencoder import Autoencoder
 
 
 def reconstruction_table(generator: TootGenerator, clips: Clips) -> dict[str, dict[str, float]]:
-    """Errors on held-out groups of the model's autoencoder, PCA of the same size, the nearest
+    """Errors on held-out groups: the model's autoencoder, PCA of the same size, the nearest
     training clip and the mean.
 
     Args:

@@ -1,10 +1,4 @@
-"""How good is a model: does it obey its controls, are its toots what they should be, and how well
-does it reconstruct.
-
-Control is measured on generated toots, beside the synthesiser's own for the same controls: no
-network that learned from it can be asked for more. The rest is in `recognition`, `likeness` and
-`reconstruction`.
-"""
+"""All tables of a model: control accuracy, kind accuracy, set distances and reconstruction."""
 
 from __future__ import annotations
 
@@ -38,7 +32,7 @@ def report(
         generator: the model.
         count, seed: see `control_table`.
         only: one of :data:`PARTS`; None for all.
-        data, font: where the recordings and the sound font lie that it was trained on, see
+        data, font: where the recordings and the sound font that it was trained on lie, see
             `dataset.again`.
 
     Returns:
@@ -46,40 +40,40 @@ def report(
         `reconstruction_table` has it}.
 
     Raises:
-        InputError: if there is no such table, or the model lacks the half that ``only`` asks for,
-            or its file does not say what it was trained on.
+        InputError: if there is no such table, the model lacks the half that ``only`` needs, or its
+            file does not say what it was trained on.
     """
     if only is not None and only not in PARTS:
         raise InputError(f"there is no table {only!r}: there are {', '.join(PARTS)}")
-    model, found = generator.model, dict[str, Any]()
+    model, tables = generator.model, dict[str, Any]()
     if only == "control" or (only is None and model.generator):
         table = control_table(generator, count, seed)
-        found["control"] = {
+        tables["control"] = {
             kind: {who: asdict(o) for who, o in row.items()} for kind, row in table.items()
         }
     if only == "swap" or (only is None and model.generator):
-        found["swap"] = swap_test(generator)
+        tables["swap"] = swap_test(generator)
     judged = model.generator and len(model.kinds) > 1
-    heard = [part for part in ("kind", "set") if only == part or (only is None and judged)]
+    by_classifier = [part for part in ("kind", "set") if only == part or (only is None and judged)]
     rebuilt = only == "reconstruction" or (only is None and model.autoencoder)
     if rebuilt:
         autoencoder_of(generator)  # before minutes go into the clips
-    if heard or rebuilt:
+    if by_classifier or rebuilt:
         clips = training_clips(generator, data, font)
-    if heard:
+    if by_classifier:
         learn, held_out = clips.split()
         judge = judge_of(generator, learn)
-        if "kind" in heard:
+        if "kind" in by_classifier:
             kinds = kind_table(generator, held_out, judge, count, seed)
-            found["kind"] = {
+            tables["kind"] = {
                 kind: {who: asdict(r) for who, r in row.items()} for kind, row in kinds.items()
             }
-        if only == "set" or ("set" in heard and min(2 * count, len(held_out)) >= LEAST):
+        if only == "set" or ("set" in by_classifier and min(2 * count, len(held_out)) >= LEAST):
             sets = set_table(generator, learn, held_out, judge, count, seed)
-            found["set"] = {name: asdict(distance) for name, distance in sets.items()}
+            tables["set"] = {name: asdict(distance) for name, distance in sets.items()}
     if rebuilt:
-        found["reconstruction"] = reconstruction_table(generator, clips)
-    return found
+        tables["reconstruction"] = reconstruction_table(generator, clips)
+    return tables
 
 
 def training_clips(
@@ -97,17 +91,17 @@ def training_clips(
     return dataset.again(trained, generator.model.front_end.config, data, font)
 
 
-def as_text(found: dict[str, Any]) -> str:
-    """The tables of `report` for people."""
+def as_text(tables: dict[str, Any]) -> str:
+    """The tables of `report` as text."""
     lines: list[str] = []
 
     def row(name: str, *cells: str) -> None:
         lines.append(f"{name:36}" + "".join(f"{cell:>12}" for cell in cells))
 
-    if "control" in found:
+    if "control" in tables:
         row("control", "f0 (cents)", "within 50", "time (ms)", "brightness", "loudness", "N")
         row("", "median", "share", "median", "rank corr.", "rank corr.", "")
-        for kind, sources in found["control"].items():
+        for kind, sources in tables["control"].items():
             for who, o in sources.items():
                 cells = [
                     f"{o['f0_median']:.1f}",
@@ -116,7 +110,7 @@ def as_text(found: dict[str, Any]) -> str:
                 ]
                 ranks = [f"{o['brightness_rank']:.3f}", f"{o['loudness_rank']:.3f}"]
                 row(f"{kind}, {who}", *cells, *ranks, str(o["count"]))
-    if "swap" in found:
+    if "swap" in tables:
         lines.append("")
         row(
             "swap of one control, change of",
@@ -126,7 +120,7 @@ def as_text(found: dict[str, Any]) -> str:
             "loudness",
             "obeyed",
         )
-        for name, r in found["swap"].items():
+        for name, r in tables["swap"].items():
             moved = [
                 f"{r['pitch']:.1f}",
                 f"{r['duration']:.3f}",
@@ -134,23 +128,23 @@ def as_text(found: dict[str, Any]) -> str:
                 f"{r['loudness']:.2f}",
             ]
             row(name, *moved, f"{r['obeyed']:.0%}")
-    if "kind" in found:
+    if "kind" in tables:
         lines.append("")
         row("kind, by a classifier", "generated", "N", "held out", "N", "taken for")
-        for kind, sources in found["kind"].items():
+        for kind, sources in tables["kind"].items():
             cells = [
                 cell for r in sources.values() for cell in (f"{r['right']:.0%}", str(r["count"]))
             ]
             row(kind, *cells, sources["generated"]["taken_for"])
-    if "set" in found:
+    if "set" in tables:
         lines.append("")
         row("distance from held-out sounds", "generated", "+-", "real", "+-", "N")
-        for name, d in found["set"].items():
+        for name, d in tables["set"].items():
             cells = [f"{d[x]:.3g}" for x in ("value", "spread", "floor", "floor_spread")]
             row(name, *cells, str(d["count"]))
-    if "reconstruction" in found:
+    if "reconstruction" in tables:
         lines.append("")
         row("reconstruction, held-out groups", "sq. error", "LSD (dB)", "N")
-        for name, r in found["reconstruction"].items():
+        for name, r in tables["reconstruction"].items():
             row(name, f"{r['error']:.4f}", f"{r['lsd']:.2f}", str(r["count"]))
     return "\n".join(lines).lstrip("\n")

@@ -1,8 +1,7 @@
-"""Whether generated toots are like real ones as a set, and whether they are new: distances beside
+"""How far a set of generated toots is from real sounds, and whether it is new: distances beside
 their floor.
 
-Toots are generated for the controls of held-out sounds. So what is compared differs in nothing but
-who made it.
+Toots are generated for the controls of held-out sounds, so both sets have the same controls.
 """
 
 from __future__ import annotations
@@ -51,15 +50,15 @@ def set_table(
         generator: the model.
         learn: what it was trained on.
         held_out: what it was not, of the same kinds.
-        judge: makes the embeddings; it has heard ``learn`` alone.
+        judge: makes the embeddings; it was trained on ``learn`` alone.
         count: toots to generate, each for the controls of a held-out sound.
-        seed: of the choice, the toots and the drawings.
+        seed: of the choice, the toots and the halvings.
 
     Returns:
         {distance: its value, the floor, and N}. "nearest training clip" is the median distance of a
         toot's log-mel from that of the nearest clip, and "nearer than most" the share of toots that
-        are nearer than 95 % of other held-out
-        sounds: .05 where toots are as new as these, more where some are copies.
+        are nearer than 95 % of the held-out sounds: 0.05 where toots are as new as these, more
+        where some are copies.
 
     Raises:
         InputError: if less than 12 held-out sounds are of the model's kinds, or ``count`` is less
@@ -79,7 +78,7 @@ def set_table(
         seed,
     )
     generated, real = judge.embeddings(made), judge.embeddings(held_out.log_mel)
-    found = {
+    table = {
         name: set_metrics.against_floor(distance, generated, real, seed=seed)
         for name, distance in DISTANCES.items()
     }
@@ -89,8 +88,8 @@ def set_table(
         for x in (made, held_out.log_mel)
     )
     for name, measure in (("nearest training clip", _median), ("nearer than most", _nearer)):
-        found[name] = set_metrics.against_floor(measure, near, usual, seed=seed)
-    return found
+        table[name] = set_metrics.against_floor(measure, near, usual, seed=seed)
+    return table
 
 
 def _median(near: Tensor, _: Tensor) -> float:
@@ -102,9 +101,7 @@ def _nearer(near: Tensor, usual: Tensor) -> float:
 
 
 def clip_controls(controls: Controls, kinds: tuple[Kind, ...], known: tuple[Kind, ...]) -> Controls:
-    """Controls as measured on sounds to ones that a model takes, which counts its kinds its own
-    way.
-    """
+    """Measured controls clipped to a model's ranges, with kinds as the model counts them."""
     index = [[kind.name for kind in known].index(kinds[k].name) for k in controls.kind]
     pitch, duration = (
         np.array([getattr(known[k], name) for k in index]) for name in ("pitch", "duration")
@@ -119,8 +116,9 @@ def clip_controls(controls: Controls, kinds: tuple[Kind, ...], known: tuple[Kind
 
 
 def coarse_log_mels(log_mel: Tensor) -> Tensor:
-    """Log-mels (B, M, T) relative to their peaks, loud parts only, and coarse, (B, E): a copy is
-    still near.
+    """Log-mels (B, M, T) relative to their peaks, averaged over blocks, loud parts only: (B, E).
+
+    A copy is still near its original by these.
     """
     parts = ((classifier.relative(x.float()) - _QUIET).clamp_min(0) for x in log_mel.split(256))
     return torch.cat([functional.avg_pool2d(x, _BLOCK).flatten(1) for x in parts])

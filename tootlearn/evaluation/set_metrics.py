@@ -1,13 +1,12 @@
-"""How far a set of sounds is from another, by embeddings: does a generator make what it should, all
-of it, and anew.
+"""Distances between two sets of sounds by their embeddings: fidelity, variety and novelty.
 
-Rows are embeddings of sounds, such as those of `classifier.Classifier.embed`; other people's do as
-well. No figure of a set means much alone: each is a draw, and most depend on how many sounds there
-are. So `against_floor` gives each with N and with what real sounds get against other real sounds.
+Rows are embeddings of sounds, such as those of `classifier.Classifier.embed`, or any other. A
+figure means little alone: it is a random draw, and most figures depend on the number of sounds. So
+`against_floor` gives each with N and beside the same distance of real sounds from real ones.
 
-All are blind to what the embedding is blind to. The project's own classifier hears kinds: not
-level, hardly pitch, and little of smeared phases or of a wobble of some cents
-(`benchmarks/metrics.py`).
+All are blind to what the embedding is blind to. The project's own classifier was trained to tell
+kinds: it ignores level, almost ignores pitch, and hardly sees smeared phases or a wobble of a few
+cents (`benchmarks/metrics.py`).
 """
 
 from collections.abc import Callable
@@ -125,7 +124,7 @@ def coverage(estimate: Tensor, reference: Tensor, neighbours: int = NEIGHBOURS) 
 
     Returns:
         0 to 1; for sets of one distribution and N sounds each 1 - (N - 1) ... (N - k) / ((2 N - 1)
-        ... (2 N - k)) on average, .97 for k = 5 and large N.
+        ... (2 N - k)) on average, 0.97 for k = 5 and large N.
 
     Raises:
         ValueError: as for `density`.
@@ -134,13 +133,12 @@ def coverage(estimate: Tensor, reference: Tensor, neighbours: int = NEIGHBOURS) 
 
 
 def nearest_distance(estimate: Tensor, training: Tensor) -> Tensor:
-    """Distance of each judged sound from the nearest training sound: does a generator repeat what
-    it has learned by?
+    """Distance of each judged sound from the nearest training sound: does a generator copy?
 
     Set it beside the distances of held-out real sounds from the same training sounds, see
-    `copied_share`. Embeddings of a classifier are made to forget what makes two toots of a kind
-    differ: compare log-mels, made flat, for this. It is no measure of quality: a bad sound is as
-    near as a good one where the embedding knows no better.
+    `copied_share`. A classifier's embeddings are trained to ignore how two toots of a kind differ:
+    use flattened log-mels here. It does not measure quality: a bad sound may be as near as a good
+    one.
 
     Args:
         estimate: (A, E).
@@ -161,7 +159,7 @@ def copied_share(estimate: Tensor, held_out: Tensor, share: float = 0.05) -> flo
 
     Args:
         estimate: `nearest_distance` of the judged sounds, (A,).
-        held_out: that of real sounds which were not learned from, (B,).
+        held_out: that of real sounds that were held out of training, (B,).
         share: of the held-out sounds that set the limit.
 
     Returns:
@@ -180,8 +178,8 @@ class SetDistance:
         value: mean over drawings.
         spread: standard deviation of one drawing; 0 where each takes all judged sounds, and their
             distance asks for no reference.
-        floor, floor_spread: the same of real sounds against real: what no generator can be asked to
-            beat.
+        floor, floor_spread: the same for real sounds against real ones, which no generator can be
+            expected to beat.
         count: N of each side of each drawing.
     """
 
@@ -221,7 +219,8 @@ def against_floor(
     """
     if len(estimate) < 2 or len(real) < 4:
         raise ValueError(
-            f"give 2 sounds or more to judge and 4 real ones or more, not {len(estimate)} and {len(real)}"
+            f"give 2 sounds or more to judge and 4 real ones or more, not {len(estimate)} and "
+            f"{len(real)}"
         )
     count = min(len(estimate), len(real) // 2)
     values = []
@@ -241,7 +240,7 @@ def _shuffled(embeddings: Tensor, seed: int, step: int) -> Tensor:
 
 
 def _sets(estimate: Tensor, reference: Tensor, least: int = 2) -> tuple[Tensor, Tensor]:
-    """Both sets in double precision, once they are found to be sets of one space."""
+    """Both sets in double precision, after checking that they are finite and of one space."""
     for name, x in (("estimate", estimate), ("reference", reference)):
         if x.ndim != 2 or len(x) < least:
             raise ValueError(f"the {name} set is ({least} or more, E), not {tuple(x.shape)}")

@@ -26,14 +26,16 @@ TRIALS = 50  # at most: nobody listens longer
 
 _numbers = itertools.count(1)
 _BUTTON = (
-    "font:inherit;color:inherit;background:transparent;border:1px solid currentColor;border-radius:.3rem;"
+    "font:inherit;color:inherit;background:transparent;border:1px solid "
+    "currentColor;border-radius:.3rem;"
     "padding:.4rem .8rem;margin:.2rem .5rem .2rem 0;cursor:pointer"
 )
 
 # The sound of X is a copy under an address of its own, new in each trial: the page does not show
 # which it is.
 _SCRIPT = """(() => {
-  const box = document.getElementById(NAME), part = name => box.querySelector(`[data-part=${name}]`);
+  const box = document.getElementById(NAME);
+  const part = name => box.querySelector(`[data-part=${name}]`);
   const chances = JSON.parse(box.dataset.chances), trials = chances.length - 1;
   const [a, b, x] = ["a", "b", "x"].map(part), said = part("said"), players = [a, b, x];
   const sounds = [a, b].map(player => {
@@ -41,7 +43,8 @@ _SCRIPT = """(() => {
     return new Blob([bytes], {type: "audio/mpeg"});
   });
   let drawn, trial, right;
-  const percent = share => share < .001 ? "less than 0.1" : String(Number((100 * share).toPrecision(2)));
+  const percent = share =>
+    share < .001 ? "less than 0.1" : String(Number((100 * share).toPrecision(2)));
   const next = () => {
     players.forEach(player => player.pause());
     if (x.src) URL.revokeObjectURL(x.src);
@@ -63,8 +66,8 @@ _SCRIPT = """(() => {
     x.pause();
     part("trial").hidden = true;
     part("again").hidden = false;
-    said.textContent = `${right} of ${trials} right. Who only guesses gets that many or more with a probability of `
-      + `${percent(chances[right])} %.`;
+    said.textContent = `${right} of ${trials} right. Guessing gets that many or more with a `
+      + `probability of ${percent(chances[right])} %.`;
     part("again").focus();
   };
   players.forEach(player => player.addEventListener("play", () =>
@@ -150,15 +153,20 @@ def _page(group: str, players: str, trials: int) -> str:
     chances = json.dumps([float(f"{chance(right, trials):.3g}") for right in range(trials + 1)])
     row = f'<div style="display:flex;flex-wrap:wrap;gap:1rem">{players}</div>'
     buttons = "".join(
-        f'<button type="button" data-part="is-{letter}" style="{_BUTTON}">X is {letter.upper()}</button>'
+        f'<button type="button" data-part="is-{letter}" style="{_BUTTON}">X is '
+        f"{letter.upper()}</button>"
         for letter in "ab"
     )
     unknown = _player("<strong>X</strong>", "x", "Play X")
     trial = f'<div data-part="trial" hidden style="margin-top:.5rem">{unknown}{buttons}</div>'
     again = f'<button type="button" data-part="again" hidden style="{_BUTTON}">Once more</button>'
-    said = '<p data-part="said" role="status" style="margin:.5rem 0">Without a script these are two plain players.</p>'
+    said = (
+        '<p data-part="said" role="status" style="margin:.5rem 0">'
+        "Without a script these are two plain players.</p>"
+    )
     script = f"<script>{_SCRIPT.replace('NAME', json.dumps(group))}</script>"
     return (
-        f'<div id="{group}" role="group" aria-label="ABX quiz" data-chances="{chances}" style="margin:0 0 .5rem">'
+        f'<div id="{group}" role="group" aria-label="ABX quiz" data-chances="{chances}" '
+        'style="margin:0 0 .5rem">'
         f"{row}{trial}{said}{again}</div>{script}"
     )

@@ -180,7 +180,8 @@ def checked(label: str, wave: Tensor | NDArray[Any]) -> Tensor:
     if checked.ndim != 1 or len(checked) == 0 or not bool(checked.isfinite().all()):
         state = "all finite" if bool(checked.isfinite().all()) else "not all finite"
         raise InputError(
-            f"{label}: a wave has shape (N,) and finite samples, not {tuple(checked.shape)}, {state}"
+            f"{label}: a wave has shape (N,) and finite samples, not {tuple(checked.shape)}, "
+            f"{state}"
         )
     return checked
 
@@ -210,8 +211,10 @@ def _player(
     name = html.escape(label)
     shown = f" <span>({round(gain, 1) + 0.0:.1f} dB)</span>" if matched else ""
     return (
-        f'<div style="flex:1 1 12rem;min-width:0;max-width:22rem"><div><strong>{name}</strong>{shown}</div>'
-        f'<audio controls preload="metadata" aria-label="Play {name}" style="width:100%;height:2.5rem;display:block"'
+        '<div style="flex:1 1 '
+        f'12rem;min-width:0;max-width:22rem"><div><strong>{name}</strong>{shown}</div>'
+        f'<audio controls preload="metadata" aria-label="Play {name}" '
+        'style="width:100%;height:2.5rem;display:block"'
         f' src="data:audio/mpeg;base64,{mp3(wave, sample_rate)}"></audio>{image}</div>'
     )
 
@@ -254,10 +257,12 @@ def _spectrograms(row: Mapping[str, Tensor], sample_rate: int) -> dict[str, str]
             buffer, format="PNG", optimize=True
         )
         data = base64.b64encode(buffer.getvalue()).decode()
-        words = f"Spectrogram of {label}: {_strongest(magnitude, nyquist)}, {seconds:.2f} s, up to {nyquist:g} Hz"
+        where = _strongest(magnitude, nyquist)
+        words = f"Spectrogram of {label}: {where}, {seconds:.2f} s, up to {nyquist:g} Hz"
         alt, style = html.escape(words), "width:100%;height:6rem;display:block"
         images[label] = (
-            f'<img class="dark-light" alt="{alt}" style="{style}" src="data:image/png;base64,{data}">'
+            f'<img class="dark-light" alt="{alt}" style="{style}" '
+            f'src="data:image/png;base64,{data}">'
         )
     return images
 

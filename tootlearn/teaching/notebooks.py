@@ -19,7 +19,10 @@ from tootlearn.teaching import myst_roles
 
 PACKAGE = Path(__file__).parents[1]
 SHIPPED = ("*.ipynb", "sounds/*")  # what a reader gets of the folder of notebooks
-_BUILD = 'get a copy of the repository, there run: pip install -e ".[book]" and: jupyter-book build . -n -W'
+_BUILD = (
+    "get a copy of the repository, and run there: "
+    'pip install -e ".[book]" and: jupyter-book build . -n -W'
+)
 
 
 class Copied(NamedTuple):
@@ -136,7 +139,8 @@ def site() -> Path:
         if (folder / "index.html").is_file():
             return folder.resolve()
     raise InputError(
-        f"the book has not been built here. To read it as notebooks: tootlearn lab. To build it, {_BUILD}"
+        "the book has not been built here. To read it as notebooks: tootlearn lab. To build "
+        f"it, {_BUILD}"
     )
 
 

@@ -55,7 +55,8 @@ def dial(
         pyplot.close(figure)
         checked = " checked" if i == start else ""
         choices.append(
-            f'<label style="margin-right:1rem;white-space:nowrap"><input type="radio" name="{group}"'
+            '<label style="margin-right:1rem;white-space:nowrap"><input type="radio" '
+            f'name="{group}"'
             f' class="{group}-{i}"{checked}> {html.escape(str(value))}</label>'
         )
         words = html.escape(alt.format(value))

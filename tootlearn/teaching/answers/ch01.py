@@ -31,14 +31,17 @@ EXERCISES = [
             ),
             (
                 lambda: 41,
-                "1024 bins span the whole sample rate, not half of it. How far apart are two of them?",
+                "1024 bins span the whole sample rate, not half of it. How far apart are two "
+                "of them?",
             ),
             (
                 lambda: 21,
                 "Bins are counted from 0: bin k stands at k times the distance of two bins.",
             ),
         ],
-        right="It lies .43 bins above the centre of that bin, so its neighbour above is loud as well.",
+        right=(
+            "It lies .43 bins above the centre of that bin, so its neighbour above is loud as well."
+        ),
     ),
     Exercise(
         "1.2",
@@ -51,7 +54,8 @@ EXERCISES = [
             (lambda: 4096, "Their lobes are apart there, but a shorter window would do."),
             (
                 lambda: 512,
-                "A bin is 43 Hz wide there: two harmonics share a lobe, and the picture shows pulses.",
+                "A bin is 43 Hz wide there: two harmonics share a lobe, and the picture "
+                "shows pulses.",
             ),
         ],
         right="It lasts 93 ms, so an attack is smeared over as much.",
@@ -64,7 +68,8 @@ EXERCISES = [
         wrong=[
             (
                 lambda x: x / 2 + torch.roll(x, 1) / 4 + torch.roll(x, -1) / 4,
-                "Mind the signs: this window is largest at the frame's ends, and Hann is zero there.",
+                "Mind the signs: this window is largest at the frame's ends, and Hann is "
+                "zero there.",
             ),
             (
                 lambda x: x - torch.roll(x, 1) / 2 - torch.roll(x, -1) / 2,
@@ -72,10 +77,14 @@ EXERCISES = [
             ),
             (
                 lambda x: x * _hann(len(x)),
-                "You multiplied the bins by the window. It belongs to the samples; what does that do to the bins?",
+                "You multiplied the bins by the window. It belongs to the samples; what does "
+                "that do to the bins?",
             ),
         ],
-        right="A product of samples is a convolution of spectra, and only three bins of Hann's own are not zero.",
+        right=(
+            "A product of samples is a convolution of spectra, and only three bins of Hann's "
+            "own are not zero."
+        ),
     ),
     Exercise(
         "1.4",
@@ -89,7 +98,8 @@ EXERCISES = [
             ),
             (
                 lambda n_fft, hop: 3 * n_fft / hop / 8,
-                "That is the mean. For an overlap of two frames or fewer the smallest value is less.",
+                "That is the mean. For an overlap of two frames or fewer the smallest value "
+                "is less.",
             ),
             (
                 lambda n_fft, hop: _window_sum(n_fft, hop).max(),
@@ -105,7 +115,8 @@ EXERCISES = [
             (lambda: 1026, "Almost: that is two for each bin. Two of the bins are always real."),
             (
                 lambda: 513,
-                "A complex bin holds two real numbers, except where its imaginary part is always zero.",
+                "A complex bin holds two real numbers, except where its imaginary part is "
+                "always zero.",
             ),
             (
                 lambda: 1025,

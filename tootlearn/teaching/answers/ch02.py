@@ -122,7 +122,8 @@ EXERCISES = [
             ),
             (
                 lambda x, target, bank: x * (bank.T @ target) / (bank.T @ (bank @ x)),
-                "That update is a known one too, but it lowers the squared error, not this divergence.",
+                "That update is a known one too, but it lowers the squared error, not this "
+                "divergence.",
             ),
         ],
         right="It keeps positive numbers positive without anyone having to see to it.",

@@ -74,11 +74,13 @@ EXERCISES = [
                         (weight[:, None] * x).std((0, 2), correction=0),
                     ]
                 ),
-                "The weights must add up to 1, and weigh the squares of the distances, not the values in them.",
+                "The weights must add up to 1, and weigh the squares of the distances, not "
+                "the values in them.",
             ),
             (
                 lambda x, weight: torch.stack([x.mean((0, 2)), x.std((0, 2))]),
-                "All frames count the same there, and torch's own `std` divides by one less than their number.",
+                "All frames count the same there, and torch's own `std` divides by one less "
+                "than their number.",
             ),
             (
                 lambda x, weight: torch.stack(

@@ -92,7 +92,8 @@ EXERCISES = [
             ),
             (
                 lambda: 1 + 4 * sum(itertools.accumulate((2, 2, 1, 1), int.__mul__)),
-                "A layer's own stride does not widen what that layer sees, only what those after it see.",
+                "A layer's own stride does not widen what that layer sees, only what those "
+                "after it see.",
             ),
             (
                 lambda: 1 + 5 * sum(itertools.accumulate((1, 2, 2, 1), int.__mul__)),
@@ -113,7 +114,8 @@ EXERCISES = [
                 lambda x, mean, variance, scale, offset: _batch_norm(
                     x, x.mean((0, 2)), x.var((0, 2)), scale, offset
                 ),
-                "Those are the batch's own mean and variance. In evaluation the kept ones are used.",
+                "Those are the batch's own mean and variance. In evaluation the kept ones "
+                "are used.",
             ),
             (
                 lambda x, mean, variance, scale, offset: _of_the_batch(
@@ -136,7 +138,10 @@ EXERCISES = [
                 "The offset comes last: it is not scaled.",
             ),
         ],
-        right="For each channel it is one factor and one offset: it could be folded into the next convolution.",
+        right=(
+            "For each channel it is one factor and one offset: it could be folded into the "
+            "next convolution."
+        ),
     ),
     Exercise(
         "4.5",

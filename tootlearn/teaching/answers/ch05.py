@@ -97,7 +97,10 @@ EXERCISES = [
             ),
             (lambda: 128 * 128 + 128, "That layer makes 128 numbers, and they have no time axis."),
         ],
-        right="Nearly all of the baseline's weights are in this one layer: it learns where in time things are.",
+        right=(
+            "Nearly all of the baseline's weights are in this one layer: it learns where in "
+            "time things are."
+        ),
         tolerance=1e-6,
     ),
 ]

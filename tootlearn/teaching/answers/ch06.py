@@ -76,7 +76,8 @@ EXERCISES = [
         wrong=[
             (
                 _from_zero,
-                "That begins with a rate of zero, so the first step goes nowhere. Steps count from 0.",
+                "That begins with a rate of zero, so the first step goes nowhere. Steps "
+                "count from 0.",
             ),
             (_no_warmup, "The end is right. How does it begin?"),
             (_whole_turn, "That one comes up again: half a turn of the cosine is enough."),
@@ -94,7 +95,8 @@ EXERCISES = [
         wrong=[
             (
                 _every_sixth_clip,
-                "Clips of one note would fall on both sides. Look at what a clip is, not at its place.",
+                "Clips of one note would fall on both sides. Look at what a clip is, not at "
+                "its place.",
             ),
             (
                 _same_for_all_kinds,

@@ -69,7 +69,10 @@ EXERCISES = [
                 "That is the part which the angle shows. Count the whole turns too.",
             ),
         ],
-        right="The angle shows only the part after the point; that is why it alone cannot tell the frequency.",
+        right=(
+            "The angle shows only the part after the point; that is why it alone cannot tell "
+            "the frequency."
+        ),
     ),
     Exercise(
         "7.4",
@@ -86,7 +89,8 @@ EXERCISES = [
                 lambda p, a, b, c: (
                     (p + (2 * max(a, c) / b - 1) / (max(a, c) / b + 1)) * 22050 / 1024
                 ),
-                "Right when the tone lies above the bin. It may lie below: which neighbour is larger?",
+                "Right when the tone lies above the bin. It may lie below: which neighbour "
+                "is larger?",
             ),
             (
                 lambda p, a, b, c: (p + (2 * c / b - 1) / (c / b + 1)) * 22050 / 1024,

@@ -99,7 +99,8 @@ EXERCISES = [
         wrong=[
             (
                 _not_divided,
-                "Its slope would reach 1 + a and fall below zero where a is large. Divide the wave.",
+                "Its slope would reach 1 + a and fall below zero where a is large. Divide "
+                "the wave.",
             ),
             (_sine, "Without the square the wave leaves the line on both sides."),
         ],
@@ -113,7 +114,8 @@ EXERCISES = [
         wrong=[
             (
                 _over_time,
-                "That counts everything that changes. A checkerboard changes from frame to frame only.",
+                "That counts everything that changes. A checkerboard changes from frame to "
+                "frame only.",
             ),
             (_halves, "That is the beginning against the end. Take every second frame."),
         ],
@@ -130,11 +132,13 @@ EXERCISES = [
         wrong=[
             (
                 _uphill,
-                "The sign: if the network points along what is missing, a larger gain lowers the error.",
+                "The sign: if the network points along what is missing, a larger gain lowers "
+                "the error.",
             ),
             (
                 _whole_target,
-                "The network is compared with what the linear path has left over, not with the whole.",
+                "The network is compared with what the linear path has left over, not with "
+                "the whole.",
             ),
         ],
         right="It is zero only where the network has nothing to say about what PCA leaves over.",

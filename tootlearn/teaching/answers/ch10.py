@@ -71,11 +71,13 @@ EXERCISES = [
         wrong=[
             (
                 _mean_of_means,
-                "A part of few clips now counts as much as one of many. Whose mean is each of them?",
+                "A part of few clips now counts as much as one of many. Whose mean is each "
+                "of them?",
             ),
             (
                 _sum,
-                "That is the gradient of a sum over the clips, and grows with the batch. The loss is a mean.",
+                "That is the gradient of a sum over the clips, and grows with the batch. The "
+                "loss is a mean.",
             ),
         ],
         right="Whether the parts lie in one process or in eight, the sum is the same.",
@@ -86,7 +88,8 @@ EXERCISES = [
         wrong=[
             (
                 lambda: 2.0**-7,
-                "That is the whole way to the next number, which is reached. From where on is it rounded up?",
+                "That is the whole way to the next number, which is reached. From where on "
+                "is it rounded up?",
             ),
             (
                 lambda: 2.0**-9,
@@ -120,7 +123,9 @@ EXERCISES = [
             ),
             (lambda: math.sqrt(2 * 2 * 24), "One time is in seconds and the other in hours."),
         ],
-        right="About ten minutes. Saving and losing then cost the same, together 0.7 % of the time.",
+        right=(
+            "About ten minutes. Saving and losing then cost the same, together 0.7 % of the time."
+        ),
         tolerance=0.01,
     ),
     Exercise(

@@ -41,7 +41,9 @@ EXERCISES = [
             (lambda: 0.5 / (0.05 * 22050 / 512), "A bin is 22050 / 1024 Hz wide."),
             (lambda: math.pi / (0.05 * 22050 / 1024), "Hz count turns, not radians."),
         ],
-        right="A toot lasts about as long: at its end, a partial can be opposed to what it should be.",
+        right=(
+            "A toot lasts about as long: at its end, a partial can be opposed to what it should be."
+        ),
     ),
     Exercise(
         "11.2",
@@ -62,7 +64,10 @@ EXERCISES = [
                 "The short way, but with a sign. A distance has none.",
             ),
         ],
-        right="The loss uses 1 - cos for the same reason: it is smooth, and does not care about whole turns.",
+        right=(
+            "The loss uses 1 - cos for the same reason: it is smooth, and does not care "
+            "about whole turns."
+        ),
     ),
     Exercise(
         "11.3",
@@ -84,7 +89,10 @@ EXERCISES = [
                 "That is large where there is noise. It should be small there.",
             ),
         ],
-        right="At equal powers of sound and noise, where noisy is twice noise, it is one half: 6 dB down.",
+        right=(
+            "At equal powers of sound and noise, where noisy is twice noise, it is one half: "
+            "6 dB down."
+        ),
     ),
     Exercise(
         "11.4",
@@ -104,7 +112,9 @@ EXERCISES = [
             ),
             (lambda: 1 - 10 ** (-1 / 20), "That is the ratio. In dB, please."),
         ],
-        right="An error of level that hardly anyone hears costs more than all that ridges lose here.",
+        right=(
+            "An error of level that hardly anyone hears costs more than all that ridges lose here."
+        ),
     ),
     Exercise(
         "11.5",
@@ -115,10 +125,14 @@ EXERCISES = [
             (lambda: 7, "That many or more come by luck in one test of six."),
             (
                 lambda: 6,
-                "More than half is not yet more than luck. Sum the tail of the binomial distribution.",
+                "More than half is not yet more than luck. Sum the tail of the binomial "
+                "distribution.",
             ),
         ],
-        right="One test in a hundred is so good by luck; one less right, and it is more than one in twenty.",
+        right=(
+            "One test in a hundred is so good by luck; one less right, and it is more than "
+            "one in twenty."
+        ),
         tolerance=0,
     ),
 ]

@@ -86,7 +86,10 @@ EXERCISES = [
                 "That counts beginnings and ends.",
             ),
         ],
-        right="The package also joins what is parted by less than a tenth of a second, and drops clicks.",
+        right=(
+            "The package also joins what is parted by less than a tenth of a second, and "
+            "drops clicks."
+        ),
         tolerance=0,
     ),
     Exercise(
@@ -139,7 +142,9 @@ EXERCISES = [
                 "Those are the ones without a twin, which are fit to be measured on.",
             ),
         ],
-        right="For a split by whole semitones it is 0, and only then do held-out takes tell anything.",
+        right=(
+            "For a split by whole semitones it is 0, and only then do held-out takes tell anything."
+        ),
         tolerance=0,
     ),
     Exercise(
