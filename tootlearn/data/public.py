@@ -22,9 +22,9 @@ import csv
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tootlearn.controls import Kind, midi_to_hz
 from tootlearn.data.clips import Clips
@@ -97,49 +97,47 @@ def read(
 def list_recordings(path: Path, name: str, classes: Mapping[str, str]) -> list[Recording]:
     """The recordings of these classes, in the order of the data set's index."""
     index = path / _INDEX[name]
-    audio = path / "audio"
     try:
-        rows = _rows(index)
-        if name == "ESC-50":
-            found = [
-                Recording(
-                    audio / row["filename"],
-                    classes[row["category"]],
-                    math.nan,
-                    f"{name}-{row['src_file']}",
-                )
-                for row in rows
-                if row["category"] in classes
-            ]
-        elif name == "UrbanSound8K":
-            found = [
-                Recording(
-                    audio / f"fold{row['fold']}" / row["slice_file_name"],
-                    classes[row["class"]],
-                    math.nan,
-                    f"{name}-{row['fsID']}",
-                )
-                for row in rows
-                if row["class"] in classes and row["salience"] == "1"
-            ]
-        else:
-            found = [
-                Recording(
-                    audio / f"{row['note_str']}.wav",
-                    classes[row["instrument_family_str"]],
-                    midi_to_hz(float(row["pitch"])),
-                    f"{name}-{row['instrument_str']}",
-                )
-                for row in rows
-                if row["instrument_family_str"] in classes
-            ]
+        rows = [_ROWS[name](row) for row in _rows(index)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
         raise InputError(
             f"{index} is not the index of {name} ({error!r}): unpack the data set again"
         ) from error
-    if not found:
+    recordings = [
+        Recording(path / "audio" / row.file, classes[row.label], row.pitch, f"{name}-{row.source}")
+        for row in rows
+        if row.label in classes and row.usable
+    ]
+    if not recordings:
         raise InputError(f"{index} names nothing of the classes {', '.join(classes)}")
-    return found
+    return recordings
+
+
+class _Row(NamedTuple):
+    """One row of an index."""
+
+    file: str  # within `audio/`
+    label: str
+    source: str
+    pitch: float = math.nan  # Hz
+    usable: bool = True
+
+
+_ROWS: dict[str, Callable[[dict[str, Any]], _Row]] = {
+    "ESC-50": lambda row: _Row(row["filename"], row["category"], row["src_file"]),
+    "UrbanSound8K": lambda row: _Row(
+        f"fold{row['fold']}/{row['slice_file_name']}",
+        row["class"],
+        row["fsID"],
+        usable=row["salience"] == "1",  # in the foreground
+    ),
+    "NSynth": lambda row: _Row(
+        f"{row['note_str']}.wav",
+        row["instrument_family_str"],
+        row["instrument_str"],
+        midi_to_hz(float(row["pitch"])),
+    ),
+}
 
 
 def _rows(index: Path) -> list[dict[str, Any]]:

@@ -72,7 +72,7 @@ class HarmonicComb(nn.Module):
         bank = mel_filterbank(
             front_end.sample_rate, front_end.n_fft, front_end.mels, front_end.fmin, front_end.fmax
         )
-        table = harmonic_magnitude(f0, front_end) @ bank.T  # (rows, M)
+        table = harmonic_magnitude(f0, front_end.sample_rate, front_end.n_fft) @ bank.T  # (rows, M)
         self.register_buffer("table", table, persistent=False)
 
     def forward(self, octave: Tensor) -> Tensor:
@@ -82,23 +82,24 @@ class HarmonicComb(nn.Module):
         return torch.lerp(self.table[row], self.table[row + 1], part)
 
 
-def harmonic_magnitude(f0: Tensor, front_end: FrontEndConfig) -> Tensor:
+def harmonic_magnitude(f0: Tensor, sample_rate: int, n_fft: int) -> Tensor:
     """The magnitude spectrum of harmonics of amplitude 1 under a Hann window, for pitches whose
     harmonics are resolved.
 
     Args:
         f0: Hz, shape (P,).
-        front_end: its sample rate and n_fft.
+        sample_rate: Hz.
+        n_fft: length of the frame, samples.
 
     Returns:
         Magnitudes, shape (P, F), float32, on the device of f0.
     """
-    bins = front_end.n_fft // 2 + 1
+    bins = n_fft // 2 + 1
     exact = f0.cpu().double()  # some devices have no float64
-    number = torch.arange(1, int(front_end.sample_rate / 2 / float(exact.min())) + 1)
-    place = exact[:, None] * number * (front_end.n_fft / front_end.sample_rate)  # (P, K), in bins
+    number = torch.arange(1, int(sample_rate / 2 / float(exact.min())) + 1)
+    place = exact[:, None] * number * (n_fft / sample_rate)  # (P, K), in bins
     nearest = place.round().long()
-    amplitude = (place < bins - 1) * (front_end.n_fft / 4)  # none at or above the Nyquist frequency
+    amplitude = (place < bins - 1) * (n_fft / 4)  # none at or above the Nyquist frequency
     spectrum = place.new_zeros(len(f0), bins + 8)  # four bins of margin at both ends
     off = nearest - place  # (P, K), in [-1/2, 1/2]
     sine = amplitude * (math.pi * off).sin().abs() / math.pi
