@@ -27,7 +27,7 @@ from tootlearn.data.synthesis import natural_controls
 from tootlearn.dsp import measures
 from tootlearn.dsp.front_end import WINDOW_SAMPLES
 from tootlearn.generation import variation
-from tootlearn.generation.inversion import describe
+from tootlearn.generation.inversion import invert
 from tootlearn.generation.toot_generator import TootGenerator
 from tootlearn.models.decoder import Condition
 from tootlearn.training.train_classifier import train_classifier
@@ -45,11 +45,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=77)
     options = started(parser)
     generator = tootlearn.load()
-    describe_and_vary(generator, options)
+    invert_and_vary(generator, options)
     morphs(generator, options)
 
 
-def describe_and_vary(generator: TootGenerator, options: argparse.Namespace) -> None:
+def invert_and_vary(generator: TootGenerator, options: argparse.Namespace) -> None:
     kinds = generator.model.kinds
     judge = train_classifier(
         synthesise(generator.kinds, options.clips, 0, generator.model.front_end)
@@ -63,8 +63,8 @@ def describe_and_vary(generator: TootGenerator, options: argparse.Namespace) -> 
         ]
         wave = torch.from_numpy(synthesis.render(name, *values, 10_000 + i))
         true.append(name)
-        named.append(generator.kinds[int(describe(generator, wave).controls.kind[0])])
-        sound = describe(generator, wave, name)
+        named.append(generator.kinds[int(invert(generator, wave).controls.kind[0])])
+        sound = invert(generator, wave, name)
         for amount in AMOUNTS:
             toots = variation.vary(generator, sound, options.variations, i, amount)
             log_mel = in_windows(generator, [toot.wave for toot in toots])
@@ -98,8 +98,8 @@ def morphs(generator: TootGenerator, options: argparse.Namespace, steps: int = 7
     uneven: dict[str, list[float]] = {"as they are": [], "as noise": [], "along the sphere": []}
     against = []
     for i, (a, b) in enumerate(chosen):
-        first = variation.described(generator, asked[a : a + 1], 2 * i)
-        last = variation.described(generator, asked[b : b + 1], 2 * i + 1)
+        first = variation.from_controls(generator, asked[a : a + 1], 2 * i)
+        last = variation.from_controls(generator, asked[b : b + 1], 2 * i + 1)
         for mixing, found in uneven.items():
             step = log_mel_steps(generator, first, last, steps, mixing)
             found.append(float(step.max() / step.mean()))
@@ -131,8 +131,8 @@ def morphs(generator: TootGenerator, options: argparse.Namespace, steps: int = 7
 
 def log_mel_steps(
     generator: TootGenerator,
-    first: variation.Description,
-    last: variation.Description,
+    first: variation.Inversion,
+    last: variation.Inversion,
     steps: int,
     mixing: str,
 ) -> Tensor:

@@ -7,9 +7,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tootlearn.controls import (
+    ControlRequest,
     Controls,
     Kind,
-    completed,
+    complete,
     find_kind,
     hz_to_midi,
     kinds_with,
@@ -210,7 +211,7 @@ END_NOTES = {
 
 
 def asked(kind: str | None, pitch: str | float | None) -> Controls:
-    return completed(tuple(KINDS.values()), kind, pitch, None, None, None, [0.5] * 5)
+    return complete(tuple(KINDS.values()), ControlRequest(kind, pitch), [0.5] * 5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -237,7 +238,7 @@ def test_a_pitch_out_of_range_is_told_the_range_in_notes_and_hz():
 
 def test_what_is_drawn_stays_within_the_range_that_the_kind_states():
     for share, end in ((0.0, 0), (1.0, 1)):
-        drawn = completed(tuple(KINDS.values()), "trumpet", None, None, None, None, [share] * 5)
+        drawn = complete(tuple(KINDS.values()), ControlRequest("trumpet"), [share] * 5)
         assert drawn.pitch[0] == pytest.approx(KINDS["trumpet"].pitch[end], rel=1e-12)
 
 

@@ -123,6 +123,25 @@ class Controls:
         )
 
 
+@dataclass(frozen=True)
+class ControlRequest:
+    """What is asked for of one toot; None leaves a control open.
+
+    Args:
+        kind: the name of a kind.
+        pitch: Hz, a note name or MIDI, see :func:`parse_pitch`.
+        duration: s.
+        brightness: 0 to 1.
+        loudness: dBFS, within `LOUDNESS_RANGE`.
+    """
+
+    kind: str | None = None
+    pitch: float | str | None = None
+    duration: float | None = None
+    brightness: float | None = None
+    loudness: float | None = None
+
+
 def parse_pitch(text: str | float) -> float:
     """A pitch in Hz from a number of Hz, a note name or a MIDI number.
 
@@ -274,47 +293,49 @@ def _able(
     return able
 
 
-def completed(
-    kinds: Sequence[Kind],
-    kind: str | None,
-    pitch: float | str | None,
-    duration: float | None,
-    brightness: float | None,
-    loudness: float | None,
-    share: Sequence[float] | NDArray[np.float64],
+def complete(
+    kinds: Sequence[Kind], request: ControlRequest, share: Sequence[float] | NDArray[np.float64]
 ) -> Controls:
-    """The controls of one toot: those that are given, checked, and for each that is None a share of
-    what it may be.
+    """The controls of one toot: those of a request, checked, and a value for each that it leaves
+    open.
 
     Args:
-        kinds: that there are.
-        kind, pitch, duration, brightness, loudness: see `generation.TootGenerator.controls`.
-        share: where in its range each of the five lies that is not given, 0 to 1.
+        kinds: the kinds of the model.
+        request: what is asked for.
+        share: (5,), where in its range each control lies that is left open, 0 to 1.
 
     Raises:
         InputError: for a control that is unknown, unreadable or out of range.
     """
-    if kind is None:
-        able = kinds_with(kinds, pitch, duration)
-        kind = able[int(share[0] * len(able))].name
-    index = find_kind(kind, kinds)
-    about = kinds[index]
-    low, high = about.pitch
-    if pitch is None:
-        hz = low * (high / low) ** share[1]
-    else:
-        hz = check_pitch(f"{about.name}: pitch", parse_pitch(pitch), *about.notes)
-    low, high = about.duration
-    if duration is None:
-        duration = low * (high / low) ** share[2]
-    else:
-        check_range(f"{about.name}: duration", duration, low, high, " s")
-    brightness = share[3] if brightness is None else check_range("brightness", brightness, 0, 1, "")
-    low, high = USUAL_LOUDNESS
-    if loudness is None:
-        loudness = low + (high - low) * share[4]
-    else:
-        check_range("loudness", loudness, *LOUDNESS_RANGE, " dB")
-    return Controls(
-        np.array([index]), *(np.array([float(v)]) for v in (hz, duration, brightness, loudness))
+    name = request.kind
+    if name is None:
+        able = kinds_with(kinds, request.pitch, request.duration)
+        name = able[int(share[0] * len(able))].name
+    index = find_kind(name, kinds)
+    kind = kinds[index]
+    pitch, duration, brightness, loudness = _within(kind, share[1:])
+    if request.pitch is not None:
+        pitch = check_pitch(f"{kind.name}: pitch", parse_pitch(request.pitch), *kind.notes)
+    if request.duration is not None:
+        duration = check_range(f"{kind.name}: duration", request.duration, *kind.duration, " s")
+    if request.brightness is not None:
+        brightness = check_range("brightness", request.brightness, 0, 1, "")
+    if request.loudness is not None:
+        loudness = check_range("loudness", request.loudness, *LOUDNESS_RANGE, " dB")
+    values = (pitch, duration, brightness, loudness)
+    return Controls(np.array([index]), *(np.array([float(value)]) for value in values))
+
+
+def _within(
+    kind: Kind, share: Sequence[float] | NDArray[np.float64]
+) -> tuple[float, float, float, float]:
+    """Pitch (Hz), duration (s), brightness and loudness (dBFS) at these shares of their ranges; of
+    pitch and duration in the logarithm.
+    """
+    (low, high), (short, long), (soft, loud) = kind.pitch, kind.duration, USUAL_LOUDNESS
+    return (
+        low * (high / low) ** share[0],
+        short * (long / short) ** share[1],
+        share[2],
+        soft + (loud - soft) * share[3],
     )

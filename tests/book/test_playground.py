@@ -19,7 +19,7 @@ from tootlearn.controls import Controls
 from tootlearn.data import synthesis
 from tootlearn.dsp import measures
 from tootlearn.evaluation.metrics import compare
-from tootlearn.generation.inversion import describe
+from tootlearn.generation.inversion import invert
 from tootlearn.generation.toot_generator import TootGenerator
 from tootlearn.models import export, model_file
 from tootlearn.models.decoder import Condition
@@ -404,7 +404,7 @@ def own_wave(speaker: TootGenerator, kind: str, seed: int) -> np.ndarray:
 
 
 def test_the_page_hears_as_the_package_does(visit, speaker):
-    """The same kind and controls as `description.describe` finds by the same weights, unless two
+    """The same kind and controls as `inversion.invert` finds by the same weights, unless two
     kinds are as near.
 
     What is brighter than any toot is taken for the brightest here, and for what it is there.
@@ -417,7 +417,7 @@ def test_the_page_hears_as_the_package_does(visit, speaker):
             "const {wave: _, ...found} = await engine.ask('hear', Float32Array.from(wave)); return found; }",
             wave.tolist(),
         )
-        expected = describe(speaker, torch.from_numpy(wave))
+        expected = invert(speaker, torch.from_numpy(wave))
         bright = expected.controls.brightness[0]
         assert found["error"] <= expected.error + (0.5 if bright <= 1 else 2.5), (
             kind,

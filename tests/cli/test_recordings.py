@@ -8,13 +8,13 @@ from tootlearn.generation import inversion
 
 
 def test_kinds_that_are_not_given_are_looked_for(recordings, monkeypatch):
-    describe, asked = inversion.describe, []
+    invert, asked = inversion.invert, []
 
     def quick(generator, wave, kind, pitch):
         asked.append(kind)
-        return describe(generator, wave, "car_horn")
+        return invert(generator, wave, "car_horn")
 
-    monkeypatch.setattr(inversion, "describe", quick)
+    monkeypatch.setattr(inversion, "invert", quick)
     main(["morph", "car.wav", "horn.wav", "--steps", "2"])
     main(["vary", "car.wav", "--count", "1"])
     assert asked == [None] * 3 and len(rows("morph/toots.csv")) == 2

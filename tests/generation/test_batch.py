@@ -22,7 +22,7 @@ from tootlearn.data import folder
 from tootlearn.dsp import audio, measures
 from tootlearn.errors import InputError
 from tootlearn.generation import batch
-from tootlearn.generation.batch import Source, Toot
+from tootlearn.generation.batch import PlannedToot, Source
 from tootlearn.generation.toot_generator import TootGenerator
 
 TABLE = """kind,pitch,duration,brightness,loudness,seed,count,name
@@ -49,12 +49,12 @@ def spec(tmp_path):
 
 
 @pytest.fixture
-def alone(g, monkeypatch) -> list[list[Toot]]:
+def alone(g, monkeypatch) -> list[list[PlannedToot]]:
     """No processes: toots are made here. The lists that were asked for."""
-    asked: list[list[Toot]] = []
+    asked: list[list[PlannedToot]] = []
 
     def here(
-        toots: list[Toot], out: Path, source: Source, rate: int, workers: int
+        toots: list[PlannedToot], out: Path, source: Source, rate: int, workers: int
     ) -> Iterator[tuple[int, int]]:
         asked.append(toots)
         monkeypatch.setattr(batch, "_worker", (g, out, rate), raising=False)
@@ -74,7 +74,7 @@ def samples(path: Path) -> np.ndarray:
 
 def test_a_row_is_a_toot_or_a_set_of_them(g, spec):
     toots = batch.read_spec(spec(TABLE), g)
-    assert toots[0] == Toot("trumpet/first.wav", "trumpet", 440.0, 0.3, 0.6, -14.0, 7)
+    assert toots[0] == PlannedToot("trumpet/first.wav", "trumpet", 440.0, 0.3, 0.6, -14.0, 7)
     assert [t.path for t in toots[1:4]] == [f"car_horn/00000{i}.wav" for i in (1, 2, 3)]
     assert [t.seed for t in toots[1:4]] == [rng.child(1, i) for i in range(3)]
     assert {t.duration for t in toots[1:4]} == {0.2} and len({t.pitch for t in toots[1:4]}) == 3
@@ -107,7 +107,7 @@ def test_all_bad_lines_are_told_at_once_before_anything_is_made(g, spec, tmp_pat
     assert "7 lines" in said and "line 2:" not in said and "line 9:" not in said
     for line, what in (
         (3, "did you mean trumpet"),
-        (4, "165 to 988 Hz"),
+        (4, "164.81 to 988 Hz"),
         (5, "seed 'x'"),
         (6, "count 0"),
         (7, "4 fields, not 5"),

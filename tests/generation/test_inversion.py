@@ -10,7 +10,7 @@ from tootlearn.data import sampled, synthesis
 from tootlearn.data.sound_font import PROGRAMS, find_font, open_font, play
 from tootlearn.dsp import measures
 from tootlearn.errors import InputError
-from tootlearn.generation.inversion import BRIGHTNESS, describe
+from tootlearn.generation.inversion import BRIGHTNESS, invert
 from tootlearn.generation.toot_generator import TootGenerator
 from tootlearn.models.decoder import Condition
 
@@ -35,7 +35,7 @@ def wave_of(g: TootGenerator, *asked, seed: int = 3) -> torch.Tensor:
 
 def test_what_was_asked_for_is_found_again_without_a_hint(g):
     asked = ("car_horn", 400.0, 0.8, 0.5, -18.0)
-    found = describe(g, wave_of(g, *asked))
+    found = invert(g, wave_of(g, *asked))
     assert g.kinds[int(found.controls.kind[0])] == "car_horn"
     pitch, duration, brightness, loudness = values(found.controls)
     assert abs(1200 * np.log2(pitch / 400)) < 20
@@ -51,7 +51,7 @@ def test_the_residual_is_that_of_the_sound_and_not_of_another(g, kind):
     for seed in (3, 5, 7):
         controls = g.controls(kind, None, 0.8, 0.5, -18.0, seed=seed)
         true, other = g.residual(controls, seed), g.residual(controls, seed + 1)
-        found = describe(g, torch.from_numpy(g.render(controls, true, seed)), kind)
+        found = invert(g, torch.from_numpy(g.render(controls, true, seed)), kind)
         condition = Condition.of(controls)
         with torch.no_grad():
             drawn, original, wrong = (
@@ -72,15 +72,15 @@ def test_notes_of_recorded_brass_are_told_apart_by_both_models_that_ship(g):
         pytest.skip(str(error))
     waves = [play(player, PROGRAMS[n.kind], n.midi, n.velocity, n.duration, RATE) for n in notes]
     for generator in (g, tootlearn.load("tiny")):
-        found = [describe(generator, torch.as_tensor(wave)) for wave in waves]
+        found = [invert(generator, torch.as_tensor(wave)) for wave in waves]
         named = [generator.kinds[int(sound.controls.kind[0])] for sound in found]
         assert sum(name == note.kind for name, note in zip(named, notes, strict=True)) >= 15, named
 
 
 def test_silence_around_it_and_level_change_nothing_but_the_loudness(g):
     wave = wave_of(g, "french_horn", 300.0, 0.6, 0.5, -12.0)
-    plain = describe(g, wave, "french_horn")
-    padded = describe(
+    plain = invert(g, wave, "french_horn")
+    padded = invert(
         g, 0.25 * torch.cat([torch.zeros(9000), wave, torch.zeros(5000)]), "french_horn"
     )
     ours, theirs = values(padded.controls), values(plain.controls)
@@ -94,7 +94,7 @@ def test_of_two_toots_the_louder_is_described(g):
         wave_of(g, "trumpet", 600.0, 0.5, 0.5, -12.0),
         wave_of(g, "trumpet", 300.0, 0.5, 0.5, -26.0),
     )
-    found = describe(g, torch.cat([soft, torch.zeros(8000), loud]), "trumpet")
+    found = invert(g, torch.cat([soft, torch.zeros(8000), loud]), "trumpet")
     assert abs(1200 * np.log2(values(found.controls)[0] / 600)) < 25
 
 
@@ -104,7 +104,7 @@ def test_a_pitch_beyond_the_kind_is_taken_as_it_is(g):
     """
     time = torch.arange(14000) / RATE
     tone = sum(torch.sin(2 * np.pi * 1100 * k * time) / k for k in (1, 2, 3, 4)) * 0.1
-    found = describe(g, tone, "trumpet", "1100 Hz")
+    found = invert(g, tone, "trumpet", "1100 Hz")
     assert values(found.controls)[0] == pytest.approx(1100)
     low, high = BRIGHTNESS
     assert low <= values(found.controls)[2] <= high
@@ -122,12 +122,12 @@ def test_without_a_hint_a_steady_tone_has_the_pitch_that_is_heard(g, hertz):
         )
         * 0.1
     )
-    assert abs(1200 * np.log2(values(describe(g, tone).controls)[0] / hertz)) < 30
+    assert abs(1200 * np.log2(values(invert(g, tone).controls)[0] / hertz)) < 30
 
 
 def test_a_slide_is_described_by_where_it_starts(g):
     wave = torch.from_numpy(synthesis.render("slide_whistle", 700.0, 0.9, 0.5, -18.0, 5))
-    found = describe(g, wave, "slide_whistle")
+    found = invert(g, wave, "slide_whistle")
     assert abs(1200 * np.log2(values(found.controls)[0] / 700)) < 60
     end = float(measures.tone_f0(wave[15000:19000], RATE, 700.0, 1200.0))
     assert abs(1200 * np.log2(end / 700)) > 150  # it did slide
@@ -145,4 +145,4 @@ def test_a_slide_is_described_by_where_it_starts(g):
 )
 def test_what_cannot_be_described_is_named(g, wave, hints, named):
     with pytest.raises(InputError, match=named):
-        describe(g, wave, *hints)
+        invert(g, wave, *hints)

@@ -8,13 +8,13 @@ import torch
 
 import tootlearn
 from tootlearn import rng
-from tootlearn.controls import Controls
+from tootlearn.controls import ControlRequest, Controls
 from tootlearn.dsp import measures
 from tootlearn.errors import InputError
 from tootlearn.generation import variation
-from tootlearn.generation.inversion import Description
+from tootlearn.generation.inversion import Inversion
 from tootlearn.generation.toot_generator import TootGenerator
-from tootlearn.generation.variation import changed, described, morph, vary
+from tootlearn.generation.variation import changed_controls, from_controls, morph, vary
 from tootlearn.models.decoder import Condition
 
 RATE = 22050
@@ -26,11 +26,11 @@ def g() -> TootGenerator:
 
 
 @pytest.fixture(scope="module")
-def horn(g) -> Description:
-    return described(g, g.controls("train_horn", 262.0, 0.6, 0.5, -20), 5)
+def horn(g) -> Inversion:
+    return from_controls(g, g.controls("train_horn", 262.0, 0.6, 0.5, -20), 5)
 
 
-def residuals(g, monkeypatch, sound: Description, **options) -> torch.Tensor:
+def residuals(g, monkeypatch, sound: Inversion, **options) -> torch.Tensor:
     """The residuals of variations, which are not rendered."""
     found = []
     monkeypatch.setattr(
@@ -75,11 +75,11 @@ def test_the_amount_is_how_far_residuals_stray_and_all_is_a_draw_from_the_prior(
 
 def test_half_way_residuals_are_distributed_as_the_prior(g, monkeypatch):
     """Of sounds that the prior drew: their noise stays standard normal, also for another kind."""
-    noise = []
+    noise, low = [], ControlRequest("tuba", 100.0)
     for i in range(40):
-        sound = described(g, g.controls("trumpet", 400.0, 0.5, 0.5, -18), i)
-        z = residuals(g, monkeypatch, sound, count=8, seed=i, amount=0.6, kind="tuba", pitch=100.0)
-        condition = Condition.of(changed(g, sound, "tuba", 100.0))
+        sound = from_controls(g, g.controls("trumpet", 400.0, 0.5, 0.5, -18), i)
+        z = residuals(g, monkeypatch, sound, count=8, seed=i, amount=0.6, changes=low)
+        condition = Condition.of(changed_controls(g, sound, low))
         noise.append(g.network.prior.noise(condition._replace(kind=condition.kind.repeat(8)), z))
     together = torch.cat(noise)
     assert together.mean(0).abs().max() < 0.5 and float(together.mean().abs()) < 0.15
@@ -88,7 +88,7 @@ def test_half_way_residuals_are_distributed_as_the_prior(g, monkeypatch):
 
 def test_a_changed_control_moves_and_the_others_stay(g, horn):
     (low,) = vary(g, horn, 1, seed=1, amount=0)
-    (high,) = vary(g, horn, 1, seed=1, amount=0, pitch="E4")
+    (high,) = vary(g, horn, 1, seed=1, amount=0, changes=ControlRequest(pitch="E4"))
     intervals = g.model.kinds[g.kinds.index("train_horn")].intervals
     for toot, pitch in ((low, 262.0), (high, 329.63)):
         wave = torch.from_numpy(toot.wave)
@@ -98,14 +98,15 @@ def test_a_changed_control_moves_and_the_others_stay(g, horn):
 
 
 def test_another_kind_takes_pitch_and_duration_into_its_range(g):
-    tuba = described(g, g.controls("tuba", 60.0, 1.5, 0.5, -18), 1)
-    found = changed(g, tuba, kind="bicycle_horn")
+    tuba = from_controls(g, g.controls("tuba", 60.0, 1.5, 0.5, -18), 1)
+    found = changed_controls(g, tuba, ControlRequest("bicycle_horn"))
     assert (found.pitch[0], found.duration[0]) == (180, 0.7)
     assert found.brightness == tuba.controls.brightness and found.loudness == tuba.controls.loudness
-    beyond = Description(
+    beyond = Inversion(
         Controls(*(np.array([v]) for v in (8, 1100.0, 0.5, 1.1, -18.0))), tuba.residual, 0.0
     )
-    assert changed(g, beyond, duration=0.4).pitch == 1100  # of its own kind, what was found stays
+    # of its own kind, the pitch that was measured stays
+    assert changed_controls(g, beyond, ControlRequest(duration=0.4)).pitch == 1100
 
 
 # Morphs
@@ -139,7 +140,7 @@ def measured(g, toots) -> np.ndarray:
 )
 def test_every_measure_changes_monotonically(g, ends):
     """To 5 cents, 2 ms, .02 octaves and .05 dB against the way, where the ends differ by far more."""
-    first, last = (described(g, g.controls(*asked), seed) for seed, asked in enumerate(ends))
+    first, last = (from_controls(g, g.controls(*asked), seed) for seed, asked in enumerate(ends))
     toots = list(morph(g, first, last, 6, seed=2))
     found = measured(g, toots)
     steps = np.diff(found, axis=0) * np.sign(found[-1] - found[0])
@@ -150,7 +151,7 @@ def test_every_measure_changes_monotonically(g, ends):
 
 def test_the_ends_of_a_morph_are_its_sounds(g):
     first, last = (
-        described(g, g.controls(kind, 300.0, 0.4, 0.5, -20), 1)
+        from_controls(g, g.controls(kind, 300.0, 0.4, 0.5, -20), 1)
         for kind in ("trumpet", "french_horn")
     )
     toots = list(morph(g, first, last, 2, seed=4))
@@ -183,8 +184,8 @@ def test_between_is_geometric_in_pitch_and_time_and_even_in_the_rest(g):
     [
         ({"count": 0}, "1 variation or more"),
         ({"amount": 1.5}, "amount 1.5 .* 0 to 1"),
-        ({"kind": "trumpt"}, "did you mean trumpet"),
-        ({"pitch": 3000}, "train_horn: pitch 3000 Hz"),
+        ({"changes": ControlRequest("trumpt")}, "did you mean trumpet"),
+        ({"changes": ControlRequest(pitch=3000)}, "train_horn: pitch 3000 Hz"),
         ({"seed": -1}, "seed"),
     ],
 )

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 from jsonargparse import Namespace
 
 if TYPE_CHECKING:
-    from tootlearn.generation.inversion import Description
+    from tootlearn.generation.inversion import Inversion
     from tootlearn.generation.toot_files import Toot
     from tootlearn.generation.toot_generator import TootGenerator
 
 
 def described(
     generator: TootGenerator, path: str, kind: str | None, pitch: str | None = None
-) -> Description:
+) -> Inversion:
     """What a recording is as a toot of the model; printed, too."""
     from tootlearn.dsp.audio import load
-    from tootlearn.generation.inversion import describe
+    from tootlearn.generation.inversion import invert
 
-    sound = describe(generator, load(path, generator.sample_rate)[0], kind, pitch)
+    sound = invert(generator, load(path, generator.sample_rate)[0], kind, pitch)
     c = sound.controls
     print(
         f"{path}: {generator.kinds[int(c.kind[0])]}, {c.pitch[0]:.1f} Hz, {c.duration[0]:.2f} s, "

@@ -66,19 +66,20 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: Namespace) -> None:
     """Make the variations."""
+    from tootlearn.controls import ControlRequest
     from tootlearn.generation import variation
 
     check_output(args)
     generator = load_generator(args)
     sound = recordings.described(generator, args.input, args.own_kind, args.at)
-    changes = (args.kind, args.pitch, args.duration, args.brightness, args.loudness)
+    changes = ControlRequest(args.kind, args.pitch, args.duration, args.brightness, args.loudness)
     toots = variation.vary(
         generator,
         sound,
         args.count,
         args.seed,
         args.amount,
-        *changes,
-        sample_rate=args.sample_rate,
+        changes,
+        args.sample_rate,
     )
     recordings.write(generator, toots, args.count, args)

@@ -59,7 +59,7 @@ _worker: tuple[TootGenerator, Path, int]  # what a process of the pool works wit
 
 
 @dataclass(frozen=True)
-class Toot:
+class PlannedToot:
     """One toot of a batch: its file, relative to the folder, its controls and its seed."""
 
     path: str
@@ -87,7 +87,7 @@ class Source:
 
 def read_spec(
     path: str | os.PathLike[str], generator: TootGenerator, seed: int = 0, file_format: str = "wav"
-) -> list[Toot]:
+) -> list[PlannedToot]:
     """The toots that a table asks for, each with its controls drawn and checked.
 
     Args:
@@ -120,7 +120,7 @@ def read_spec(
             f"{path} has {what}: its first line names some of {','.join(COLUMNS)}; each other asks for toots"
         )
     checked_seed(seed)
-    toots: list[Toot] = []
+    toots: list[PlannedToot] = []
     wrong: list[str] = []
     taken: set[str] = set()
     for i, (line, row) in enumerate(rows):
@@ -156,7 +156,7 @@ def _asked(
     number: int,
     generator: TootGenerator,
     file_format: str,
-) -> Iterator[Toot]:
+) -> Iterator[PlannedToot]:
     """The toots of one row."""
     pitch, name = values.get("pitch") or None, values.get("name", "")
     duration, brightness, loudness = (
@@ -180,7 +180,7 @@ def _asked(
         hz, seconds, bright, loud = (
             float(column[0]) for column in (c.pitch, c.duration, c.brightness, c.loudness)
         )
-        yield Toot(f"{kind}/{stem}.{file_format}", kind, hz, seconds, bright, loud, own)
+        yield PlannedToot(f"{kind}/{stem}.{file_format}", kind, hz, seconds, bright, loud, own)
 
 
 def _number(values: Mapping[str, str], name: str) -> float | None:
@@ -199,7 +199,7 @@ def _whole(values: Mapping[str, str], name: str, default: int) -> int:
 
 
 def render(
-    toots: list[Toot],
+    toots: list[PlannedToot],
     folder: str | os.PathLike[str],
     source: Source,
     sample_rate: int,
@@ -262,7 +262,7 @@ def render(
     return len(missing), samples / sample_rate
 
 
-def _record(toots: list[Toot], source: Source, sample_rate: int) -> dict[str, object]:
+def _record(toots: list[PlannedToot], source: Source, sample_rate: int) -> dict[str, object]:
     """What decides the bits of a batch, so that the rest of it is made in the same way or not at
     all.
     """
@@ -312,7 +312,7 @@ def _claim(folder: Path, record: dict[str, object]) -> None:
 
 
 def _in_processes(
-    toots: list[Toot], folder: Path, source: Source, sample_rate: int, workers: int
+    toots: list[PlannedToot], folder: Path, source: Source, sample_rate: int, workers: int
 ) -> Iterator[tuple[int, int]]:
     """Toots and samples of each part that is done."""
     parts = [toots[first : first + _AT_ONCE] for first in range(0, len(toots), _AT_ONCE)]
@@ -349,7 +349,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _make(toots: list[Toot]) -> tuple[int, int]:
+def _make(toots: list[PlannedToot]) -> tuple[int, int]:
     generator, folder, rate = _worker
     samples = 0
     for t in toots:

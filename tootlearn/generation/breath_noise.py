@@ -12,7 +12,7 @@ from torch import Tensor
 from tootlearn import rng
 
 
-def texture_of_noise(seed: int, mels: int, frames: int) -> Tensor:
+def correlated_noise(seed: int, mels: int, frames: int) -> Tensor:
     """Unit normal noise (M, T), correlated as the log-mels of noise are over neighbouring frames
     and bands.
     """
@@ -25,7 +25,7 @@ def texture_of_noise(seed: int, mels: int, frames: int) -> Tensor:
     return torch.nn.functional.conv2d(along_time, taps.view(1, 1, 3, 1), padding=(1, 0))[0, 0]
 
 
-def restlessness(bank: Tensor) -> Tensor:
+def noise_deviation(bank: Tensor) -> Tensor:
     """How much the log-mel of stationary noise fluctuates: standard deviation in each band (M,),
     natural log.
 

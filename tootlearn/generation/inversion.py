@@ -35,7 +35,7 @@ _START = 0.2  # of a slide: where it has its pitch
 
 
 @dataclass(frozen=True)
-class Description:
+class Inversion:
     """What a generator makes of a sound.
 
     Args:
@@ -53,12 +53,12 @@ class Description:
     error: float
 
 
-def describe(
+def invert(
     generator: TootGenerator,
     wave: Tensor,
     kind: str | None = None,
     pitch: float | str | None = None,
-) -> Description:
+) -> Inversion:
     """The controls and the residual with which a generator comes nearest to a sound.
 
     Args:
@@ -110,7 +110,7 @@ def describe(
         cost = error.log() + _ODD * odd
         best = int((cost + _DOUBT * torch.tensor(doubtful, device=cost.device)).argmin())
     decibel = 20 / math.log(10) * math.sqrt(float(error[best]))
-    return Description(controls[best : best + 1], residual[best : best + 1].clone(), decibel)
+    return Inversion(controls[best : best + 1], residual[best : best + 1].clone(), decibel)
 
 
 def _framed(wave: Tensor, sample_rate: int) -> Tensor:

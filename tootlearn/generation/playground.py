@@ -98,11 +98,11 @@ def heard(generator: TootGenerator, body: bytes) -> dict[str, Any]:
         body: the wave at its sample rate, little-endian float32.
 
     Raises:
-        InputError: if these are no numbers of 32 bits, or as `description.describe`.
+        InputError: if these are no numbers of 32 bits, or as `inversion.invert`.
     """
     if len(body) % 4:
         raise InputError("a sound is sent as numbers of 32 bits")
-    found = inversion.describe(generator, torch.from_numpy(np.frombuffer(body, "<f4").copy()))
+    found = inversion.invert(generator, torch.from_numpy(np.frombuffer(body, "<f4").copy()))
     controls, kind = found.controls, generator.model.kinds[int(found.controls.kind[0])]
     told = {
         name: float(getattr(controls, name)[0])

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from tootlearn import rng
-from tootlearn.controls import Controls, completed, kinds_with
+from tootlearn.controls import ControlRequest, Controls, complete, kinds_with
 from tootlearn.dsp import denoising, measures
 from tootlearn.dsp import envelope as contour
 from tootlearn.dsp.audio import resample
@@ -28,7 +28,7 @@ from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd
 from tootlearn.dsp.phase import ridge_integration
 from tootlearn.errors import InputError, check_range
 from tootlearn.generation import harmonics
-from tootlearn.generation.breath_noise import restlessness, texture_of_noise
+from tootlearn.generation.breath_noise import correlated_noise, noise_deviation
 from tootlearn.models import model_file
 from tootlearn.models.autoencoder import Generator
 from tootlearn.models.bandwidth import Bandwidth
@@ -83,7 +83,7 @@ class TootGenerator:
         self.model = model.eval().to(device)
         self.description = description
         self.device = torch.device(device)
-        self._restlessness = restlessness(self.model.front_end.mel.bank)[:, None]
+        self._noise_deviation = noise_deviation(self.model.front_end.mel.bank)[:, None]
         self._front_ends = {self.model.front_end.config.n_fft: self.model.front_end}
 
     @property
@@ -130,8 +130,9 @@ class TootGenerator:
         Raises:
             InputError: for a control that is unknown, unreadable or out of range.
         """
+        request = ControlRequest(kind, pitch, duration, brightness, loudness)
         share = rng.uniform(checked_seed(seed), rng.Stream.GENERATION_CONTROLS, 5)
-        return completed(self.model.kinds, kind, pitch, duration, brightness, loudness, share)
+        return complete(self.model.kinds, request, share)
 
     def generate(
         self,
@@ -152,7 +153,7 @@ class TootGenerator:
         Args:
             kind, pitch, duration, brightness, loudness, seed: as in :meth:`controls`; the seed also
                 decides what all controls leave open.
-            texture: how much of the restlessness of noise is given to the breath, 0 to 1.
+            texture: how much of the noise_deviation of noise is given to the breath, 0 to 1.
             sample_rate: Hz, 8,000 to 192,000; None for :attr:`sample_rate`, above which `bandwidth`
                 adds.
             denoise: filter it as if it were a noisy recording. There is silence around a toot
@@ -244,10 +245,10 @@ class TootGenerator:
         strength = check_range("texture", texture, 0, 1, "")
         condition = Condition.of(controls, self.device, shares)
         drawing = self.network.decode(condition, residual)
-        noise = texture_of_noise(checked_seed(seed), *drawing.log_mel.shape[1:]).to(self.device)
+        noise = correlated_noise(checked_seed(seed), *drawing.log_mel.shape[1:]).to(self.device)
         return drawing.log_mel[0] + strength * drawing.breath[
             0
-        ] * self._restlessness * noise, drawing
+        ] * self._noise_deviation * noise, drawing
 
     @torch.inference_mode()
     def reconstruct(self, wave: Tensor) -> Tensor:

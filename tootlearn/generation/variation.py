@@ -1,6 +1,6 @@
 """Variations of a sound, and what lies between two: generation that starts from recordings.
 
-A sound is described by its controls and its residual (`description`); both can be changed, or mixed
+A sound is described by its controls and its residual (`inversion`); both can be changed, or mixed
 with another's.
 """
 
@@ -15,81 +15,73 @@ import torch
 from numpy.typing import NDArray
 
 from tootlearn import rng
-from tootlearn.controls import Controls, completed
+from tootlearn.controls import ControlRequest, Controls, complete
 from tootlearn.dsp import measures
 from tootlearn.errors import InputError, check_range
-from tootlearn.generation.inversion import Description
+from tootlearn.generation.inversion import Inversion
 from tootlearn.generation.toot_files import Toot
 from tootlearn.generation.toot_generator import TootGenerator, checked_seed
 from tootlearn.models.decoder import Condition
 
 _MARGIN = 0.1  # dB
+UNCHANGED = ControlRequest()
 _ROUNDS = 3  # of mending what a toot between two measures
 _BRIGHTEST = 0.5  # beyond 0 and 1: how far the control of brightness is moved to mend it
 
 
-def changed(
-    generator: TootGenerator,
-    sound: Description,
-    kind: str | None = None,
-    pitch: float | str | None = None,
-    duration: float | None = None,
-    brightness: float | None = None,
-    loudness: float | None = None,
+def changed_controls(
+    generator: TootGenerator, sound: Inversion, changes: ControlRequest
 ) -> Controls:
-    """The controls of a sound but for those that are given.
+    """The controls of a sound, with some changed.
 
-    If another kind is given, pitch and duration go to the nearest ends of its ranges, where they
-    lie beyond them.
+    For another kind, a pitch or a duration beyond its range goes to the nearest end of the range.
 
     Raises:
         InputError: for a control that is unknown, unreadable or out of the range of the kind.
     """
-    own, kinds = sound.controls, generator.model.kinds
-    name = generator.kinds[int(own.kind[0])]
-    given = {"pitch": pitch, "duration": duration, "brightness": brightness, "loudness": loudness}
-    asked = completed(kinds, kind or name, pitch, duration, brightness, loudness, [0.5] * 5)
-    about = kinds[int(asked.kind[0])]
-    kept = {control: getattr(own, control) for control, value in given.items() if value is None}
-    if about.name != name:
+    name = generator.kinds[int(sound.controls.kind[0])]
+    request = replace(changes, kind=changes.kind or name)
+    requested = complete(generator.model.kinds, request, [0.5] * 5)
+    kind = generator.model.kinds[int(requested.kind[0])]
+    kept = {
+        control: getattr(sound.controls, control)
+        for control in ("pitch", "duration", "brightness", "loudness")
+        if getattr(changes, control) is None
+    }
+    if kind.name != name:
         for control in kept.keys() & {"pitch", "duration"}:
-            kept[control] = kept[control].clip(*getattr(about, control))
-    return replace(asked, **kept)
+            kept[control] = kept[control].clip(*getattr(kind, control))
+    return replace(requested, **kept)
 
 
 def vary(
     generator: TootGenerator,
-    sound: Description,
+    sound: Inversion,
     count: int,
     seed: int = 0,
     amount: float = 0.5,
-    kind: str | None = None,
-    pitch: float | str | None = None,
-    duration: float | None = None,
-    brightness: float | None = None,
-    loudness: float | None = None,
+    changes: ControlRequest = UNCHANGED,
     sample_rate: int | None = None,
 ) -> Iterator[Toot]:
-    """Variations of a sound: its controls, some changed, and its residual, moved towards others as
-    toots have them.
+    """Variations of a sound: its controls, some of them changed, and residuals near its own.
 
-    The prior makes residuals of standard normal numbers. Those of the sound, n, become sqrt(1 -
-    a^2) n + a m, where m is drawn: they stay standard normal where n is, so every amount gives
-    residuals as the prior has them. They are made a residual for the new controls: what is usual
-    for a kind becomes what is usual for another.
+    The prior turns standard normal numbers into residuals. Those of the sound, n, become
+    sqrt(1 - a^2) n + a m with a random m. If n is standard normal, so is the result, so every
+    amount gives residuals that the prior can give. They become residuals for the new controls:
+    what is usual for one kind turns into what is usual for another.
 
     Args:
         generator: the model.
-        sound: what `description.describe` says of it.
+        sound: from `inversion.invert`, or from :func:`from_controls`.
         count: how many; variation i is the same whatever the count.
         seed: of the set.
-        amount: a: 0 keeps the residual (what still differs is the noise of the breath), 1 draws it
-            anew, as `TootGenerator.generate` does by the same seed.
-        kind, pitch, duration, brightness, loudness: what is changed, see `changed`.
+        amount: a, 0 to 1. With 0 the residual stays, and only the noise of the breath differs; with
+            1 it is a new draw, the one of `TootGenerator.generate` with the same seed.
+        changes: controls that differ from the sound's, see :func:`changed_controls`.
         sample_rate: Hz; None for the generator's.
 
     Yields:
-        Toots, as they are made.
+        Toots, one by one.
 
     Raises:
         InputError: for a bad count, seed, amount or control, before the first is made.
@@ -97,7 +89,7 @@ def vary(
     if count < 1:
         raise InputError(f"a sound has 1 variation or more, not {count}")
     share = check_range("amount", amount, 0, 1, "")
-    controls = changed(generator, sound, kind, pitch, duration, brightness, loudness)
+    controls = changed_controls(generator, sound, changes)
     seeds = rng.children(checked_seed(seed), 0, count)
     before, after = (Condition.of(c, generator.device) for c in (sound.controls, controls))
     with torch.inference_mode():
@@ -120,8 +112,8 @@ def vary(
 
 def morph(
     generator: TootGenerator,
-    first: Description,
-    last: Description,
+    first: Inversion,
+    last: Inversion,
     steps: int,
     seed: int = 0,
     sample_rate: int | None = None,
@@ -137,7 +129,7 @@ def morph(
 
     Args:
         generator: the model.
-        first, last: see `description.describe`; of sounds that come from controls, `described`.
+        first, last: from `inversion.invert` or :func:`from_controls`.
         steps: how many, both ends included.
         seed: of the noise of the breath, which is the same in all.
         sample_rate: Hz; None for the generator's.
@@ -195,11 +187,11 @@ def morph(
     return made()
 
 
-def described(generator: TootGenerator, controls: Controls, seed: int) -> Description:
+def from_controls(generator: TootGenerator, controls: Controls, seed: int) -> Inversion:
     """The toot that a generator makes of controls and a seed, as an end of a morph or a sound to be
     varied.
     """
-    return Description(controls, generator.residual(controls, seed), 0.0)
+    return Inversion(controls, generator.residual(controls, seed), 0.0)
 
 
 def between(first: Controls, last: Controls, share: float) -> Controls:
