@@ -17,8 +17,10 @@ BY_NAME = [pytest.param(exercise, id=exercise.name) for exercise in EVERY]
 
 @pytest.mark.parametrize("exercise", BY_NAME)
 def test_stub_solution_and_mistakes(exercise):
-    right, said = judge(exercise, exercise.stub)
-    assert not right and any(word in said for word in ("in place of", "returns nothing yet")), said
+    right, comment = judge(exercise, exercise.stub)
+    assert not right and any(word in comment for word in ("in place of", "returns nothing yet")), (
+        comment
+    )
     assert judge(exercise, exercise.given(exercise.solution)) == (True, exercise.right)
     hints = [hint for _, hint in exercise.wrong]
     assert len(hints) >= 2 and len(set(hints)) == len(hints)
@@ -46,8 +48,8 @@ def ask(value, *wrong, **options) -> Exercise:
     ],
 )
 def test_other_answers_learn_how_they_differ_but_not_the_answer(answer, says):
-    right, said = judge(ask(10.0, 5.0), answer)
-    assert not right and says in said and "10" not in said
+    right, comment = judge(ask(10.0, 5.0), answer)
+    assert not right and says in comment and "10" not in comment
 
 
 def test_below_zero_large_and_small_are_not_what_they_seem():

@@ -1,8 +1,8 @@
 """A blind listening test in a page: is X the sound A, or B?
 
-Who knows what he hears, hears what he knows. In an ABX test X is A or B by the toss of a coin,
-again and again, and the score says whether the two can be told apart. The coin is tossed in the
-page, which needs a script and no server.
+Listeners who know which sound they hear are biased by it. In each trial of an ABX test, X is A or B
+at random, and the score says whether the two can be told apart. The random choice is made in the
+page, which needs a script but no server.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from tootlearn.dsp.audio import peak_db
-from tootlearn.errors import InputError
+from tootlearn.errors import check_between
 from tootlearn.teaching.listen import checked, matching, mp3
 
-TRIALS = 50  # at most: nobody listens longer
+TRIALS = 50  # at most: more is tiring
 
 _numbers = itertools.count(1)
 _BUTTON = (
@@ -31,8 +31,7 @@ _BUTTON = (
     "padding:.4rem .8rem;margin:.2rem .5rem .2rem 0;cursor:pointer"
 )
 
-# The sound of X is a copy under an address of its own, new in each trial: the page does not show
-# which it is.
+# X plays a copy at its own address, new in each trial, so that the page does not give it away.
 _SCRIPT = """(() => {
   const box = document.getElementById(NAME);
   const part = name => box.querySelector(`[data-part=${name}]`);
@@ -89,23 +88,22 @@ def abx(
     """Show two sounds, and a quiz: in each trial X is one of them, and you say which. The score
     comes at the end.
 
-    The louder sound is turned down to the loudness of the other, and the shorter gets silence at
-    its end: neither must tell them apart. Without a script, two plain players are left.
+    The louder sound is turned down to the loudness of the other, and the shorter one is padded with
+    silence: neither level nor length gives X away. Without a script, two plain players are left.
 
     Args:
         a: wave (N,) in [-1, 1], tensor or array.
         b: wave (N,), another.
-        trials: how often X is drawn, 1 to 50. With 8, guessing gets 7 or more right one time in 28.
-        names: what to call the sounds.
+        trials: how often X is chosen, 1 to 50. With 8, guessing gets 7 or more right one time in
+        28. names: what to call the sounds.
         sample_rate: Hz.
 
     Raises:
-        InputError: what is no wave, or trials out of range.
+        InputError: a sound that is not a wave, or trials out of range.
     """
     from IPython.display import display
 
-    if not 1 <= trials <= TRIALS:
-        raise InputError(f"trials are 1 to {TRIALS}, not {trials}")
+    check_between("trials", trials, 1, TRIALS)
     row = {
         letter: checked(name, wave) for letter, name, wave in zip("AB", names, (a, b), strict=True)
     }
@@ -129,8 +127,8 @@ def abx(
 
 
 def chance(right: int, trials: int) -> float:
-    """The probability that guessing gets so many or more of the trials right: the tail of a
-    binomial of one half.
+    """The probability that guessing gets ``right`` or more of the trials right: the tail of a
+    binomial distribution with p = 1/2.
 
     Example:
         >>> chance(8, 8) == 1 / 256, chance(0, 8) == 1
@@ -149,7 +147,7 @@ def _player(shown: str, part: str, label: str, source: str = "") -> str:
 
 
 def _page(group: str, players: str, trials: int) -> str:
-    """The quiz: what is hidden is shown by the script."""
+    """The quiz; the script shows what is hidden at first."""
     chances = json.dumps([float(f"{chance(right, trials):.3g}") for right in range(trials + 1)])
     row = f'<div style="display:flex;flex-wrap:wrap;gap:1rem">{players}</div>'
     buttons = "".join(

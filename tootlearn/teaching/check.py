@@ -1,4 +1,4 @@
-"""An answer to an exercise, judged."""
+"""Checking answers to exercises."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from tootlearn.teaching.exercises import Exercise, judge
 
 
 def check(name: str, answer: Any) -> bool:
-    """Say whether an answer to an exercise is right, or what may be wrong with it.
+    """Print whether an answer to an exercise is right, or what may be wrong with it.
 
     Args:
         name: of the exercise, such as "1.2".
         answer: number, array, tensor, text or function, as the exercise asks.
 
     Returns:
-        Whether it is right. What it says is printed.
+        Whether it is right.
 
     Raises:
         InputError: there is no such exercise.
     """
-    right, said = judge(find(name), answer)
-    verdict = f"{name} {'is right.' if right else 'is not right yet.'} {said}".strip()
+    right, comment = judge(find(name), answer)
+    verdict = f"{name} {'is right.' if right else 'is not right yet.'} {comment}".strip()
     print(textwrap.fill(verdict, 76))  # what a page shows without scrolling
     return right
 

@@ -1,5 +1,4 @@
-"""Exercises that answer back: a right answer is told so, and a known mistake gets the hint made for
-it.
+"""Exercises with feedback: a right answer is confirmed, and a known mistake gets its own hint.
 
 A chapter's exercises stand in `tootlearn/teaching/answers/chNN.py`, as a list EXERCISES. Each holds
 a solution and the likely mistakes, so that one test can prove for every exercise that the stub
@@ -22,20 +21,20 @@ Answer = Callable[..., Any]
 class Exercise:
     """One exercise, whose answer is a value (number, array, text) or a function.
 
-    A value is written as a function of no arguments that returns it, so that both kinds are tried
-    in the same way: called with each of `tries`, and compared with what the solution returns.
+    A value is written as a function of no arguments that returns it, so that both are tried in the
+    same way: called with each of `tries`, and compared with what the solution returns.
 
     Args:
         name: chapter and number: "1.2".
         solution: returns the right value; or, with `tries`, the right function itself.
-        wrong: likely mistakes, two or more, each as a solution would be, with the hint for whoever
-            makes it. A hint says what to look at and does not give the answer away.
+        wrong: likely mistakes, two or more, each written like a solution, with its hint. A hint
+            says what to look at and does not give the answer away.
         right: what to say to the right answer: one sentence that adds something.
-        tries: returns the arguments, a list of tuples, that an answer which is a function is tried
-            on.
+        tries: returns the arguments, a list of tuples, on which an answer that is a function is
+            tried.
         stub: the answer as the notebook leaves it; `...` for a value.
         tolerance: the error that is allowed, relative to the largest value of the right answer.
-        judge: in place of comparing, for exercises with many right answers: returns True for those.
+        judge: replaces the comparison where many answers are right: returns True for those.
     """
 
     name: str
@@ -53,7 +52,7 @@ class Exercise:
 
 
 def judge(exercise: Exercise, answer: Any) -> tuple[bool, str]:
-    """Whether an answer is right, and what there is to say about it."""
+    """Whether an answer is right, and the comment on it."""
     if answer is None or answer is ...:
         return False, "Put your answer in place of the dots, and run this cell again."
     if exercise.tries is not None and not callable(answer):
@@ -62,25 +61,25 @@ def judge(exercise: Exercise, answer: Any) -> tuple[bool, str]:
             f"The answer is a function: give the function itself, not {type(answer).__name__}.",
         )
     try:
-        found = _results(exercise, answer)
+        results = _results(exercise, answer)
     except Exception as error:  # whatever the reader's function does
         return False, f"Your function raised {type(error).__name__}: {error}."
-    if any(value is None or value is ... for value in found):
+    if any(value is None or value is ... for value in results):
         return False, "Your function returns nothing yet: fill in its body."
     if exercise.judge is not None:
         right = exercise.judge(answer)
     else:
         right = _equal(
-            found, _results(exercise, exercise.given(exercise.solution)), exercise.tolerance
+            results, _results(exercise, exercise.given(exercise.solution)), exercise.tolerance
         )
     if right:
         return True, exercise.right
     for mistake, hint in exercise.wrong:
-        if _equal(found, _results(exercise, exercise.given(mistake)), exercise.tolerance):
+        if _equal(results, _results(exercise, exercise.given(mistake)), exercise.tolerance):
             return False, hint
     if exercise.judge is not None:
         return False, "Read the question again, and compare with what the text above says."
-    return False, _difference(exercise, found)
+    return False, _difference(exercise, results)
 
 
 def _results(exercise: Exercise, answer: Any) -> list[Any]:
@@ -101,8 +100,8 @@ def _plain(value: Any) -> Any:
         return np.asarray(value, dtype=object)
 
 
-def _equal(found: Sequence[Any], wanted: Sequence[Any], tolerance: float) -> bool:
-    return all(_same(_plain(a), _plain(b), tolerance) for a, b in zip(found, wanted, strict=True))
+def _equal(results: Sequence[Any], wanted: Sequence[Any], tolerance: float) -> bool:
+    return all(_same(_plain(a), _plain(b), tolerance) for a, b in zip(results, wanted, strict=True))
 
 
 def _same(a: Any, b: Any, tolerance: float) -> bool:
@@ -114,10 +113,10 @@ def _same(a: Any, b: Any, tolerance: float) -> bool:
     return bool((np.abs(a * 1.0 - b * 1.0) <= allowed).all())  # NaN is nowhere within
 
 
-def _difference(exercise: Exercise, found: Sequence[Any]) -> str:
+def _difference(exercise: Exercise, results: Sequence[Any]) -> str:
     """How an answer differs, without giving the right one away."""
     wanted = _results(exercise, exercise.given(exercise.solution))
-    pairs = ((_plain(x), _plain(y)) for x, y in zip(found, wanted, strict=True))
+    pairs = ((_plain(x), _plain(y)) for x, y in zip(results, wanted, strict=True))
     a, b = next((x, y) for x, y in pairs if not _same(x, y, exercise.tolerance))
     if isinstance(b, str):
         return "It is another word." if isinstance(a, str) else "The answer is a text, in quotes."

@@ -1,9 +1,8 @@
-"""Players for sounds in a notebook: side by side, at their own level, and each with a line that
-says what was measured.
+"""Players for sounds in a notebook: side by side, at their own level, each with a line of measures.
 
-A player that normalises hides a gain error from the ear. These do not: what differs in level sounds
-different, and the printed line, the sound's fingerprint, is text that a test of the notebook can
-compare.
+A player that normalises hides a gain error. These do not: sounds of different level sound
+different, and the printed line, the fingerprint of the sound, is text that a test of the notebook
+can compare.
 """
 
 from __future__ import annotations
@@ -99,8 +98,8 @@ def fingerprint(wave: Tensor | NDArray[Any], sample_rate: int = 22050) -> str:
     """What a wave (N,) measures, in one line: peak, RMS of the whole wave, f0, spectral centroid,
     duration.
 
-    Levels are in dBFS to .1 dB, f0 and centroid in Hz to three digits, the duration
-    (`measures.duration`) in s to .01 s: coarse enough to be the same on every machine, fine enough
+    Levels are in dBFS to 0.1 dB, f0 and centroid in Hz to three digits, the duration
+    (`measures.duration`) in s to 0.01 s: coarse enough to be the same on every machine, fine enough
     that a change of gain, hop or front end shows. f0 is what `quick_f0` finds, and "-" where
     nothing repeats.
 
@@ -109,17 +108,18 @@ def fingerprint(wave: Tensor | NDArray[Any], sample_rate: int = 22050) -> str:
         'peak -6.0 dBFS, RMS -9.0 dBFS, f0 441 Hz, centroid 453 Hz, 1.00 s'
     """
     wave = checked("the wave", wave)
-    found = measures.measure(wave, sample_rate)
+    extent = measures.measure(wave, sample_rate)
     levels = f"peak {_decibels(peak_db(wave))} dBFS, RMS {_decibels(rms_db(wave))} dBFS"
-    pitch, bright = _hertz(quick_f0(wave, sample_rate)), _hertz(float(found.centroid))
-    return f"{levels}, f0 {pitch}, centroid {bright}, {float(found.duration):.2f} s"
+    pitch, bright = _hertz(quick_f0(wave, sample_rate)), _hertz(float(extent.centroid))
+    return f"{levels}, f0 {pitch}, centroid {bright}, {float(extent.duration):.2f} s"
 
 
 def quick_f0(wave: Tensor, sample_rate: float) -> float:
-    """f0 of the middle of a sound by its period (YIN, de Cheveigne and Kawahara 2002), in
-    milliseconds of work.
+    """f0 of the middle of a sound by its period (YIN, de Cheveigne and Kawahara 2002), in a few
+    milliseconds.
 
-    The period of a chord is that of all its notes together. For a pitch to rely on, see `measures`.
+    The period of a chord is that of all its notes together. The trackers of `measures` are more
+    accurate, but slower, or need a pitch to start from.
 
     Args:
         wave: (N,).
@@ -127,17 +127,17 @@ def quick_f0(wave: Tensor, sample_rate: float) -> float:
 
     Returns:
         Hz, between 30 and 8000; nan where nothing repeats, or where f0 moves by more than half a
-        semitone in .1 s.
+        semitone in 0.1 s.
     """
-    found = measures.measure(wave, sample_rate)
-    if not float(found.duration) > 0:
+    extent = measures.measure(wave, sample_rate)
+    if not float(extent.duration) > 0:
         return math.nan
     longest = math.ceil(sample_rate / LOWEST_F0)
     size = min(
         int(_YIN_SECONDS * sample_rate),
-        max(int(float(found.duration) * sample_rate - longest) // 2, longest),
+        max(int(float(extent.duration) * sample_rate - longest) // 2, longest),
     )
-    middle = int((float(found.onset) + float(found.duration) / 2) * sample_rate)
+    middle = int((float(extent.onset) + float(extent.duration) / 2) * sample_rate)
     first = max(0, middle - size - longest // 2)
     part = functional.pad(wave, (0, 2 * size + longest))[first : first + 2 * size + longest]
     part = resample(part, 1, _FINER).double()
@@ -148,8 +148,8 @@ def quick_f0(wave: Tensor, sample_rate: float) -> float:
 
 
 def _period(part: Tensor, size: int) -> float:
-    """The shortest shift, in samples, under which `size` samples of a part (size + longest,) come
-    again; or nan.
+    """The shortest shift, in samples, after which `size` samples of a part (size + longest,)
+    repeat; or nan.
     """
     longest, fft_size = len(part) - size, 2 ** math.ceil(math.log2(2 * len(part)))
     spectrum = torch.fft.rfft(part, fft_size)
@@ -176,6 +176,7 @@ def _period(part: Tensor, size: int) -> float:
 
 
 def checked(label: str, wave: Tensor | NDArray[Any]) -> Tensor:
+    """A wave as float32 (N,) on the CPU; InputError names the label of one that is not finite."""
     checked = torch.as_tensor(wave).detach().cpu().float()
     if checked.ndim != 1 or len(checked) == 0 or not bool(checked.isfinite().all()):
         state = "all finite" if bool(checked.isfinite().all()) else "not all finite"
@@ -220,7 +221,7 @@ def _player(
 
 
 def mp3(wave: Tensor, sample_rate: int) -> str:
-    """A wave as MP3 in base64; a rate that MP3 does not know becomes the next that it does."""
+    """A wave as MP3 in base64; a rate that MP3 lacks becomes the next higher one."""
     import soundfile
 
     rate = next((known for known in MP3_RATES if known >= sample_rate), MP3_RATES[-1])

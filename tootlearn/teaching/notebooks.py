@@ -1,6 +1,4 @@
-"""Follow the book along: its notebooks in a folder of the reader's own, and its pages on this
-machine.
-"""
+"""The book on this machine: its notebooks in the reader's folder, JupyterLab, and its pages."""
 
 from __future__ import annotations
 
@@ -51,13 +49,13 @@ def bibliography(source: Path) -> str:
 
 
 def copy_notebooks(folder: Path, fresh: bool = False) -> Copied:
-    """Copy the shipped notebooks and sounds into a folder, and never over anything that differs.
+    """Copy the shipped notebooks and sounds into a folder, without overwriting what differs.
 
-    Their roles become plain text on the way (`roles.plain`): in JupyterLab nothing else would fill
+    Their roles become plain text on the way (`myst_roles.plain`), since JupyterLab does not fill
     them in.
 
     Args:
-        folder: where to; it is made if need be.
+        folder: the destination; it is created if it does not exist.
         fresh: write the shipped files again, after what differs has been moved to NAME.bak
             (NAME.bak2, ...).
 
@@ -65,7 +63,7 @@ def copy_notebooks(folder: Path, fresh: bool = False) -> Copied:
         What became of each file.
 
     Raises:
-        InputError: the folder is a file, or that of the shipped notebooks itself.
+        InputError: the folder is a file, or the folder of the shipped notebooks itself.
     """
     source = notebooks()
     if folder.exists() and not folder.is_dir():
@@ -74,7 +72,7 @@ def copy_notebooks(folder: Path, fresh: bool = False) -> Copied:
         raise InputError(f"{folder} holds the shipped notebooks themselves: give another folder")
     cited, chapters = myst_roles.references(bibliography(source)), myst_roles.titles(source)
     done = Copied([], [], [], [])
-    for path in sorted(found for pattern in SHIPPED for found in source.glob(pattern)):
+    for path in sorted(file for pattern in SHIPPED for file in source.glob(pattern)):
         name = path.relative_to(source).as_posix()
         target = folder / name
         shipped = path.read_bytes()
@@ -109,15 +107,14 @@ def lab_command(folder: Path, browser: bool = True) -> list[str]:
     if find_spec("jupyterlab") is None:
         raise InputError('JupyterLab is not installed: pip install "tootlearn[book]"')
     options = [] if browser else ["--no-browser"]
-    # as in most containers, where JupyterLab asks to be told so
+    # root, as in most containers: JupyterLab asks for this option
     if getattr(os, "geteuid", lambda: 1)() == 0:
         options.append("--allow-root")
     return ["jupyter-lab", f"--ServerApp.root_dir={folder}", *options]
 
 
 def open_lab(folder: Path, browser: bool = True) -> NoReturn:
-    """Become JupyterLab in a folder: in this process, so that whoever ends this process ends
-    JupyterLab.
+    """Run JupyterLab in a folder, in this process, so that ending this process ends JupyterLab.
 
     Raises:
         SystemExit: with JupyterLab's exit status.
@@ -149,7 +146,7 @@ def server(folder: Path, port: int = 0) -> http.server.ThreadingHTTPServer:
 
     Args:
         folder: of the files.
-        port: 0 takes a free one, which `server_port` tells.
+        port: 0 takes a free one, which is then `server_port`.
 
     Raises:
         InputError: the port is taken.

@@ -1,4 +1,4 @@
-"""A dial that also turns on a page without a kernel, and a panel that plays toots with one."""
+"""A dial that works in a page without a kernel, and a panel that plays toots with one."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _numbers = itertools.count(1)
 def dial(
     draw: Callable[[Any], Figure], name: str, values: Sequence[Any], alt: str, start: int = 0
 ) -> None:
-    """Show one picture for each value, and a row of choices that turns from one to the next, by
-    mouse or arrow keys.
+    """Show one picture for each value, and a row of choices to switch between them, by mouse or
+    arrow keys.
 
     The pictures are drawn once and kept in the page, so it needs neither a kernel nor a script.
 
     Args:
         draw: value -> the figure, which is closed afterwards.
-        name: what is turned, such as "window (samples)".
-        values: what it is turned to, 2 or more; 8 are plenty.
+        name: the quantity, such as "window (samples)".
+        values: its values, 2 or more; 8 are plenty.
         alt: what a picture shows, for those who do not see it; "{}" stands for the value.
         start: the index of the value that is shown first.
 

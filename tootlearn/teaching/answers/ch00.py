@@ -52,7 +52,10 @@ EXERCISES = [
                 "That is how many samples there are in a second. A cycle needs two of them.",
             ),
             (lambda: 16000, "Twice the rate: it is the other way round."),
-            (lambda: 11025, "That goes with the rate of this book. The question has another."),
+            (
+                lambda: 11025,
+                "That is right for the sample rate of this book. The question has another one.",
+            ),
         ],
         right="It is the rate of the telephone: speech survives it, music does not.",
     ),
@@ -64,15 +67,15 @@ EXERCISES = [
         wrong=[
             (
                 lambda frequency, rate: rate - frequency,
-                "What of tones below half of the rate? They stay.",
+                "What about tones below half the rate? They stay where they are.",
             ),
             (
                 lambda frequency, rate: min(frequency, rate / 2),
-                "It is not stopped at half of the rate: it folds back.",
+                "A tone above half the rate does not stay there: it folds back.",
             ),
             (
                 lambda frequency, rate: frequency % (rate / 2),
-                "Not round and round: it comes back down from there.",
+                "The frequency does not start again at zero: it comes back down.",
             ),
         ],
     ),
@@ -81,7 +84,7 @@ EXERCISES = [
         solution=lambda: 20 * math.log10(0.25),
         wrong=[
             (lambda: 10 * math.log10(0.25), "10 log10 is for powers. An amplitude takes 20 log10."),
-            (lambda: 20 * math.log(0.25), "The decibel is made with the logarithm to base 10."),
+            (lambda: 20 * math.log(0.25), "The decibel uses the logarithm to base 10."),
             (
                 lambda: -20 * math.log10(0.25),
                 "A quarter of full scale lies below it: mind the sign.",

@@ -103,7 +103,7 @@ EXERCISES = [
             ),
             (
                 lambda n_fft, hop: _window_sum(n_fft, hop).max(),
-                "That is the largest value. Division is in danger where the sum is small.",
+                "That is the largest value. Division becomes dangerous where the sum is small.",
             ),
         ],
         right="From three frames over each sample on, it is constant.",

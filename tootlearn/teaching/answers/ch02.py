@@ -68,7 +68,7 @@ EXERCISES = [
             ),
             (
                 lambda hz, low, centre, high: _shape(hz, low, centre, high) * 2 / (high - low),
-                "Outside of its base it goes on below zero.",
+                "Outside its base it falls below zero.",
             ),
         ],
     ),
@@ -86,7 +86,7 @@ EXERCISES = [
             ),
             (
                 lambda: math.ceil(11025 / 150 - 1),
-                "That is for bands equally far apart in Hz. These are so in mels.",
+                "That is for bands equally spaced in Hz. These are equally spaced in mels.",
             ),
         ],
         right="Twice the pitch would need half as many.",
@@ -118,7 +118,7 @@ EXERCISES = [
             ),
             (
                 lambda x, target, bank: x * (bank.T @ ((bank @ x) / target)) / bank.sum(0),
-                "A band that is too small must make its bins larger: turn the fraction round.",
+                "A band that is too small must make its bins larger: invert the fraction.",
             ),
             (
                 lambda x, target, bank: x * (bank.T @ target) / (bank.T @ (bank @ x)),

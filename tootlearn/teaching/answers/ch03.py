@@ -36,7 +36,7 @@ EXERCISES = [
                 "That would be right for power. The bands are magnitudes.",
             ),
             (lambda: 20 * math.log10(0.5), "0.5 is no ratio, it is the logarithm of one already."),
-            (lambda: 0.5 * 20, "The logarithm is the natural one, not that to the base 10."),
+            (lambda: 0.5 * 20, "This is the natural logarithm, not the one to base 10."),
         ],
         right="So an error of .1 in a log-mel is nearly 1 dB, about what one can just hear.",
     ),

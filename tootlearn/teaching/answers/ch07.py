@@ -47,7 +47,10 @@ EXERCISES = [
                 lambda s, m: m + 0 * s,
                 "That has the right magnitude, and phase zero everywhere. Keep the phase.",
             ),
-            (lambda s, m: m * s.angle(), "An angle is no complex number of that angle."),
+            (
+                lambda s, m: m * s.angle(),
+                "An angle is a real number: make a complex number with that angle.",
+            ),
         ],
         right="It is half of Griffin-Lim; the other half is the inverse STFT followed by the STFT.",
     ),
@@ -59,14 +62,17 @@ EXERCISES = [
                 lambda: 2 * torch.pi * 1000 * 512 / 22050,
                 "That is in radians. A turn has 2 pi of them.",
             ),
-            (lambda: 1000 * 256 / 22050, "That is for the hop of the text. Here it is another."),
+            (
+                lambda: 1000 * 256 / 22050,
+                "That is for the hop of the text. The hop here is another one.",
+            ),
             (
                 lambda: 1000 / 22050,
                 "That is the advance from one sample to the next. A frame is a hop later.",
             ),
             (
                 lambda: 1000 * 512 / 22050 % 1,
-                "That is the part which the angle shows. Count the whole turns too.",
+                "That is the part that the angle shows. Count the whole turns too.",
             ),
         ],
         right=(

@@ -100,7 +100,7 @@ EXERCISES = [
         wrong=[
             (
                 lambda m, f, e: m + e @ f,
-                "That multiplies by the transpose: the covariance would be another.",
+                "That multiplies by the transpose, which gives another covariance.",
             ),
             (
                 lambda m, f, e: m + f.diagonal() * e,

@@ -108,7 +108,7 @@ EXERCISES = [
                 _same_label,
                 "This is the bug that you heard: the sound moved, and its label did not.",
             ),
-            (_slower_tape, "A tape that plays faster is over sooner."),
+            (_slower_tape, "A tape that plays faster ends sooner."),
             (_semitones, "An octave has 1200 cents. How many has yours?"),
         ],
         right="Loudness stays, and brightness is measured relative to the pitch.",
@@ -119,7 +119,7 @@ EXERCISES = [
         wrong=[
             (
                 lambda: math.sqrt(2 * 86400),
-                "A failure loses half an interval in the mean, not a whole one.",
+                "A failure loses half an interval on average, not a whole one.",
             ),
             (lambda: math.sqrt(2 * 2 * 24), "One time is in seconds and the other in hours."),
         ],
@@ -141,11 +141,11 @@ EXERCISES = [
             (_better_than_half, "These are errors: less is better."),
             (
                 _worse_than_the_mean,
-                "One trial that ran away carries the mean off, and then no other is ever cut.",
+                "One diverging trial raises the mean, and then no other is ever stopped.",
             ),
             (
                 _worse_than_the_best,
-                "Then nobody may ever overtake: a trial that starts slowly can end best.",
+                "Then no trial can ever overtake: one that starts slowly can end best.",
             ),
         ],
         right="So most of the steps go to trials that may still win.",

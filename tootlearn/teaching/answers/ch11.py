@@ -53,11 +53,11 @@ EXERCISES = [
         wrong=[
             (
                 lambda a, b: (a - b).abs(),
-                "Whole turns count for nothing: .95 and .05 are a tenth of a turn apart.",
+                "Whole turns do not count: 0.95 and 0.05 are a tenth of a turn apart.",
             ),
             (
                 lambda a, b: (a - b) % 1,
-                "That is the way round in one direction. The other may be shorter.",
+                "That is the distance in one direction. The other may be shorter.",
             ),
             (
                 lambda a, b: (a - b + 0.5) % 1 - 0.5,
@@ -78,11 +78,11 @@ EXERCISES = [
             (lambda x, n: (x - n) / x, "Nearly. What if the cell has less power than the noise?"),
             (
                 lambda x, n: x / (x + n),
-                "The power of the cell has that of the noise in it already.",
+                "The power of the cell already includes that of the noise.",
             ),
             (
                 lambda x, n: ((x - n).clamp_min(0) / x).sqrt(),
-                "That restores the power. The question is for Wiener's.",
+                "That restores the power. The question asks for Wiener's gain.",
             ),
             (
                 lambda x, n: n / x.maximum(n),
@@ -122,7 +122,7 @@ EXERCISES = [
         wrong=[
             (lambda: 8, "Close: work out the tail for it. It is a little more than one in twenty."),
             (lambda: 10, "That is enough, and more than is needed."),
-            (lambda: 7, "That many or more come by luck in one test of six."),
+            (lambda: 7, "Guessing gets that many or more in one test of six."),
             (
                 lambda: 6,
                 "More than half is not yet more than luck. Sum the tail of the binomial "

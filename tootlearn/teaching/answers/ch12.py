@@ -75,7 +75,7 @@ EXERCISES = [
         wrong=[
             (
                 lambda x, t: int((x > t).sum()),
-                "That counts all moments above it. A toot begins once.",
+                "That counts all frames above the threshold. A toot begins once.",
             ),
             (
                 lambda x, t: int(((x[1:] > t) & (x[:-1] <= t)).sum()),
@@ -139,7 +139,7 @@ EXERCISES = [
             ),
             (
                 lambda a, b: len(b) - _twins(a, b),
-                "Those are the ones without a twin, which are fit to be measured on.",
+                "Those are the ones without a twin, on which one can measure.",
             ),
         ],
         right=(
