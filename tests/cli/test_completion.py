@@ -36,4 +36,5 @@ def test_bash_completes_commands_and_options(run, tmp_path):
 
 
 def test_an_unknown_shell_is_refused(refused):
-    assert "fish" in refused("completion", "fish")
+    message = refused("completion", "fish")
+    assert "error: shell: cannot use 'fish': give 'bash', 'zsh', 'tcsh'" in message

@@ -106,41 +106,48 @@ class Parser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """End with one line that says what is wrong, where jsonargparse speaks of keys and classes."""
-        strange = re.search(r"unrecognized arguments: (\S+)", message)
-        option = re.search(r"Option '([\w.]+)' is not accepted", message)
-        value = re.search(r'Parser key "([\w.-]+)".*(?:Given|Got) value: (.*)', message, re.DOTALL)
-        missing = re.search(r"arguments are required: (.*)", message)
-        choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
-        if strange:
-            flag = strange[1].split("=")[0].replace("_", "-")
-            known = [name for action in self._actions for name in action.option_strings]
-            what = (
-                f"unknown flag {flag}: {nearest(flag, known)}"
-                if flag[0] == "-"
-                else f"{strange[1]!r} is too much: "
-            )
-            message = f"{what}see {self.prog} --help"
-        elif option:  # of a part, such as --generator.width
-            known = [action.dest for action in self._actions]
-            message = f"unknown option {option[1]!r}: {nearest(option[1], known)}see --help"
-        elif value:
-            name = self._without_command(value[1]).replace("_", "-")
-            kind = next(
-                (word for word in re.findall(r"<class '(\w+)'>", message) if word in self.TAKES),
-                None,
-            )
-            takes = f"it takes {self.TAKES[kind]}" if kind else f"see {self.prog} --help"
-            message = f"--{name}: cannot use {value[2].strip()!r}: {takes}"
-        elif missing:
-            names = ", ".join(map(self._without_command, missing[1].split(", ")))
-            message = f"something is missing: give {names}"
-        elif choice:
-            known = re.findall(r"[\w-]+", choice[2])
-            hint = nearest(choice[1], known)
-            message = f"{self.prog} has no {choice[1]!r}: {hint}there are {', '.join(known)}"
-        elif missing := re.search(r'expected ".*" to be one of \{(.*)\}', message):
-            message = f"something is missing: give one of {missing[1]}"
-        fail(message.removeprefix("argument "))
+        fail(self._explained(message).removeprefix("argument "))
+
+    def _explained(self, message: str) -> str:
+        if found := re.search(r"unrecognized arguments: (\S+)", message):
+            return self._not_known(found[1])
+        if found := re.search(r"Option '([\w.]+)' is not accepted", message):
+            # of a part, such as --generator.width
+            near = nearest(found[1], [action.dest for action in self._actions])
+            return f"unknown option {found[1]!r}: {near}see --help"
+        if found := re.search(
+            r'Parser key "([\w.-]+)".*[Gg](?:iven|ot) value: (.*)', message, re.S
+        ):
+            return self._not_usable(self._without_command(found[1]), found[2].strip(), message)
+        if found := re.search(r"arguments are required: (.*)", message):
+            names = ", ".join(map(self._without_command, found[1].split(", ")))
+            return f"something is missing: give {names}"
+        if found := re.search(r'expected ".*" to be one of \{(.*)\}', message):
+            return f"something is missing: give one of {found[1]}"
+        if found := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
+            known = re.findall(r"[\w-]+", found[2])
+            near = nearest(found[1], known)
+            return f"{self.prog} has no {found[1]!r}: {near}there are {', '.join(known)}"
+        return message
+
+    def _not_known(self, word: str) -> str:
+        if word[0] != "-":
+            return f"{word!r} is too much: see {self.prog} --help"
+        flag = word.split("=")[0].replace("_", "-")
+        near = nearest(flag, [name for action in self._actions for name in action.option_strings])
+        return f"unknown flag {flag}: {near}see {self.prog} --help"
+
+    def _not_usable(self, name: str, value: str, message: str) -> str:
+        kinds = [kind for kind in re.findall(r"<class '(\w+)'>", message) if kind in self.TAKES]
+        choices = re.search(r"Literal\[(.*?)\]", message)
+        takes = f"see {self.prog} --help"
+        if kinds:
+            takes = f"it takes {self.TAKES[kinds[0]]}"
+        elif choices:
+            takes = f"give {choices[1]}"
+        positional = any(a.dest == name and not a.option_strings for a in self._actions)
+        option = name if positional else f"--{name.replace('_', '-')}"
+        return f"{option}: cannot use {value!r}: {takes}"
 
     def _without_command(self, key: str) -> str:
         command, _, rest = key.partition(".")
