@@ -15,7 +15,7 @@ Seeds decide initial weights, batches, noise and variants. Shown is the LSD of h
 dB, of what the network draws from its latent (and the generator from controls): mean and standard
 deviation over the seeds, the change from no augmentation at the same seed in percent, that of the
 worst seed, and the LSD on what was learned. What is held out is halved by groups: "together" takes
-those that are better in the mean on the first half, and all figures are of the second.
+those that are better on average on the first half, and all figures are of the second.
 
 A run's figures are appended to --out as it ends; runs that are there already are not repeated.
 --json writes the table of the path into a file, beside the other path's.

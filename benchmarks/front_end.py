@@ -4,7 +4,7 @@ matrix product.
 Every peer makes the same log-mels (22,050 Hz, 1024 / 256, 128 Slaney bands, power 1, natural log
 floored at 1e-5) of the same clips; how far each is from librosa is printed. The peers take turns,
 so that a busy machine slows all of them; medians and ratios count. librosa's `melspectrogram` makes
-its filterbank anew in each call; "kept bank" does not.
+its filterbank again in each call; "kept bank" does not.
 
     python benchmarks/front_end.py --seconds 60
 """

@@ -23,14 +23,6 @@ def tone(hertz: float = 440.0, amplitude: float = 0.25, seconds: float = 0.3) ->
     return amplitude * torch.sin(2 * math.pi * hertz * torch.arange(round(seconds * RATE)) / RATE)
 
 
-@pytest.fixture
-def shown(monkeypatch):
-    """What is displayed, as {mime: content}."""
-    out: list[dict] = []
-    monkeypatch.setattr("IPython.display.display", lambda data, raw: out.append(data))
-    return out
-
-
 class Tags(HTMLParser):
     """All elements by the order in which they begin; fails where one is closed that is not open."""
 

@@ -24,14 +24,6 @@ def tone(hertz: float = 440.0, amplitude: float = 0.25, seconds: float = 0.5) ->
     return amplitude * torch.sin(2 * math.pi * hertz * torch.arange(round(seconds * RATE)) / RATE)
 
 
-@pytest.fixture
-def shown(monkeypatch):
-    """What is displayed, as {mime: content}."""
-    out: list[dict] = []
-    monkeypatch.setattr("IPython.display.display", lambda data, raw: out.append(data))
-    return out
-
-
 def played(content: str) -> list[tuple[np.ndarray, int]]:
     data = re.findall(r'src="data:audio/mpeg;base64,([^"]+)"', content)
     return [soundfile.read(io.BytesIO(base64.b64decode(item))) for item in data]

@@ -18,13 +18,6 @@ from tootlearn.models import model_file
 from tootlearn.teaching.widgets import dial, playground
 
 
-@pytest.fixture
-def shown(monkeypatch):
-    out: list[dict] = []
-    monkeypatch.setattr("IPython.display.display", lambda data, raw: out.append(data))
-    return out
-
-
 def draw(value):
     figure, ax = pyplot.subplots(figsize=(2, 1))
     ax.axhspan(0, value, color="red")

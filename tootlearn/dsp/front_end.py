@@ -17,7 +17,7 @@ from tootlearn.dsp.stft import Stft
 from tootlearn.errors import check_at_least, check_positive
 
 WINDOW_SAMPLES = 45056  # what the models see: 2.04 s at 22,050 Hz, 176 frames at hop 256
-# log-mels so near to the floor (.009 dB) are at it: the normalizer's way there and back rounds
+# log-mels so near to the floor (0.009 dB) are at it: the normalizer's way there and back rounds
 AT_FLOOR = 1e-3
 _CHUNK_FRAMES = 448  # frames worked on at a time: their spectra stay in a core's cache
 

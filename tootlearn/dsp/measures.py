@@ -64,7 +64,7 @@ def _rms(energy: Tensor, step: int) -> Tensor:
 
 
 def envelope(wave: Tensor, sample_rate: float) -> Tensor:
-    """RMS over 10 ms, every .5 ms (both rounded to whole samples: 220 and 11 at 22,050 Hz).
+    """RMS over 10 ms, every 0.5 ms (both rounded to whole samples: 220 and 11 at 22,050 Hz).
 
     Args:
         wave: (..., N), in [-1, 1].
@@ -254,7 +254,7 @@ def _steady_spectrum(wave: Tensor, sample_rate: float) -> tuple[Tensor, Tensor, 
     """Magnitude (B, F) of the middle of each wave (B, N), the window's length in samples (B,), and
     bins for one Hz.
 
-    The Hann window spans the middle 80 % of the energy, .37 s at most, which passes over a sharp
+    The Hann window spans the middle 80 % of the energy, 0.37 s at most, which passes over a sharp
     attack, a long tail or noise around a short sound; zero padding to 8 times that interpolates the
     spectrum.
     """
@@ -289,7 +289,7 @@ def chord_f0(
 
     Magnitudes are compressed over 40 dB, so that weak harmonics have a say, and harmonic h counts 1
     / h. The search goes over the span in steps of 4 cents, then in steps of a quarter around the
-    best. On steady tones it errs by a cent at most (by a few for notes below 60 Hz shorter than .2
+    best. On steady tones it errs by a cent at most (by a few for notes below 60 Hz shorter than 0.2
     s), 100 times as fast as pyin. But what it finds always lies within the span: it refines a pitch
     and does not judge whether there is one.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -93,58 +93,60 @@ def training_clips(
 
 def as_text(tables: dict[str, Any]) -> str:
     """The tables of `report` as text."""
-    lines: list[str] = []
+    blocks = []
+    for part, rows in _ROWS.items():
+        if part in tables:
+            lines = (
+                f"{name:36}" + "".join(f"{cell:>12}" for cell in cells)
+                for name, *cells in rows(tables[part])
+            )
+            blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
 
-    def row(name: str, *cells: str) -> None:
-        lines.append(f"{name:36}" + "".join(f"{cell:>12}" for cell in cells))
 
-    if "control" in tables:
-        row("control", "f0 (cents)", "within 50", "time (ms)", "brightness", "loudness", "N")
-        row("", "median", "share", "median", "rank corr.", "rank corr.", "")
-        for kind, sources in tables["control"].items():
-            for who, o in sources.items():
-                cells = [
-                    f"{o['f0_median']:.1f}",
-                    f"{o['f0_within_50']:.0%}",
-                    f"{o['duration_median']:.1f}",
-                ]
-                ranks = [f"{o['brightness_rank']:.3f}", f"{o['loudness_rank']:.3f}"]
-                row(f"{kind}, {who}", *cells, *ranks, str(o["count"]))
-    if "swap" in tables:
-        lines.append("")
-        row(
-            "swap of one control, change of",
-            "f0 (cents)",
-            "time (s)",
-            "brightness",
-            "loudness",
-            "obeyed",
-        )
-        for name, r in tables["swap"].items():
-            moved = [
-                f"{r['pitch']:.1f}",
-                f"{r['duration']:.3f}",
-                f"{r['brightness']:.3f}",
-                f"{r['loudness']:.2f}",
-            ]
-            row(name, *moved, f"{r['obeyed']:.0%}")
-    if "kind" in tables:
-        lines.append("")
-        row("kind, by a classifier", "generated", "N", "held out", "N", "taken for")
-        for kind, sources in tables["kind"].items():
-            cells = [
-                cell for r in sources.values() for cell in (f"{r['right']:.0%}", str(r["count"]))
-            ]
-            row(kind, *cells, sources["generated"]["taken_for"])
-    if "set" in tables:
-        lines.append("")
-        row("distance from held-out sounds", "generated", "+-", "real", "+-", "N")
-        for name, d in tables["set"].items():
-            cells = [f"{d[x]:.3g}" for x in ("value", "spread", "floor", "floor_spread")]
-            row(name, *cells, str(d["count"]))
-    if "reconstruction" in tables:
-        lines.append("")
-        row("reconstruction, held-out groups", "sq. error", "LSD (dB)", "N")
-        for name, r in tables["reconstruction"].items():
-            row(name, f"{r['error']:.4f}", f"{r['lsd']:.2f}", str(r["count"]))
-    return "\n".join(lines).lstrip("\n")
+def _control_rows(table: dict[str, Any]) -> Iterator[list[str]]:
+    yield ["control", "f0 (cents)", "within 50", "time (ms)", "brightness", "loudness", "N"]
+    yield ["", "median", "share", "median", "rank corr.", "rank corr.", ""]
+    for kind, sources in table.items():
+        for who, o in sources.items():
+            errors = [f"{o['f0_median']:.1f}", f"{o['f0_within_50']:.0%}"]
+            errors += [f"{o['duration_median']:.1f}"]
+            ranks = [f"{o['brightness_rank']:.3f}", f"{o['loudness_rank']:.3f}"]
+            yield [f"{kind}, {who}", *errors, *ranks, str(o["count"])]
+
+
+def _swap_rows(table: dict[str, Any]) -> Iterator[list[str]]:
+    columns = ["f0 (cents)", "time (s)", "brightness", "loudness", "obeyed"]
+    yield ["swap of one control, change of", *columns]
+    for name, r in table.items():
+        moved = [f"{r['pitch']:.1f}", f"{r['duration']:.3f}", f"{r['brightness']:.3f}"]
+        yield [name, *moved, f"{r['loudness']:.2f}", f"{r['obeyed']:.0%}"]
+
+
+def _kind_rows(table: dict[str, Any]) -> Iterator[list[str]]:
+    yield ["kind, by a classifier", "generated", "N", "held out", "N", "taken for"]
+    for kind, sources in table.items():
+        pairs = ((f"{r['right']:.0%}", str(r["count"])) for r in sources.values())
+        yield [kind, *(cell for pair in pairs for cell in pair), sources["generated"]["taken_for"]]
+
+
+def _set_rows(table: dict[str, Any]) -> Iterator[list[str]]:
+    yield ["distance from held-out sounds", "generated", "+-", "real", "+-", "N"]
+    for name, d in table.items():
+        figures = [f"{d[x]:.3g}" for x in ("value", "spread", "floor", "floor_spread")]
+        yield [name, *figures, str(d["count"])]
+
+
+def _reconstruction_rows(table: dict[str, Any]) -> Iterator[list[str]]:
+    yield ["reconstruction, held-out groups", "sq. error", "LSD (dB)", "N"]
+    for name, r in table.items():
+        yield [name, f"{r['error']:.4f}", f"{r['lsd']:.2f}", str(r["count"])]
+
+
+_ROWS: dict[str, Callable[[dict[str, Any]], Iterator[list[str]]]] = {
+    "control": _control_rows,
+    "swap": _swap_rows,
+    "kind": _kind_rows,
+    "set": _set_rows,
+    "reconstruction": _reconstruction_rows,
+}
