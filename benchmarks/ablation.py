@@ -221,7 +221,7 @@ def setting(name: str, options: argparse.Namespace) -> TrainConfig:
 
 def data(config: TrainConfig, count: int) -> Data:
     """Clips of a set, and what judges on them."""
-    clips = dataset.gather(config)
+    clips = dataset.gather_clips(config)
     judge = listener(config.front_end, ClassifierConfig(seed=JUDGE_SEED), seed=JUDGE_SEED)
     chain = Chain(config)
     with torch.inference_mode():

@@ -80,7 +80,7 @@ class Data(NamedTuple):
 
 def data(config: TrainConfig, count: int) -> Data:
     """Clips of a set, and what judges on them."""
-    clips = dataset.gather(config)
+    clips = dataset.gather_clips(config)
     learn, held_out = clips.split()
     judge = train_classifier(learn, ClassifierConfig(seed=JUDGE_SEED), config.front_end)
     few = held_out[np.linspace(0, len(held_out) - 1, count).round().astype(int)]

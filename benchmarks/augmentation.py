@@ -153,8 +153,7 @@ def main() -> None:
 @torch.inference_mode()
 def distance(model: TootModel, clips: Clips) -> float:
     """LSD of mels in dB of what the generator, or else the autoencoder, draws from its latent."""
-    config = presets.preset("own", front_end=model.front_end.config)
-    batch = Batch.of(clips, config, torch.device("cpu"))
+    batch = Batch.of(clips, model.front_end.config, torch.device("cpu"))
     log_mel = batch.log_mel.float()
     if model.generator:
         drawn = model.generator.decode(

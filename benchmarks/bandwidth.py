@@ -53,8 +53,7 @@ from tootlearn.generation.toot_generator import TootGenerator
 from tootlearn.models import model_file
 from tootlearn.models.bandwidth import Bandwidth, tone_share
 from tootlearn.models.vocoder import Vocoder
-from tootlearn.training import train_vocoder
-from tootlearn.training.train_vocoder import VocoderTrainConfig
+from tootlearn.training.train_vocoder import VocoderObjective, VocoderTrainConfig
 
 RATE = 44100
 TONES = (12.5e3, 15.5e3, 18.5e3)  # Hz
@@ -396,7 +395,7 @@ def show_cost() -> None:
 def step_of(vocoder: Vocoder, waves: Tensor, config: VocoderTrainConfig) -> None:
     """One step of training, but for the optimiser."""
     vocoder.zero_grad(set_to_none=True)
-    train_vocoder.total(train_vocoder.terms(vocoder, waves), config).backward()
+    VocoderObjective(vocoder, config.log_weight, config.peak_weight)(waves, 0)[0].backward()
 
 
 def draw(extension: Bandwidth, real: list[Recording], folder: Path) -> None:

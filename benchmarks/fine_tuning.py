@@ -34,6 +34,7 @@ from tootlearn.models.toot_model import TootModel
 from tootlearn.training import config as presets
 from tootlearn.training import fine_tuning
 from tootlearn.training import train as training
+from tootlearn.training.batches import Batch
 
 
 def main() -> None:
@@ -112,9 +113,7 @@ def distances(model: TootModel, clips: Clips) -> tuple[float, float]:
     place = {kind.name: i for i, kind in enumerate(model.kinds)}
     kind = np.array([place[clips.kinds[k].name] for k in clips.controls.kind])
     clips = replace(clips, controls=replace(clips.controls, kind=kind), kinds=model.kinds)
-    batch = training.Batch.of(
-        clips, presets.preset("own", front_end=model.front_end.config), torch.device("cpu")
-    )
+    batch = Batch.of(clips, model.front_end.config, torch.device("cpu"))
     log_mel = batch.log_mel.float()
     drawn = model.generator.decode(
         batch.controls, model.generator.encode(log_mel, batch.controls)[0]

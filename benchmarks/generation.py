@@ -24,7 +24,8 @@ from tootlearn.evaluation.metrics import compare
 from tootlearn.models.decoder import Condition
 from tootlearn.training import config as presets
 from tootlearn.training import train as training
-from tootlearn.training.objective import Criterion
+from tootlearn.training.batches import Batch
+from tootlearn.training.objective import Objective
 
 
 def mel_to_wave(seconds: float) -> None:
@@ -104,12 +105,12 @@ def training_examples(seconds: float, batch: int = 32) -> None:
     front_end = FrontEnd(config.front_end)
     waves, _ = synthesis.toots(config.kinds, batch, seed=0)
     clips = synthesise(config.kinds, batch, 0, front_end, progress=False)
-    whole = training.Batch.of(clips, config, torch.device("cpu"))
+    whole = Batch.of(clips, config.front_end, torch.device("cpu"))
     model = training.build(config, clips).train()
-    optimizer, criterion = torch.optim.AdamW(model.parameters(), 1e-3), Criterion(config)
+    optimizer, objective = torch.optim.AdamW(model.parameters(), 1e-3), Objective(model, config)
 
     def step(log_mel: Tensor) -> None:
-        loss, _ = criterion(model, replace(whole, log_mel=log_mel), 0)
+        loss, _ = objective(replace(whole, log_mel=log_mel), 0)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -25,6 +25,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from tootlearn import files
 from tootlearn.data import shard_writer, synthesis
 from tootlearn.data.clips import Clips, synthesise
 from tootlearn.dsp import audio
@@ -61,7 +62,7 @@ def streamed(config: TrainConfig, out: Path) -> tuple[TrainConfig, Clips]:
     (out / "manifest.csv").write_text("\n".join(rows))
     shard_writer.write([out], out / "shards", megabytes=0.5)
     config = replace(config, kinds=(), clips=0, data=(str(out / "shards"),), stream=True)
-    return config, dataset.gather(config, progress=False)
+    return config, dataset.gather_clips(config, progress=False)
 
 
 def train(config: TrainConfig, clips: Clips, out: Path, resume: bool) -> None:
@@ -80,7 +81,7 @@ def dies_writing(config: TrainConfig, clips: Clips, out: Path, resume: bool, wri
             os.kill(os.getpid(), signal.SIGKILL)
         fsync(file)
 
-    audio.os.fsync = half
+    files.os.fsync = half
     train(config, clips, out, resume)
 
 

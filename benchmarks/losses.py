@@ -50,7 +50,7 @@ from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd
 from tootlearn.evaluation import metrics
 from tootlearn.evaluation.control import control_table
 from tootlearn.generation import toot_generator
-from tootlearn.losses.log_mel import OF_DRAWINGS
+from tootlearn.losses.log_mel import DRAWING_LOSSES
 from tootlearn.models import classifier
 from tootlearn.models.classifier import ClassifierConfig
 from tootlearn.training import config as presets
@@ -58,15 +58,11 @@ from tootlearn.training import train as training
 from tootlearn.training import train_classifier
 from tootlearn.training.batches import Batch
 from tootlearn.training.config import TrainConfig
-from tootlearn.training.objective import Criterion
+from tootlearn.training.objective import Objective
 
 WEIGHTS = {"audible": 0.1, "multi_scale": 0.3, "embedding": 0.5}
 WEIGHTS |= {
-    "l1": 0.3,
     "convergence": 0.2,
-    "envelope": 0.3,
-    "difference": 0.3,
-    "onset": 1.0,
     "stft": 0.1,
 }
 PERCEPTUAL = ("audible", "multi_scale", "embedding")
@@ -180,10 +176,10 @@ def of_both(weights: Mapping[str, float]) -> dict[str, float]:
 
 
 def cost(config: TrainConfig) -> None:
-    """How long a step takes with each loss for both drawings, and with all of them balanced."""
+    """How long a step takes with each loss for both networks, and with all of them."""
     clips = synthesise(config.kinds, config.batch, 0, FrontEnd(config.front_end), progress=False)
     batch, model = (
-        Batch.of(clips, config, CPU)[torch.arange(config.batch)],
+        Batch.of(clips, config.front_end, CPU)[torch.arange(config.batch)],
         training.build(config, clips).train(),
     )
     brief = functools.partial(train_classifier.listener, config=ClassifierConfig(steps=2), clips=48)
@@ -193,18 +189,15 @@ def cost(config: TrainConfig) -> None:
         | {name: {name: weight} for name, weight in WEIGHTS.items()}
         | {"all": WEIGHTS}
     )
-    judges = {
-        name: replace(config, weights=of_both(weights), balance=False)
-        for name, weights in variants.items()
-    }
-    judges["all, balanced"] = replace(judges["all"], balance=True)
+    judges = {name: replace(config, weights=of_both(weights)) for name, weights in variants.items()}
 
-    def step(criterion: Criterion) -> None:
+    def step(objective: Objective) -> None:
         model.zero_grad()
-        criterion(model, batch, 0)[0].backward()
+        objective(batch, 0)[0].backward()
 
     made = {
-        name: functools.partial(step, Criterion.of(judge, CPU)) for name, judge in judges.items()
+        name: functools.partial(step, Objective.of(model, judge, CPU))
+        for name, judge in judges.items()
     }
     medians = interleaved(made, seconds=0, rounds=5)
     print(f"\n{f'a step, batch {config.batch}':22}{'ms':>8}{'times':>8}")
@@ -238,7 +231,7 @@ def figures(config: TrainConfig, clips: Clips, held_out: HeldOut) -> dict[str, f
     model, count = generator.model, len(held_out.clips)
     assert model.generator is not None and model.autoencoder is not None
     errors = generator.description["provenance"]["held_out"]
-    batch = Batch.of(held_out.clips, config, CPU)
+    batch = Batch.of(held_out.clips, config.front_end, CPU)
     made = {
         name: torch.zeros(count, WINDOW_SAMPLES) for name in ("generator", "autoencoder", "drawn")
     }
@@ -302,5 +295,5 @@ def cell(values: np.ndarray, sign: str = "") -> str:
 
 
 if __name__ == "__main__":
-    assert set(WEIGHTS) == set(OF_DRAWINGS)
+    assert set(WEIGHTS) == set(DRAWING_LOSSES)
     main()

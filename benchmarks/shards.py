@@ -36,14 +36,13 @@ from tootlearn.dsp import audio
 from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.models.autoencoder import AutoencoderConfig
 from tootlearn.training import config as presets
-from tootlearn.training import dataset
+from tootlearn.training import dataset, loop
 from tootlearn.training import train as training
 from tootlearn.training.batches import Batch, shares
-from tootlearn.training.compute import RunConfig
+from tootlearn.training.compute import Compute
 from tootlearn.training.config import TrainConfig
-from tootlearn.training.loader import Feed, Streamed, feed_of
-from tootlearn.training.objective import Criterion
-from tootlearn.training.steps import Objective, set_up, take_step
+from tootlearn.training.loader import Loader, ShardLoader, make_loader
+from tootlearn.training.objective import Objective
 
 NAMES = ("trumpet", "car_horn", "tuba")
 STEPS = 3  # of a turn
@@ -96,36 +95,36 @@ def reading(wavs: Path, packed: Path, compact: Path, seconds: float) -> None:
 def learning(packed: Path, batch: int, seconds: float) -> None:
     config = presets.preset("own", data=(str(packed),), batch=batch)
     streamed = replace(config, stream=True, steps=10**6)
-    learn, _ = dataset.gather(config, progress=False).split()
+    learn, _ = dataset.gather_clips(config, progress=False).split()
     own, cpu = shares(batch, 1, 1)[0], torch.device("cpu")
 
-    def streams() -> Streamed:
-        feed = feed_of(streamed, learn, own, cpu)
-        assert isinstance(feed, Streamed)
-        return feed
+    def streams() -> ShardLoader:
+        loader = make_loader(streamed, learn, own, cpu)
+        assert isinstance(loader, ShardLoader)
+        return loader
 
     def step_of() -> Callable[[Batch, int], object]:
         """A step on this processor."""
-        model, fabric = training.build(config, learn).train(), RunConfig().launch("cpu")
+        model, fabric = training.build(config, learn).train(), Compute().launch("cpu")
         optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate)
-        prepared = set_up(
-            fabric, Objective(model, Criterion(config), config), optimizer, RunConfig()
+        prepared = loop.prepare(fabric, Objective(model, config), optimizer)
+        return lambda batch, step: loop.take_step(
+            fabric, *prepared, training.parts(batch, own, len(batch.weight)), step, config.clip
         )
-        return lambda batch, step: take_step(fabric, *prepared, batch, own, step)
 
     def asleep(batch: Batch, step: int) -> None:
         """A step as this processor sees it that another device computes."""
         time.sleep(ELSEWHERE)
 
-    def turn_of(feed: Feed, learn_from: Callable[[Batch, int], object]) -> Callable[[], None]:
+    def turn_of(loader: Loader, learn_from: Callable[[Batch, int], object]) -> Callable[[], None]:
         step = 0
 
         def turn() -> None:
             nonlocal step
             for _ in range(STEPS):
-                learn_from(feed(step), step)
+                learn_from(loader(step), step)
                 step += 1
-            for future in feed.ahead.values() if isinstance(feed, Streamed) else ():
+            for future in loader.ahead.values() if isinstance(loader, ShardLoader) else ():
                 future.result()  # what is begun in a turn is finished in it
 
         return turn
@@ -135,7 +134,7 @@ def learning(packed: Path, batch: int, seconds: float) -> None:
         (f"a step elsewhere, {ELSEWHERE * 1000:.0f} ms", lambda: asleep),
     ):
         calls = {
-            "from memory": turn_of(feed_of(config, learn, own, cpu), work()),
+            "from memory": turn_of(make_loader(config, learn, own, cpu), work()),
             "streamed": turn_of(streams(), work()),
             "streamed, no thread": turn_of(streams().read, work()),
         }
@@ -171,7 +170,7 @@ def remember(packed: Path) -> None:
     )
     count = ShardStream(packed).count
     every = -(-count // config.batch)
-    pool = dataset.gather(config, progress=False)
+    pool = dataset.gather_clips(config, progress=False)
     most = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
     with tempfile.TemporaryDirectory() as out:
         training.train(

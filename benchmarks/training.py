@@ -30,36 +30,35 @@ from tootlearn.data import synthesis
 from tootlearn.data.clips import Clips, synthesise
 from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.training import config as presets
-from tootlearn.training import throughput
+from tootlearn.training import loop, throughput
 from tootlearn.training import train as training
 from tootlearn.training.batches import Batch, batch_rows, shares
-from tootlearn.training.compute import RunConfig
+from tootlearn.training.compute import Compute
 from tootlearn.training.config import TrainConfig
-from tootlearn.training.objective import Criterion
-from tootlearn.training.steps import Objective, set_up, take_step
+from tootlearn.training.objective import Objective
 
 STEPS = 2  # of a turn
 
 
-def ours(config: TrainConfig, clips: Clips, how: RunConfig) -> Callable[[], None]:
+def ours(config: TrainConfig, clips: Clips, compute: Compute) -> Callable[[], None]:
     """A turn of our loop."""
-    fabric = how.launch("cpu")
+    fabric = compute.launch("cpu")
     model = training.build(config, clips).train()
-    objective = Objective(model, Criterion.of(config, fabric.device), config)
+    objective = Objective.of(model, config, fabric.device)
     optimizer = torch.optim.AdamW(
         model.parameters(), config.learning_rate, weight_decay=config.weight_decay
     )
-    prepared = set_up(fabric, objective, optimizer, how)
-    everything = Batch.of(clips, config, fabric.device)
-    (own,) = shares(config.batch, 1, how.accumulate)
+    prepared = loop.prepare(fabric, objective, optimizer, compute.compile)
+    everything = Batch.of(clips, config.front_end, fabric.device)
+    (own,) = shares(config.batch, 1, compute.accumulate)
     step = 0
 
     def turn() -> None:
         nonlocal step
         for _ in range(STEPS):
-            take_step(
-                fabric, *prepared, everything[batch_rows(config, step, len(clips))], own, step
-            )
+            rows = batch_rows(config.seed, config.batch, step, len(clips))
+            parts = training.parts(everything[rows], own, config.batch)
+            loop.take_step(fabric, *prepared, parts, step, config.clip)
             step += 1
 
     return turn
@@ -70,8 +69,9 @@ def librosa_loop(config: TrainConfig, clips: Clips) -> Callable[[], None]:
     import librosa
 
     waves, _ = synthesis.toots(config.kinds, config.batch, seed=0)
-    whole = Batch.of(clips, config, torch.device("cpu"))[torch.arange(config.batch)]
-    model, criterion = training.build(config, clips).train(), Criterion(config)
+    whole = Batch.of(clips, config.front_end, torch.device("cpu"))[torch.arange(config.batch)]
+    model = training.build(config, clips).train()
+    objective = Objective(model, config)
     optimizer = torch.optim.AdamW(
         model.parameters(), config.learning_rate, weight_decay=config.weight_decay
     )
@@ -86,7 +86,7 @@ def librosa_loop(config: TrainConfig, clips: Clips) -> Callable[[], None]:
 
     def turn() -> None:
         for _ in range(STEPS):
-            loss, _ = criterion(model, replace(whole, log_mel=log_mels()), 0)
+            loss, _ = objective(replace(whole, log_mel=log_mels()), 0)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
@@ -103,15 +103,15 @@ def lightning_trainer(config: TrainConfig, clips: Clips) -> Callable[[], None]:
 
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
-    everything = Batch.of(clips, config, torch.device("cpu"))
+    everything = Batch.of(clips, config.front_end, torch.device("cpu"))
 
     class Module(pl.LightningModule):
         def __init__(self) -> None:
             super().__init__()
-            self.model, self.criterion = training.build(config, clips).train(), Criterion(config)
+            self.objective = Objective(training.build(config, clips).train(), config)
 
         def training_step(self, rows: Tensor, number: int) -> Tensor:
-            return self.criterion(self.model, everything[rows], number)[0]
+            return self.objective(everything[rows], number)[0]
 
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return torch.optim.AdamW(
@@ -147,12 +147,12 @@ def ways(config: TrainConfig, clips: Clips, seconds: float, compiled: bool) -> N
     calls = {
         "librosa, clip by clip": librosa_loop(config, learn),
         "Lightning Trainer": lightning_trainer(config, learn),
-        "ours, 32 bits": ours(config, learn, RunConfig()),
-        "ours, bf16": ours(config, learn, RunConfig(precision="bf16")),
-        "ours, in 2 parts": ours(config, learn, RunConfig(accumulate=2)),
+        "ours, 32 bits": ours(config, learn, Compute()),
+        "ours, bf16": ours(config, learn, Compute(precision="bf16")),
+        "ours, in 2 parts": ours(config, learn, Compute(accumulate=2)),
     }
     if compiled:
-        calls["ours, compiled"] = ours(config, learn, RunConfig(compile=True))
+        calls["ours, compiled"] = ours(config, learn, Compute(compile=True))
     medians = interleaved(calls, seconds, rounds=3)
     unit = medians["librosa, clip by clip"]
     print(f"\n{f'training, batch {config.batch}':28}{'examples/s':>11}{'speed':>8}")
@@ -187,29 +187,25 @@ def worker(count: int, seconds: float, batch: int) -> None:
     import time
 
     config = presets.preset("synthetic", batch=batch)
-    how = RunConfig(devices=count)
-    fabric = how.launch("cpu")
+    compute = Compute(devices=count)
+    fabric = compute.launch("cpu")
     learn, _ = synthesise(
         config.kinds, 4 * batch, 0, FrontEnd(config.front_end), progress=False
     ).split()
     model = training.build(config, learn).train()
-    objective = Objective(model, Criterion.of(config, fabric.device), config)
-    prepared = set_up(fabric, objective, torch.optim.AdamW(model.parameters()), how)
+    objective = Objective.of(model, config, fabric.device)
+    prepared = loop.prepare(fabric, objective, torch.optim.AdamW(model.parameters()))
     everything, own = (
-        Batch.of(learn, config, fabric.device),
+        Batch.of(learn, config.front_end, fabric.device),
         shares(batch, count, 1)[fabric.global_rank],
     )
     times = []
     started = time.perf_counter()
     while len(times) < 4 or not fabric.broadcast(time.perf_counter() > started + seconds):
         now = time.perf_counter()
-        take_step(
-            fabric,
-            *prepared,
-            everything[batch_rows(config, len(times), len(learn))],
-            own,
-            len(times),
-        )
+        rows = batch_rows(config.seed, batch, len(times), len(learn))
+        parts = training.parts(everything[rows], own, batch)
+        loop.take_step(fabric, *prepared, parts, len(times), config.clip)
         times.append(time.perf_counter() - now)
     fabric.print(batch / float(np.median(times[1:])))
 
@@ -232,7 +228,7 @@ def precisions(config: TrainConfig, clips: Clips, steps: int, seeds: int) -> Non
             )
             with tempfile.TemporaryDirectory() as folder:
                 training.train(
-                    run, clips, Path(folder), progress=False, how=RunConfig(precision=precision)
+                    run, clips, Path(folder), progress=False, compute=Compute(precision=precision)
                 )
                 held = json.loads((Path(folder) / "log.jsonl").read_text().splitlines()[-1])[
                     "held_out"

@@ -139,7 +139,7 @@ def errors(config: TrainConfig, seeds: list[int]) -> list[float]:
     found = []
     for seed in seeds:
         seeded, rows = replace(config, seed=seed), []
-        clips = dataset.gather(seeded, progress=False)
+        clips = dataset.gather_clips(seeded, progress=False)
         with tempfile.TemporaryDirectory() as folder:
             training.train(
                 seeded,

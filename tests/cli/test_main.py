@@ -14,7 +14,7 @@ from safetensors import safe_open
 import tootlearn
 from tootlearn.dsp import audio
 from tootlearn.training import config as presets
-from tootlearn.training import steps
+from tootlearn.training import loop
 from tootlearn.training import train as training
 
 TINY = [  # seconds of training
@@ -180,7 +180,7 @@ def test_a_second_run_into_the_same_folder_is_refused(refused, run, tmp_path):
 def test_ctrl_c_says_how_to_go_on_and_going_on_gives_the_same_model(run, tmp_path, monkeypatch):
     run("train", *TINY, "--out", "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(steps, "clip_gradients", Interrupt(1, steps.clip_gradients))
+        patch.setattr(loop, "take_step", Interrupt(1, loop.take_step))
         done = run("train", *TINY, "--out", "parts")
     assert done.status == 130 and "Traceback" not in done.err
     assert "2 of 3" in done.err and "--resume" in done.err and "parts" in done.err
@@ -193,15 +193,15 @@ def test_ctrl_c_says_how_to_go_on_and_going_on_gives_the_same_model(run, tmp_pat
 
 
 def test_ctrl_c_before_training_leaves_nothing(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("tootlearn.training.dataset.gather", Interrupt(0))
+    monkeypatch.setattr("tootlearn.training.dataset.gather_clips", Interrupt(0))
     done = run("train", *TINY, "--out", "mine")
     assert done.status == 130 and "interrupted" in done.err and not (tmp_path / "mine").exists()
 
 
 def test_a_preset_is_where_flags_start_from(run, monkeypatch):
     seen = []
-    monkeypatch.setattr("tootlearn.training.dataset.gather", lambda *_: None)
-    monkeypatch.setattr("tootlearn.training.dataset.describe", lambda *_: "")
+    monkeypatch.setattr("tootlearn.training.dataset.gather_clips", lambda *_: None)
+    monkeypatch.setattr("tootlearn.training.dataset.describe_clips", lambda *_: "")
     monkeypatch.setattr(training, "train", lambda config, *_: seen.append(config))
     baseline = (("--preset", "baseline"), ("--preset=baseline", "--autoencoder.latent", 16))
     for words in (*baseline, (), ("--steps", 7), ("--weights.generation-onset", 0.1)):
@@ -214,8 +214,8 @@ def test_a_preset_is_where_flags_start_from(run, monkeypatch):
 
 def test_data_and_from_choose_the_preset(run, monkeypatch):
     seen = []
-    monkeypatch.setattr("tootlearn.training.dataset.gather", lambda *_: None)
-    monkeypatch.setattr("tootlearn.training.dataset.describe", lambda *_: "")
+    monkeypatch.setattr("tootlearn.training.dataset.gather_clips", lambda *_: None)
+    monkeypatch.setattr("tootlearn.training.dataset.describe_clips", lambda *_: "")
     monkeypatch.setattr(
         training, "train", lambda config, clips, out, *_: seen.append((config, out))
     )
@@ -265,7 +265,7 @@ def test_the_shipped_model_learns_a_new_kind_and_goes_on_after_ctrl_c(
     words = ("train", "--data", "mine", "--from", "default", "--replay", 12, *QUICK)
     assert run(*words, "--out", "whole").status == 0
     with monkeypatch.context() as patch:
-        patch.setattr(steps, "clip_gradients", Interrupt(0, steps.clip_gradients))
+        patch.setattr(loop, "take_step", Interrupt(0, loop.take_step))
         assert run(*words, "--out", "parts").status == 130
     assert run(*words, "--out", "parts", "--resume").status == 0
     whole, parts = (

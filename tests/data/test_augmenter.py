@@ -20,7 +20,7 @@ from tootlearn.errors import InputError
 from tootlearn.models.autoencoder import AutoencoderConfig
 from tootlearn.training import train as training
 from tootlearn.training.config import TrainConfig
-from tootlearn.training.objective import Criterion
+from tootlearn.training.objective import Objective
 
 FRONT_END = FrontEnd(FrontEndConfig(n_fft=512, mels=24))
 RATE = 22050
@@ -287,14 +287,14 @@ def test_training_with_augmentation_resumes_to_the_bit_and_holds_out_the_origina
     class Unplugged(Exception):
         pass
 
-    def stop(self, model, batch, step, forward=Criterion.forward):
+    def stop(self, batch, step, forward=Objective.forward):
         if step == 3:
             raise Unplugged
         assert batch.heard is not batch.log_mel and not torch.equal(batch.heard, batch.log_mel)
-        return forward(self, model, batch, step)
+        return forward(self, batch, step)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Criterion, "forward", stop)
+        patch.setattr(Objective, "forward", stop)
         with pytest.raises(Unplugged):
             training.train(config, clips, tmp_path / "again", progress=False)
     again = training.train(config, clips, tmp_path / "again", resume=True, progress=False)

@@ -85,7 +85,7 @@ def test_clips_are_those_of_the_folder(recordings, sharded):
 
 def test_training_gathers_from_shards(sharded):
     config = TrainConfig(front_end=FRONT_END.config, kinds=(), clips=0, data=(str(sharded),))
-    clips = dataset.gather(config, progress=False)
+    clips = dataset.gather_clips(config, progress=False)
     assert len(clips) == COUNT and clips.waves[0] is None
     learn, held_out = clips.split()
     assert set(learn.source).isdisjoint(held_out.source) and len(held_out)

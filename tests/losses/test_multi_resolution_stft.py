@@ -10,7 +10,12 @@ import torch
 from tootlearn.data import synthesis
 from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
 from tootlearn.evaluation import metrics
-from tootlearn.losses.multi_resolution_stft import CLIPS, FRAMES, Waveform, multi_resolution
+from tootlearn.losses.multi_resolution_stft import (
+    CLIPS,
+    FRAMES,
+    MultiResolutionSTFTLoss,
+    multi_resolution,
+)
 
 FLOOR = math.log(1e-5)
 
@@ -49,16 +54,16 @@ def test_the_wave_of_a_drawing_is_that_of_its_sound(trumpet):
     iterations give it.
     """
     wave, log_mel = trumpet
-    drawn, target = Waveform(FrontEndConfig()).waves(log_mel, log_mel)
+    drawn, target = MultiResolutionSTFTLoss(FrontEndConfig()).waves(log_mel, log_mel)
     assert torch.equal(drawn, target) and target.shape == (1, 64 * 256)
     a, b = (metrics.Stft(1024, 256).magnitude(x[:, :16384]) for x in (target, wave))
     assert float(metrics.spectral_convergence(a, b)) < -12
-    louder, _ = Waveform(FrontEndConfig()).waves(log_mel + math.log(2), log_mel)
+    louder, _ = MultiResolutionSTFTLoss(FrontEndConfig()).waves(log_mel + math.log(2), log_mel)
     torch.testing.assert_close(louder, 2 * target, atol=2e-3, rtol=0.02)
 
 
 def test_following_the_gradient_leads_to_the_target(trumpet):
-    loss, target = Waveform(FrontEndConfig(hop=512, mels=64)), None
+    loss, target = MultiResolutionSTFTLoss(FrontEndConfig(hop=512, mels=64)), None
     target = loss.front_end(trumpet[0])[:, :, :24]
     x = (target + 0.5 * noise(*target.shape)).requires_grad_()
     optimizer, found = torch.optim.Adam([x], 0.03), []
@@ -72,7 +77,7 @@ def test_following_the_gradient_leads_to_the_target(trumpet):
 
 
 def test_a_piece_of_the_first_clips_counts_another_one_in_each_step():
-    loss = Waveform(FrontEndConfig(hop=512, mels=16))
+    loss = MultiResolutionSTFTLoss(FrontEndConfig(hop=512, mels=16))
     target, x = (
         torch.zeros(CLIPS + 2, 16, FRAMES + 24),
         noise(CLIPS + 2, 16, FRAMES + 24).requires_grad_(),
@@ -87,7 +92,10 @@ def test_a_piece_of_the_first_clips_counts_another_one_in_each_step():
 
 @pytest.mark.parametrize("level", [FLOOR, -1e3, 0.0, 1e4], ids=["floor", "below", "loud", "wild"])
 def test_it_is_finite_for_silence_and_wild_networks_and_0_for_equals(level):
-    loss, silence = Waveform(FrontEndConfig(hop=512, mels=16)), torch.full((1, 16, 12), FLOOR)
+    loss, silence = (
+        MultiResolutionSTFTLoss(FrontEndConfig(hop=512, mels=16)),
+        torch.full((1, 16, 12), FLOOR),
+    )
     for target in (silence, noise(1, 16, 12)):
         x = torch.full((1, 16, 12), level).requires_grad_()
         value = loss(x, target, seed=0, step=0)
@@ -100,13 +108,15 @@ def test_it_is_finite_for_silence_and_wild_networks_and_0_for_equals(level):
 
 
 def test_sound_where_there_should_be_silence_is_led_away():
-    loss = Waveform(FrontEndConfig(hop=512, mels=16))
+    loss = MultiResolutionSTFTLoss(FrontEndConfig(hop=512, mels=16))
     x = torch.full((1, 16, 12), -1.0).requires_grad_()
     loss(x, torch.full((1, 16, 12), FLOOR), seed=0, step=0).backward()
     assert (x.grad[:, :, 2:-2] > 0).all()
 
 
 def test_gradients_equal_differences():
-    loss = Waveform(FrontEndConfig(sample_rate=22050, n_fft=64, hop=32, mels=4)).double()
+    loss = MultiResolutionSTFTLoss(
+        FrontEndConfig(sample_rate=22050, n_fft=64, hop=32, mels=4)
+    ).double()
     target, x = noise(1, 4, 6).double(), noise(1, 4, 6, seed=1).double().requires_grad_()
     assert torch.autograd.gradcheck(lambda x: loss(x, target, 0, 0), x)

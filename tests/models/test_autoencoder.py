@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from tootlearn import losses
 from tootlearn.errors import InputError
-from tootlearn.losses import log_mel as losses
 from tootlearn.models.autoencoder import Autoencoder, AutoencoderConfig
 from tootlearn.models.encoder import POOLINGS
 from tootlearn.models.layers import (

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from tootlearn import losses
 from tootlearn.controls import Controls, Kind
 from tootlearn.dsp.front_end import FrontEndConfig
-from tootlearn.losses import log_mel as losses
 from tootlearn.models.decoder import Condition, ConditionalDecoder
 
 SMALL = FrontEndConfig(hop=512, mels=24)  # 88 frames

@@ -13,13 +13,12 @@ from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
 from tootlearn.errors import InputError
 from tootlearn.models.autoencoder import AutoencoderConfig, GeneratorConfig
 from tootlearn.models.decoder import Condition
+from tootlearn.rng import Stream
 from tootlearn.training import batches
-from tootlearn.training import objective as criterion
 from tootlearn.training import train as training
 from tootlearn.training.batches import Batch, batch_rows, shares
 from tootlearn.training.config import TrainConfig
-from tootlearn.training.objective import Criterion
-from tootlearn.training.steps import Objective
+from tootlearn.training.objective import Objective, sample
 
 WIDTHS = {"encoder_widths": (8, 8), "decoder_start": 8, "decoder_widths": (8, 8), "norm": "group"}
 CONFIG = TrainConfig(
@@ -74,9 +73,9 @@ def test_every_clip_of_a_batch_is_in_one_part_and_parts_are_equal_but_for_a_clip
 def test_the_gradients_of_the_parts_of_a_batch_add_up_to_that_of_the_batch(clips, parts):
     learn, _ = clips.split()
     model = training.build(CONFIG, learn).double()
-    objective = Objective(model, Criterion(CONFIG).double(), CONFIG)
-    whole = in_double(Batch.of(learn, CONFIG, torch.device("cpu")))[
-        batch_rows(CONFIG, 3, len(learn))
+    objective = Objective(model, CONFIG).double()
+    whole = in_double(Batch.of(learn, CONFIG.front_end, torch.device("cpu")))[
+        batch_rows(CONFIG.seed, CONFIG.batch, 3, len(learn))
     ]
     known = [
         float((whole[torch.arange(*span)].bend_weight > 0).float().mean())
@@ -101,13 +100,13 @@ def test_the_gradients_of_the_parts_of_a_batch_add_up_to_that_of_the_batch(clips
 
 def test_a_part_gets_the_noise_of_its_place():
     mean, log_scale = torch.zeros(7, 3), torch.zeros(7, 3)
-    whole = criterion.drawn(mean, log_scale, 5, 22, 4)
-    part = criterion.drawn(mean[2:5], log_scale[2:5], 5, 22, 4, first=2)
+    whole = sample(mean, log_scale, 5, Stream.RESIDUAL_NOISE, 4)
+    part = sample(mean[2:5], log_scale[2:5], 5, Stream.RESIDUAL_NOISE, 4, first=2)
     assert torch.equal(part, whole[2:5]) and not torch.equal(part, whole[:3])
 
 
 def test_a_part_that_is_the_whole_is_the_whole_to_the_bit(clips):
-    batch = Batch.of(clips, CONFIG, torch.device("cpu"))[torch.arange(9)]
+    batch = Batch.of(clips, CONFIG.front_end, torch.device("cpu"))[torch.arange(9)]
     part = batch.part(0, 9)
     assert torch.equal(part.bend_weight, batch.bend_weight) and torch.equal(
         part.log_mel, batch.log_mel

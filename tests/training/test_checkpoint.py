@@ -18,7 +18,8 @@ from torch import nn
 from tootlearn.errors import InputError
 from tootlearn.training import checkpoint
 from tootlearn.training import train as training
-from tootlearn.training.objective import Criterion
+from tootlearn.training.loop import Stopped
+from tootlearn.training.objective import Objective
 from tootlearn.training.train import train
 
 CONFIG = {"steps": 10, "widths": (8, 16), "generator": {"width": 8}, "seed": 0}
@@ -214,7 +215,7 @@ def killed(monkeypatch, step, start):
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        interrupt(patch, Criterion, "forward", step, kill)
+        interrupt(patch, Objective, "forward", step, kill)
         with pytest.raises(MemoryError):
             start()
 
@@ -231,8 +232,8 @@ def pre_emption():
 @pytest.mark.parametrize(
     ("owner", "name", "call", "done"),
     [
-        (Criterion, "forward", 1, 1),
-        (Criterion, "forward", 8, 8),
+        (Objective, "forward", 1, 1),
+        (Objective, "forward", 8, 8),
         (torch.nn.utils, "clip_grad_norm_", 15, 8),  # of the generator, before the autoencoder's
         (torch.optim.AdamW, "step", 8, 8),  # the weights have moved, the count of steps has not
         (training, "evaluate", 1, 5),  # after step 5, before its checkpoint
@@ -248,7 +249,7 @@ def test_a_step_is_finished_before_a_run_stops_and_goes_on_as_if_nothing_had_hap
     )
     with monkeypatch.context() as patch:
         interrupt(patch, owner, name, call, stop)
-        with pytest.raises(training.Stopped, match=f"after step {done} of 12.*--resume"):
+        with pytest.raises(Stopped, match=f"after step {done} of 12.*--resume"):
             run(RUN, clips, out)
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
     assert (out / "checkpoint.safetensors").exists() and not (out / "model.safetensors").exists()
@@ -260,8 +261,8 @@ def test_a_run_can_be_stopped_twice(clips, whole_run, tmp_path, monkeypatch):
     out = tmp_path / "run"
     for resume in (False, True):
         with monkeypatch.context() as patch:
-            interrupt(patch, Criterion, "forward", 4, ctrl_c)
-            with pytest.raises(training.Stopped):
+            interrupt(patch, Objective, "forward", 4, ctrl_c)
+            with pytest.raises(Stopped):
                 run(RUN, clips, out, resume=resume)
     run(RUN, clips, out, resume=True)
     assert_same_run(out, whole_run)
@@ -272,7 +273,7 @@ def test_a_second_ctrl_c_stops_at_once_and_the_last_checkpoint_is_there(
 ):
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
-        interrupt(patch, Criterion, "forward", 7, lambda: (ctrl_c(), ctrl_c()))
+        interrupt(patch, Objective, "forward", 7, lambda: (ctrl_c(), ctrl_c()))
         with pytest.raises(KeyboardInterrupt):
             run(RUN, clips, out)
     assert checkpoint.notes(out / "checkpoint.safetensors")["row"]["step"] == 5

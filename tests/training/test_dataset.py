@@ -61,7 +61,7 @@ def base():
 
 
 def gather(config, *rest, **options):
-    return dataset.gather(config, *rest, progress=False, **options)
+    return dataset.gather_clips(config, *rest, progress=False, **options)
 
 
 def test_synthetic_clips_are_those_of_the_seed():
@@ -80,9 +80,11 @@ def test_the_share_of_bright_notes_reaches_the_font(font, monkeypatch):
     config = replace(CONFIG, sampled=5, font=font, bright=0.25)
     told = asdict(config) | {"font": "Choir.sf2"}
     gather(config)
-    dataset.again(told, FRONT_END, font=font)
+    dataset.training_clips(told, FRONT_END, font=font)
     # an older file
-    dataset.again({name: told[name] for name in told if name != "bright"}, FRONT_END, font=font)
+    dataset.training_clips(
+        {name: told[name] for name in told if name != "bright"}, FRONT_END, font=font
+    )
     assert asked == [0.25, 0.25, 0.0]
 
 
@@ -153,7 +155,7 @@ def test_every_kind_of_the_model_is_rehearsed_at_least_once(recordings, base):
 
 def test_the_description_counts_every_source_and_names_no_folder_above_it(recordings, font):
     config = replace(CONFIG, sampled=5, font=font, data=(str(recordings),))
-    told = dataset.describe(config, gather(config))
+    told = dataset.describe_clips(config, gather(config))
     assert (
         "12 synthetic toots of trumpet, car_horn; 5 notes of trumpet from Choir.sf2; 12 recordings of mine"
         in told
@@ -163,26 +165,11 @@ def test_the_description_counts_every_source_and_names_no_folder_above_it(record
 
 def test_rehearsed_recordings_count_once(recordings, base):
     config = replace(OWN, data=(str(recordings),), start_from="x", replay=100)
-    told = dataset.describe(config, gather(config, base))
+    told = dataset.describe_clips(config, gather(config, base))
     assert (
-        "100 toots of the model that was started from" in told and "12 recordings of mine" in told
+        "100 toots of the model that training started from" in told
+        and "12 recordings of mine" in told
     )
-
-
-def test_the_licence_names_what_has_rights(monkeypatch, tmp_path):
-    assert dataset.licence(CONFIG) == "MIT; trained on sounds that the package synthesises"
-    fluid = dataset.licence(replace(CONFIG, sampled=5, font="/fonts/FluidR3Mono_GM.sf3"))
-    assert "Frank Wen" in fluid and "MIT" in fluid and "/fonts" not in fluid
-    assert "Choir.sf2, whose licence" in dataset.licence(
-        replace(CONFIG, sampled=5, font="Choir.sf2")
-    )
-    mine = dataset.licence(replace(OWN, data=("recordings/horns",)))
-    # nothing synthetic, and not ours to license
-    assert mine == "trained on recordings of horns, whose rights hold"
-    assert "started from" in dataset.licence(replace(OWN, start_from="x"))
-    (tmp_path / "meta").mkdir()
-    (tmp_path / "meta/esc50.csv").write_text("filename,category,src_file\n")
-    assert "ESC-50, CC BY-NC 3.0" in dataset.licence(replace(CONFIG, data=(str(tmp_path),)))
 
 
 # What a model was trained on, again
@@ -192,7 +179,7 @@ def test_the_clips_of_a_model_file_can_be_made_again(font, recordings):
     config = replace(CONFIG, sampled=5, font=font, data=(str(recordings),))
     told = {"kinds": ["trumpet", "car_horn"], "clips": 12, "seed": 3}
     told |= {"sampled": 5, "font": "Choir.sf2", "data": ["mine"]}
-    found = dataset.again(told, FRONT_END, [str(recordings)], font)
+    found = dataset.training_clips(told, FRONT_END, [str(recordings)], font)
     assert (
         torch.equal(found.log_mel, gather(config).log_mel) and found.source == gather(config).source
     )
@@ -210,11 +197,11 @@ def test_the_clips_of_a_model_file_can_be_made_again(font, recordings):
 def test_what_cannot_be_made_again_says_what_to_give(told, message):
     about = {"kinds": ["trumpet"], "clips": 12, "seed": 3} | told
     with pytest.raises(InputError, match=message):
-        dataset.again({k: v for k, v in about.items() if v is not None}, FRONT_END)
+        dataset.training_clips({k: v for k, v in about.items() if v is not None}, FRONT_END)
 
 
 def test_a_folder_for_a_model_without_recordings_is_a_mistake(tmp_path):
     with pytest.raises(InputError, match="trained on no recordings"):
-        dataset.again(
+        dataset.training_clips(
             {"kinds": ["trumpet"], "clips": 12, "seed": 3}, FRONT_END, [str(Path(tmp_path))]
         )

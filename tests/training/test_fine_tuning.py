@@ -57,7 +57,7 @@ def test_replayed_clips_are_what_the_model_draws_for_their_controls(base):
     played = fine_tuning.replay(base, 70, seed=5)
     assert played.kinds == base.kinds and len(set(played.controls.kind)) == 2
     noise = torch.from_numpy(
-        np.stack([rng.normal(rng.child(5, i), 31, 2) for i in range(70)])
+        np.stack([rng.normal(rng.child(5, i), rng.Stream.REPLAY_RESIDUAL, 2) for i in range(70)])
     ).float()
     with torch.no_grad():
         z = base.generator.prior.sample(Condition.of(played.controls), noise)
@@ -172,4 +172,4 @@ def test_training_from_a_model_learns_the_new_and_keeps_the_old(tmp_path):
 
 
 def error(model, clips, config):
-    return training.evaluate(model, clips, config)["generation"]
+    return training.evaluate(model, clips)["generation"]

@@ -1,4 +1,4 @@
-"""The feed of training: what streams by is what is in memory, and a run that was killed shows no
+"""The loader of training: what streams by is what is in memory, and a run that was killed shows no
 trace of it.
 """
 
@@ -28,9 +28,10 @@ from tootlearn.errors import InputError
 from tootlearn.training import dataset
 from tootlearn.training import train as training
 from tootlearn.training.batches import Batch, shares
-from tootlearn.training.compute import RunConfig
-from tootlearn.training.loader import Streamed, feed_of
-from tootlearn.training.objective import Criterion
+from tootlearn.training.compute import Compute
+from tootlearn.training.loader import ShardLoader, make_loader
+from tootlearn.training.loop import Stopped
+from tootlearn.training.objective import Objective
 
 CPU = torch.device("cpu")
 STEPS = 14  # two epochs and a half
@@ -38,7 +39,7 @@ STEPS = 14  # two epochs and a half
 
 @pytest.fixture(scope="module")
 def sharded(tmp_path_factory):
-    return write_shards(tmp_path_factory.mktemp("feed"), count=52)
+    return write_shards(tmp_path_factory.mktemp("loader"), count=52)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def config(sharded):
 
 @pytest.fixture(scope="module")
 def pool(config):
-    return dataset.gather(config, progress=False)
+    return dataset.gather_clips(config, progress=False)
 
 
 def run(config, pool, out, **options):
@@ -65,23 +66,23 @@ def whole_run(config, pool, tmp_path_factory):
 @pytest.fixture
 def seen(monkeypatch):
     """The names of the toots in the batch of each step that a run has taken, by its step."""
-    read, taken, original, call = {}, {}, Streamed.read, Streamed.__call__
+    read, taken, original, call = {}, {}, ShardLoader.read, ShardLoader.__call__
 
-    def watched_read(feed, step):
-        names, toot = [], feed.stream.toot
-        feed.stream.toot = lambda place: names.append(toot(place)) or names[-1]
-        batch = original(feed, step)
-        feed.stream.toot = toot
+    def watched_read(loader, step):
+        names, toot = [], loader.stream.toot
+        loader.stream.toot = lambda place: names.append(toot(place)) or names[-1]
+        batch = original(loader, step)
+        loader.stream.toot = toot
         read[step] = [toot.name for toot in names if toot]
         return batch
 
-    def watched_call(feed, step):
-        batch = call(feed, step)
+    def watched_call(loader, step):
+        batch = call(loader, step)
         taken[step] = read[step]
         return batch
 
-    monkeypatch.setattr(Streamed, "read", watched_read)
-    monkeypatch.setattr(Streamed, "__call__", watched_call)
+    monkeypatch.setattr(ShardLoader, "read", watched_read)
+    monkeypatch.setattr(ShardLoader, "__call__", watched_call)
     return taken
 
 
@@ -93,9 +94,12 @@ def own(config, processes=1, rank=0, accumulate=1):
 
 
 def test_a_streamed_batch_is_that_of_the_same_clips_in_memory(config, pool, sharded, seen):
-    feed = feed_of(config, pool.split()[0], own(config), CPU)
-    clips, _ = shards.read(sharded, feed.front_end)
-    everything, learned = Batch.of(clips, config, CPU), Batch.of(clips.split()[0], config, CPU)
+    loader = make_loader(config, pool.split()[0], own(config), CPU)
+    clips, _ = shards.read(sharded, loader.front_end)
+    everything, learned = (
+        Batch.of(clips, config.front_end, CPU),
+        Batch.of(clips.split()[0], config.front_end, CPU),
+    )
     index = shards.read_index(sharded)
     places = [
         name
@@ -103,7 +107,7 @@ def test_a_streamed_batch_is_that_of_the_same_clips_in_memory(config, pool, shar
         for name, _ in shards.samples(path, count)
     ]
     for step in (0, 4, 9):
-        ours = feed(step).part(0, config.batch)
+        ours = loader(step).part(0, config.batch)
         theirs = everything[torch.tensor([places.index(name) for name in seen[step]])]
         assert torch.equal(ours.log_mel, theirs.log_mel) and torch.equal(
             ours.bend_weight, theirs.bend_weight
@@ -117,11 +121,11 @@ def test_a_streamed_batch_is_that_of_the_same_clips_in_memory(config, pool, shar
 
 def test_parts_of_processes_are_the_batch(config, pool):
     learn = pool.split()[0]
-    whole = feed_of(config, learn, own(config), CPU)(3).part(0, config.batch)
+    whole = make_loader(config, learn, own(config), CPU)(3).part(0, config.batch)
     parts = []
     for rank in range(2):
         spans = own(config, 2, rank, accumulate=2)
-        batch = feed_of(config, learn, spans, CPU)(3)
+        batch = make_loader(config, learn, spans, CPU)(3)
         assert len(batch.log_mel) == config.batch // 2  # and no more is read
         parts += [batch.part(*span) for span in spans]
     assert [part.first for part in parts] == [0, 2, 4, 6]
@@ -133,24 +137,24 @@ def test_parts_of_processes_are_the_batch(config, pool):
 
 def test_no_more_is_read_than_the_next_step(config, pool, monkeypatch):
     read = []
-    monkeypatch.setattr(Streamed, "read", lambda feed, step: read.append(step))
-    feed = feed_of(config, pool.split()[0], own(config), CPU)
-    feed(0), feed(1), feed(2)
-    feed.reader.shutdown()
+    monkeypatch.setattr(ShardLoader, "read", lambda loader, step: read.append(step))
+    loader = make_loader(config, pool.split()[0], own(config), CPU)
+    loader(0), loader(1), loader(2)
+    loader.reader.shutdown()
     assert read == [0, 1, 2, 3]
 
 
 def test_variants_are_made_of_what_streams_by(config, seen):
     varied = replace(config, augmentation=Augmentation(pitch=300.0, noise=0.1, mix=0.5))
-    learn = dataset.gather(varied, progress=False).split()[0]
-    feed, again = (feed_of(varied, learn, own(varied), CPU) for _ in range(2))
-    batch, same = feed(2), again(2)
-    plain = feed_of(config, learn, own(config), CPU)(2)
+    learn = dataset.gather_clips(varied, progress=False).split()[0]
+    loader, again = (make_loader(varied, learn, own(varied), CPU) for _ in range(2))
+    batch, same = loader(2), again(2)
+    plain = make_loader(config, learn, own(config), CPU)(2)
     assert torch.equal(batch.log_mel, same.log_mel) and torch.equal(batch.heard, same.heard)
     cents = 1200 * (batch.controls.octave - plain.controls.octave)
     assert float(cents.abs().min()) > 0 and float(cents.abs().max()) <= 300
     assert not torch.equal(batch.heard, batch.log_mel)
-    half = feed_of(varied, learn, own(varied, 2, 1), CPU)(2)
+    half = make_loader(varied, learn, own(varied, 2, 1), CPU)(2)
     # what is drawn follows the place
     torch.testing.assert_close(half.log_mel, batch.log_mel[4:], atol=1e-4, rtol=1e-4)
 
@@ -168,7 +172,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_weights_and_repeats_no_toot(
     assert 5 * config.batch % count and 5 * config.batch < 8 * config.batch
     before = [name for step in range(5) for name in seen[step]]
     seen.clear()
-    run(config, dataset.gather(config, progress=False), out, resume=True)
+    run(config, dataset.gather_clips(config, progress=False), out, resume=True)
     assert sorted(seen) == list(range(5, STEPS))
     assert_same_run(out, whole_run)
     names = before + [name for step in range(5, STEPS) for name in seen[step]]
@@ -193,8 +197,8 @@ def test_a_run_that_is_stopped_goes_on_as_if_nothing_had_happened(
     out = tmp_path / "run"
     for resume in (False, True):
         with monkeypatch.context() as patch:
-            interrupt(patch, Criterion, "forward", 4, ctrl_c)
-            with pytest.raises(training.Stopped):
+            interrupt(patch, Objective, "forward", 4, ctrl_c)
+            with pytest.raises(Stopped):
                 run(config, pool, out, resume=resume)
     run(config, pool, out, resume=True)
     assert_same_run(out, whole_run)
@@ -206,15 +210,15 @@ def test_a_run_is_that_of_all_clips_in_memory_given_the_same_batches(
     """Nothing but where the batches come from differs: with them read beforehand, the weights are
     the same.
     """
-    feed = feed_of(config, pool.split()[0], own(config), CPU)
-    batches = [feed(step).part(0, config.batch) for step in range(STEPS)]
-    monkeypatch.setattr(training, "feed_of", lambda *_: lambda step: batches[step])
+    loader = make_loader(config, pool.split()[0], own(config), CPU)
+    batches = [loader(step).part(0, config.batch) for step in range(STEPS)]
+    monkeypatch.setattr(training, "make_loader", lambda *_: lambda step: batches[step])
     run(config, pool, tmp_path / "run")
     assert_same_run(tmp_path / "run", whole_run)
 
 
 def test_the_best_weights_of_a_run_that_streams_can_be_made_the_model(config, pool, tmp_path):
-    run(config, pool, tmp_path / "run", how=RunConfig(best=True, accumulate=2))
+    run(config, pool, tmp_path / "run", compute=Compute(best=True, accumulate=2))
     model, best = (
         load_file(tmp_path / "run" / f"{name}.safetensors") for name in ("model", "best")
     )
@@ -229,14 +233,14 @@ def test_a_folder_that_has_changed_is_not_gone_on_with(
     copy = shutil.copytree(sharded, tmp_path / "shards")
     moved = replace(config, data=(str(copy),))
     with monkeypatch.context() as patch:
-        interrupt(patch, Criterion, "forward", 4, ctrl_c)
-        with pytest.raises(training.Stopped):
+        interrupt(patch, Objective, "forward", 4, ctrl_c)
+        with pytest.raises(Stopped):
             run(moved, pool, tmp_path / "run")
     path = copy / shards.INDEX
     told = json.loads(path.read_text())
     path.write_text(json.dumps(told | {"shards": told["shards"][:-1]}))
     with pytest.raises(InputError, match=r"another config \(shards.json\)"):
-        run(moved, dataset.gather(moved, progress=False), tmp_path / "run", resume=True)
+        run(moved, dataset.gather_clips(moved, progress=False), tmp_path / "run", resume=True)
     path.write_text(json.dumps(told, indent=1) + "\n")
     run(moved, pool, tmp_path / "run", resume=True)
 
@@ -259,7 +263,7 @@ def broken(sharded, tmp_path):
 def test_a_broken_sample_is_left_out_and_told_once(config, broken, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(shard_stream, "POOL", 4)  # or it would be told when the pool is read
     broken_config, problems = replace(config, data=(str(broken),)), []
-    pool = dataset.gather(broken_config, problems=problems, progress=False)
+    pool = dataset.gather_clips(broken_config, problems=problems, progress=False)
     sizes, part = [], Batch.part
 
     def watched(batch, start, stop):
@@ -279,7 +283,7 @@ def test_a_broken_sample_is_left_out_and_told_once(config, broken, tmp_path, cap
 def test_a_part_of_which_nothing_can_be_read_is_told(config, pool, monkeypatch):
     monkeypatch.setattr(ShardStream, "toot", lambda stream, place: None)
     with pytest.raises(InputError, match="no toot .* of step 0: write the shards again"):
-        feed_of(config, pool.split()[0], own(config), CPU)(0)
+        make_loader(config, pool.split()[0], own(config), CPU)(0)
 
 
 def test_a_shard_that_is_gone_ends_the_run_and_once_it_is_back_it_goes_on(
@@ -306,7 +310,10 @@ def test_two_processes_share_the_epoch_and_learn_what_one_does(sharded, tmp_path
     one.mkdir(), two.mkdir()
     two_processes.stream(1, one, sharded)
     command = [sys.executable, two_processes.__file__, "2", two, sharded]
-    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    env = os.environ | {
+        "PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[1:3])),
+        "OMP_NUM_THREADS": "1",
+    }
     done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=300)
     assert done.returncode == 0, done.stderr
     whole, first, second = (
@@ -341,14 +348,15 @@ def test_a_config_that_cannot_be_streamed_is_refused_with_what_can(config, chang
 
 def test_a_folder_of_recordings_is_refused_with_how_to_write_shards(config, sharded):
     with pytest.raises(
-        InputError, match=r"wavs is no folder of shards.*tootlearn data shard .*wavs --out shards"
+        InputError,
+        match=r"wavs is not a folder of shards.*tootlearn data shard .*wavs --out shards",
     ):
-        dataset.gather(replace(config, data=(str(sharded.parent / "wavs"),)), progress=False)
+        dataset.gather_clips(replace(config, data=(str(sharded.parent / "wavs"),)), progress=False)
 
 
 def test_clips_of_another_folder_are_refused(config, pool):
     with pytest.raises(InputError, match="gather them for this config"):
-        feed_of(config, replace(pool, kinds=pool.kinds[::-1]), own(config), CPU)
+        make_loader(config, replace(pool, kinds=pool.kinds[::-1]), own(config), CPU)
 
 
 def test_the_command_streams_and_the_model_says_so(sharded, tmp_path, capsys):
@@ -371,7 +379,7 @@ def test_the_command_streams_and_the_model_says_so(sharded, tmp_path, capsys):
     assert (out / "model.safetensors").exists()
     told = training.model_file.read_metadata(out / "model.safetensors")["provenance"]
     assert told["config"]["stream"] is True and "streamed from shards" in told["data"]
-    again = dataset.again(
+    again = dataset.training_clips(
         told["config"],
         training.model_file.load_model(out / "model.safetensors")[0].front_end.config,
         [sharded],

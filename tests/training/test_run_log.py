@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from test_checkpoint import RUN, assert_same_run, clips, interrupt, killed, run, whole_run  # noqa: F401 (fixtures)
 
 from tootlearn.training import train as training
-from tootlearn.training.compute import RunConfig
+from tootlearn.training.compute import Compute
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,7 +24,7 @@ def test_checkpoints_are_kept_every_so_many_steps_and_any_can_be_gone_on_from(
     clips, whole_run, tmp_path
 ):  # noqa: F811
     out = tmp_path / "run"
-    run(RUN, clips, out, how=RunConfig(keep_every=4))
+    run(RUN, clips, out, compute=Compute(keep_every=4))
     assert sorted(path.name for path in out.glob("checkpoint-*")) == [
         "checkpoint-000004.safetensors",
         "checkpoint-000008.safetensors",
@@ -44,7 +44,7 @@ def test_the_best_checkpoint_is_of_the_lowest_held_out_loss_and_makes_the_model(
     evaluate = training.evaluate
     monkeypatch.setattr(training, "evaluate", lambda *a: {n: next(scores) for n in evaluate(*a)})
     config = replace(RUN, steps=8, check_every=2, generator=None)
-    model = run(config, clips, tmp_path / "run", how=RunConfig(best=True, keep_every=2))
+    model = run(config, clips, tmp_path / "run", compute=Compute(best=True, keep_every=2))
     best = load_file(tmp_path / "run" / "best.safetensors")
     fourth, last = (load_file(tmp_path / "run" / f"checkpoint-{n:06d}.safetensors") for n in (4, 8))
     assert all((best[name] == fourth[name]).all() for name in best)
@@ -55,7 +55,7 @@ def test_the_best_checkpoint_is_of_the_lowest_held_out_loss_and_makes_the_model(
 
 def test_a_checkpoint_from_before_the_first_check_begins_the_log_anew(clips, tmp_path):  # noqa: F811
     config, out = replace(RUN, steps=4, check_every=2), tmp_path / "run"
-    run(config, clips, out, how=RunConfig(keep_every=1))
+    run(config, clips, out, compute=Compute(keep_every=1))
     log = (out / "log.jsonl").read_text()
     (out / "model.safetensors").unlink()
     shutil.copy(out / "checkpoint-000001.safetensors", out / "checkpoint.safetensors")
@@ -66,7 +66,7 @@ def test_a_checkpoint_from_before_the_first_check_begins_the_log_anew(clips, tmp
 def test_the_best_asked_for_at_the_end_of_a_run_is_its_last(clips, tmp_path):  # noqa: F811
     config, out = replace(RUN, steps=2, check_every=2), tmp_path / "run"
     whole = run(config, clips, out)
-    again = run(config, clips, out, resume=True, how=RunConfig(best=True))
+    again = run(config, clips, out, resume=True, compute=Compute(best=True))
     assert all(
         torch.equal(a, b)
         for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True)

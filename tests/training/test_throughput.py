@@ -8,25 +8,31 @@ import pytest
 import torch
 from test_batches import CONFIG, clips  # noqa: F401 (a fixture)
 
-from tootlearn.training import steps, throughput
+from tootlearn.training import loop, throughput
 from tootlearn.training.throughput import Rate, fastest
 
 
 def test_every_batch_and_width_is_trained_with_and_counted(clips, monkeypatch):  # noqa: F811
     clock, seen = iter(range(1000)), []
     monkeypatch.setattr(throughput.time, "perf_counter", lambda: float(next(clock)))
-    take = steps.take_step
+    take = loop.take_step
 
-    def watched(fabric, objective, optimizer, batch, own, step):
+    def watched(fabric, objective, optimizer, parts, step, clip):
         before = [p.detach().clone() for p in objective.model.parameters()]
-        terms = take(fabric, objective, optimizer, batch, own, step)
+        terms = take(fabric, objective, optimizer, parts, step, clip)
         moved = any(
             not torch.equal(a, b) for a, b in zip(before, objective.model.parameters(), strict=True)
         )
-        seen.append((len(batch.weight), objective.model.generator.config.width, moved))
+        seen.append(
+            (
+                sum(len(part.batch.weight) for part in parts),
+                objective.model.generator.config.width,
+                moved,
+            )
+        )
         return terms
 
-    monkeypatch.setattr(throughput, "take_step", watched)
+    monkeypatch.setattr(loop, "take_step", watched)
     found = list(throughput.measure(CONFIG, clips, (8, 4), (16, 8), seconds=3))
     assert [(rate.width, rate.batch) for rate in found] == [(8, 4), (8, 8), (16, 4), (16, 8)]
     assert set(seen) == {(rate.batch, rate.width, True) for rate in found}

@@ -14,9 +14,9 @@ from small import clips_of
 
 from tootlearn.cli import main
 from tootlearn.errors import InputError
-from tootlearn.training import steps
+from tootlearn.training import loop
 from tootlearn.training import train as training
-from tootlearn.training.tracking import as_yaml, examples, tracked
+from tootlearn.training.tracking import as_yaml, toot_examples, tracked
 
 CONFIG = replace(
     SMALL,
@@ -35,8 +35,8 @@ def clips():
 
 def run(clips, out, *names, config=CONFIG, **options):
     """Train, and return the rows of the log."""
-    rows = []
-    with tracked(names, out, config) as check:
+    rows, held_out = [], clips.split()[1]
+    with tracked(names, out, config, lambda model: toot_examples(model, held_out)) as check:
 
         def both(row, *rest):
             rows.append(row)
@@ -73,7 +73,7 @@ def test_tensorboard_holds_scalars_pictures_sounds_config_and_hparams(clips, tmp
 def test_mlflow_holds_the_run_in_sqlite_and_goes_on_with_it(clips, tmp_path, monkeypatch):
     from mlflow.tracking import MlflowClient
 
-    clip, calls = steps.clip_gradients, []
+    clip, calls = loop._clip, []
 
     def stop(*arguments):
         calls.append(1)
@@ -81,8 +81,8 @@ def test_mlflow_holds_the_run_in_sqlite_and_goes_on_with_it(clips, tmp_path, mon
             signal.raise_signal(signal.SIGINT)
         return clip(*arguments)
 
-    monkeypatch.setattr(steps, "clip_gradients", stop)
-    with pytest.raises(training.Stopped):
+    monkeypatch.setattr(loop, "_clip", stop)
+    with pytest.raises(loop.Stopped):
         run(clips, tmp_path / "mine", "mlflow")
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
     number = client.get_experiment_by_name("tootlearn").experiment_id
@@ -114,7 +114,7 @@ def test_examples_show_the_original_above_what_was_drawn_and_are_as_loud(clips):
     model.autoencoder.decode = lambda z: model.normalizer(
         held_out.log_mel[[0, len(held_out) // 2, -1]][: len(z)].float()
     )
-    shown = examples(model, held_out)
+    shown = toot_examples(model, held_out)
     assert model.training and list(shown) == [f"reconstruction/{i}" for i in range(3)]
     for picture, _ in shown.values():
         assert (picture[:32] == picture[0]).all() or picture[:32].std() > 5
@@ -181,7 +181,7 @@ def test_the_command_tracks_and_looks_for_packages_before_it_makes_clips(
     ]
     words += ["--out", str(tmp_path / "run")]
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr("tootlearn.training.dataset.gather", None)
+        patch.setattr("tootlearn.training.dataset.gather_clips", None)
         main.main([*words, "--track", "tensorboard", "wandb"])
     assert (
         "there is no tracker 'wandb'" in capsys.readouterr().err and not (tmp_path / "run").exists()

@@ -15,9 +15,9 @@ from tootlearn.dsp.stft import Stft
 from tootlearn.errors import InputError
 from tootlearn.models import model_file
 from tootlearn.models.vocoder import Vocoder, VocoderConfig
-from tootlearn.training import train as training
 from tootlearn.training import train_vocoder as vocoder_training
 from tootlearn.training.train_vocoder import (
+    VocoderObjective,
     VocoderTrainConfig,
     peak_error,
     relative_error,
@@ -38,7 +38,7 @@ CONFIG = VocoderTrainConfig(
 
 @pytest.fixture(scope="module")
 def heard():
-    return vocoder_training.gather(CONFIG, progress=False)
+    return vocoder_training.vocoder_sounds(CONFIG, progress=False)
 
 
 def run(config, heard, out, **options):
@@ -104,10 +104,14 @@ def test_it_learns(heard, tmp_path):
     config = replace(
         CONFIG, steps=80, batch=8, check_every=80, augmentation=0.0, learning_rate=5e-3
     )
-    pieces = vocoder_training._pieces(heard.waves[~heard.held_out], config)
+    pieces = vocoder_training._pieces(heard.split()[0], config)
+
+    def errors(vocoder):
+        return vocoder_training.evaluate(VocoderObjective(vocoder, 0.3, 0.15), pieces)
+
     with torch.random.fork_rng(devices=[]):
-        before = vocoder_training.evaluate(Vocoder(CONFIG.front_end, CONFIG.vocoder), pieces)
-    after = vocoder_training.evaluate(run(config, heard, tmp_path / "run"), pieces)
+        before = errors(Vocoder(CONFIG.front_end, CONFIG.vocoder))
+    after = errors(run(config, heard, tmp_path / "run"))
     assert (
         after["convergence"] < before["convergence"] - 0.2 and after["peaks"] < before["peaks"] - 1
     )
@@ -129,31 +133,6 @@ def test_the_file_holds_what_was_trained(heard, tmp_path):
     assert told["licence"].startswith("MIT") and told["held_out"]["convergence"] < 0
 
 
-def test_a_run_that_was_stopped_goes_on_to_the_same_bits(heard, tmp_path, monkeypatch):
-    whole = run(CONFIG, heard, tmp_path / "whole")
-    done, terms = [], vocoder_training.terms
-
-    def stop(vocoder, waves):
-        done.append(len(waves))
-        if len(done) == 5 and vocoder.training:  # in the middle of a step
-            raise KeyboardInterrupt
-        return terms(vocoder, waves)
-
-    monkeypatch.setattr(vocoder_training, "terms", stop)
-    with pytest.raises(training.Stopped, match="--resume"):
-        run(replace(CONFIG, check_every=100), heard, tmp_path / "run")
-    monkeypatch.undo()
-    resumed = run(replace(CONFIG, check_every=100), heard, tmp_path / "run", resume=True)
-    for name, tensor in whole.state_dict().items():
-        assert torch.equal(tensor, resumed.state_dict()[name]), name
-
-
-def test_a_run_is_not_overwritten(heard, tmp_path):
-    run(replace(CONFIG, steps=1), heard, tmp_path / "run")
-    with pytest.raises(InputError, match="--resume"):
-        run(replace(CONFIG, steps=1), heard, tmp_path / "run")
-
-
 def test_too_few_sounds_are_refused(tmp_path):
     few = Sounds(torch.ones(2, 45056, dtype=torch.int16), torch.zeros(2, dtype=torch.bool))
     with pytest.raises(InputError, match="too few"):
@@ -172,7 +151,3 @@ def test_a_setting_that_cannot_be_is_named(change):
 def test_nothing_to_learn_from_is_said():
     with pytest.raises(InputError, match="nothing to train on"):
         replace(CONFIG, synthetic=0)
-
-
-def test_recordings_keep_their_rights():
-    assert not vocoder_training.licence(replace(CONFIG, data=("mine",))).startswith("MIT")

@@ -21,9 +21,8 @@ from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.training import dataset
 from tootlearn.training import train as training
 from tootlearn.training.batches import Batch, batch_rows, shares
-from tootlearn.training.compute import RunConfig
-from tootlearn.training.objective import Criterion
-from tootlearn.training.steps import Objective
+from tootlearn.training.compute import Compute
+from tootlearn.training.objective import Objective
 
 # The losses that training has without being asked. At the default learning rate rounding grows to
 # 2e-3 in these steps, between two and four parts of one process as between processes; at this one
@@ -32,14 +31,16 @@ CURVE = replace(CONFIG, steps=50, batch=7, check_every=5, warmup=5, learning_rat
 
 
 def main(processes: int, out: Path) -> None:
-    how = RunConfig(devices=processes, accumulate=2)
-    fabric = how.launch("cpu")
+    compute = Compute(devices=processes, accumulate=2)
+    fabric = compute.launch("cpu")
     clips = synthesise(CONFIG.kinds, CONFIG.clips, 0, FrontEnd(CONFIG.front_end), progress=False)
     learn, held_out = clips.split()
 
     model = training.build(CONFIG, learn).double()
-    objective = fabric.setup(Objective(model, Criterion(CONFIG).double(), CONFIG))
-    batch = in_double(Batch.of(learn, CONFIG, fabric.device))[batch_rows(CONFIG, 0, len(learn))]
+    objective = fabric.setup(Objective(model, CONFIG).double())
+    batch = in_double(Batch.of(learn, CONFIG.front_end, fabric.device))[
+        batch_rows(CONFIG.seed, CONFIG.batch, 0, len(learn))
+    ]
     own = shares(CONFIG.batch, fabric.world_size, 2)[fabric.global_rank]
     for first, end in own:
         with fabric.no_backward_sync(objective, enabled=(first, end) != own[-1]):
@@ -47,20 +48,20 @@ def main(processes: int, out: Path) -> None:
             fabric.backward(loss * ((end - first) / CONFIG.batch * fabric.world_size))
     model.float()
     odd = held_out[: len(held_out) - 1 + len(held_out) % 2]
-    found = training.evaluate(model, odd, CONFIG, fabric)
+    found = training.evaluate(model, odd, fabric)
     if fabric.is_global_zero:
         save_file(
             {name: p.grad for name, p in model.named_parameters()}, out / "gradients.safetensors"
         )
         (out / "held_out.json").write_text(json.dumps([len(odd), found]))
-    training.train(CURVE, clips, out / "run", progress=False, how=how)
+    training.train(CURVE, clips, out / "run", progress=False, compute=compute)
 
 
 def stream(processes: int, out: Path, folder: Path) -> None:
-    how = RunConfig(devices=processes)
-    rank = how.launch("cpu").global_rank
+    compute = Compute(devices=processes)
+    rank = compute.launch("cpu").global_rank
     config = replace(CURVE, kinds=(), clips=0, data=(str(folder),), stream=True, steps=12)
-    pool = dataset.gather(config, progress=False)
+    pool = dataset.gather_clips(config, progress=False)
     names, original = [], ShardStream.toot
 
     def toot(found: ShardStream, place: int) -> Sample | None:
@@ -70,7 +71,7 @@ def stream(processes: int, out: Path, folder: Path) -> None:
 
     ShardStream.toot = toot
     try:
-        training.train(config, pool, out / "run", progress=False, how=how)
+        training.train(config, pool, out / "run", progress=False, compute=compute)
     finally:
         ShardStream.toot = original
     (out / f"{rank}.json").write_text(json.dumps(names))

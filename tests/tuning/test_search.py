@@ -14,7 +14,7 @@ from small import clips_of
 
 from tootlearn.cli import main
 from tootlearn.errors import InputError
-from tootlearn.training import runs, steps
+from tootlearn.training import loop, runs
 from tootlearn.training import train as training
 from tootlearn.tuning import search as tuning
 
@@ -32,7 +32,7 @@ def clips():
 
 @pytest.fixture
 def search(tmp_path, clips, monkeypatch):
-    monkeypatch.setattr("tootlearn.training.dataset.gather", lambda *_, **__: clips)
+    monkeypatch.setattr("tootlearn.training.dataset.gather_clips", lambda *_, **__: clips)
     (tmp_path / "space.yaml").write_text(SPACE, encoding="utf8")
     out, journal = tmp_path / "search", str(tmp_path / "study.journal")
     return tuning.Search(CONFIG, out, tmp_path / "space.yaml", storage=journal)
@@ -81,7 +81,7 @@ def test_a_search_of_augmentation_keeps_the_waves(tmp_path, monkeypatch):
     """The config that the search starts from has none, so nothing else would ask for them."""
     asked = []
     monkeypatch.setattr(
-        "tootlearn.training.dataset.gather", lambda *_, **how: asked.append(how["keep"])
+        "tootlearn.training.dataset.gather_clips", lambda *_, **how: asked.append(how["keep"])
     )
     config = replace(CONFIG, clips=0, data=("recordings",))
     for space, keep in (("augmentation.gain: {low: 0.0, high: 6.0}", True), (SPACE, False)):
@@ -120,10 +120,10 @@ def test_a_run_that_falls_behind_is_pruned_and_so_is_one_without_a_number(
     held = training.evaluate
     trained = []
 
-    def evaluate(model, held_out, config, fabric=None):
-        trained.append(config)
-        number = held(model, held_out, config, fabric)["reconstruction"]
-        runs = len({id(config) for config in trained})
+    def evaluate(model, held_out, fabric=None):
+        trained.append(model)
+        number = held(model, held_out, fabric)["reconstruction"]
+        runs = len({id(model) for model in trained})
         return {"reconstruction": {6: number + 9, 7: math.nan}.get(runs, number)}
 
     monkeypatch.setattr(training, "evaluate", evaluate)
@@ -138,7 +138,7 @@ def test_a_run_that_falls_behind_is_pruned_and_so_is_one_without_a_number(
 
 
 def test_ctrl_c_says_how_to_go_on_and_going_on_ends_the_search(search, monkeypatch):
-    clip, calls = steps.clip_gradients, []
+    clip, calls = loop._clip, []
 
     def stop(*arguments):
         calls.append(arguments)
@@ -146,9 +146,9 @@ def test_ctrl_c_says_how_to_go_on_and_going_on_ends_the_search(search, monkeypat
             signal.raise_signal(signal.SIGINT)
         return clip(*arguments)
 
-    monkeypatch.setattr(steps, "clip_gradients", stop)
+    monkeypatch.setattr(loop, "_clip", stop)
     with pytest.raises(
-        training.Stopped, match="stopped with 1 of 3 trials: give the same command to go on"
+        loop.Stopped, match="stopped with 1 of 3 trials: give the same command to go on"
     ):
         tuning.run(search, 3)
     found = tuning.run(search, 3)

@@ -7,9 +7,14 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
-from tootlearn.cli.options import add_device, add_out
+from tootlearn.cli.options import add_out
 from tootlearn.cli.parser import Parser, warn
-from tootlearn.cli.training_options import add_extra_data
+from tootlearn.cli.training_options import (
+    add_extra_data,
+    add_run_options,
+    compute_of,
+    tracked,
+)
 
 HELP = "Train the network that says how loud toots are above 11 kHz."
 
@@ -20,7 +25,7 @@ def add_arguments(parser: Parser) -> None:
 
     add_extra_data(parser)
     add_out(parser, "runs/bandwidth", "the folder of the run")
-    add_device(parser)
+    add_run_options(parser)
     parser.add_class_arguments(BandwidthTrainConfig, skip={"data"})
 
 
@@ -28,7 +33,7 @@ def run(args: Namespace) -> None:
     """Train, and say where the extension is."""
     from tootlearn.dsp.front_end import FrontEndConfig
     from tootlearn.models.bandwidth import BandwidthConfig
-    from tootlearn.training import train as training
+    from tootlearn.training import loop, tracking
     from tootlearn.training import train_bandwidth as bandwidth_training
     from tootlearn.training.train_bandwidth import BandwidthTrainConfig
 
@@ -37,12 +42,18 @@ def run(args: Namespace) -> None:
     config = BandwidthTrainConfig(
         **values | {"data": tuple(args.data), "bandwidth": BandwidthConfig(**size)}
     )
-    out = Path(args.out)
-    training.check_run(out, False, bandwidth_training.FILE)
+    out, compute = Path(args.out), compute_of(args)
+    loop.check_run(out, args.resume, bandwidth_training.RESULT)
+    tracking.check(args.track)
+    fabric = compute.launch(args.device)
     problems: list[str] = []
-    sounds = bandwidth_training.gather(config, problems)
-    warn(problems)
-    print(bandwidth_training.describe(config, sounds))
-    bandwidth_training.train_bandwidth(config, sounds, out, args.device)
-    file = out / bandwidth_training.FILE
-    print(f"the extension is {file}: tootlearn generate --sample-rate 44100 --bandwidth {file}")
+    sounds = bandwidth_training.bandwidth_sounds(config, problems)
+    warn(problems if fabric.is_global_zero else ())
+    with tracked(args, out, config, fabric) as on_check:
+        bandwidth_training.train_bandwidth(
+            config, sounds, out, args.resume, args.device, True, compute, on_check
+        )
+    file = out / bandwidth_training.RESULT
+    fabric.print(
+        f"the extension is {file}: tootlearn generate --sample-rate 44100 --bandwidth {file}"
+    )

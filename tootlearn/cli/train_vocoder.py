@@ -7,9 +7,14 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
-from tootlearn.cli.options import add_device, add_out
-from tootlearn.cli.parser import Parser, fail, warn
-from tootlearn.cli.training_options import add_extra_data, add_resume
+from tootlearn.cli.options import add_out
+from tootlearn.cli.parser import Parser, warn
+from tootlearn.cli.training_options import (
+    add_extra_data,
+    add_run_options,
+    compute_of,
+    tracked,
+)
 
 HELP = "Train the network that turns mel spectrograms to sound."
 
@@ -20,8 +25,7 @@ def add_arguments(parser: Parser) -> None:
 
     add_extra_data(parser)
     add_out(parser, "runs/vocoder", "the folder of the run")
-    add_resume(parser)
-    add_device(parser)
+    add_run_options(parser)
     parser.add_class_arguments(VocoderTrainConfig, skip={"data"})
 
 
@@ -29,7 +33,7 @@ def run(args: Namespace) -> None:
     """Train, and say where the vocoder is."""
     from tootlearn.dsp.front_end import FrontEndConfig
     from tootlearn.models.vocoder import VocoderConfig
-    from tootlearn.training import train as training
+    from tootlearn.training import loop, tracking
     from tootlearn.training import train_vocoder as vocoder_training
     from tootlearn.training.train_vocoder import VocoderTrainConfig
 
@@ -39,15 +43,16 @@ def run(args: Namespace) -> None:
         "vocoder": VocoderConfig(**vars(args.vocoder)),
     }
     config = VocoderTrainConfig(**values | parts)
-    out = Path(args.out)
-    training.check_run(out, args.resume, "vocoder.safetensors")
+    out, compute = Path(args.out), compute_of(args)
+    loop.check_run(out, args.resume, vocoder_training.RESULT)
+    tracking.check(args.track)
+    fabric = compute.launch(args.device)
     problems: list[str] = []
-    sounds = vocoder_training.gather(config, problems)
-    warn(problems)
-    print(vocoder_training.describe(config, sounds))
-    try:
-        vocoder_training.train_vocoder(config, sounds, out, args.resume, args.device)
-    except training.Stopped as stopped:
-        fail(str(stopped), 130)
-    file = out / "vocoder.safetensors"
-    print(f"the vocoder is {file}: tootlearn generate --vocoder {file}")
+    sounds = vocoder_training.vocoder_sounds(config, problems)
+    warn(problems if fabric.is_global_zero else ())
+    with tracked(args, out, config, fabric) as on_check:
+        vocoder_training.train_vocoder(
+            config, sounds, out, args.resume, args.device, True, compute, on_check
+        )
+    file = out / vocoder_training.RESULT
+    fabric.print(f"the vocoder is {file}: tootlearn generate --vocoder {file}")

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 
-from tootlearn.cli.parser import Parser
+from tootlearn.cli.options import add_device
+from tootlearn.cli.parser import Parser, fail
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from tootlearn.training.compute import Compute
     from tootlearn.training.config import TrainConfig
+    from tootlearn.training.loop import OnCheck
 
 
 def add_config_options(parser: Parser) -> None:
@@ -65,11 +73,44 @@ def add_extra_data(parser: Parser) -> None:
     )
 
 
-def add_resume(parser: Parser) -> None:
-    """`--resume`."""
+def add_run_options(parser: Parser) -> None:
+    """What every training has: how it computes, where else it logs, its device, and `--resume`."""
+    from tootlearn.training.compute import Compute
+
+    parser.add_class_arguments(Compute)
+    parser.add_argument(
+        "--track",
+        type=str,
+        nargs="+",
+        default=[],
+        help="also log to tensorboard, mlflow or both (default: neither)",
+    )
     parser.add_argument(
         "--resume", action="store_true", help="go on from the checkpoint in the folder"
     )
+    add_device(parser)
+
+
+def compute_of(args: Namespace) -> Compute:
+    """How a training computes, as the options say."""
+    from tootlearn.training.compute import Compute
+
+    return Compute(**{f.name: args[f.name] for f in fields(Compute)})
+
+
+@contextmanager
+def tracked(
+    args: Namespace, out: Path, config: Any, fabric: Fabric, **options: Any
+) -> Iterator[OnCheck | None]:
+    """What `loop.fit` calls at each evaluation, as ``--track`` says; an interruption ends the command."""
+    from tootlearn.training import loop, tracking
+
+    names = args.track if fabric.is_global_zero else ()
+    try:
+        with tracking.tracked(names, out, config, **options) as on_check:
+            yield on_check
+    except loop.Stopped as stopped:
+        fail(str(stopped), 130)
 
 
 def config_of(args: Namespace) -> TrainConfig:

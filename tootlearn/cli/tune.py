@@ -47,7 +47,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: Namespace) -> None:
     """Search; a search that was interrupted is resumed."""
-    from tootlearn.training import train as training
+    from tootlearn.training import loop
     from tootlearn.tuning import search as tuning
 
     out = Path(args.out or Path("runs") / f"tune-{args.preset}")
@@ -55,7 +55,7 @@ def run(args: Namespace) -> None:
     search = tuning.Search(config_of(args), out, space, args.metric, args.storage, args.device)
     try:
         result = tuning.run(search, args.trials, args.workers)
-    except training.Stopped as stopped:
+    except loop.Stopped as stopped:
         fail(str(stopped), 130)
     print(tuning.as_text(result))
     print(f"summary.json and pictures are in {out}: tootlearn train --config {out / 'best.yaml'}")

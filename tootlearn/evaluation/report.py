@@ -33,7 +33,7 @@ def report(
         count, seed: see `control_table`.
         only: one of :data:`PARTS`; None for all.
         data, font: where the recordings and the sound font that it was trained on lie, see
-            `dataset.again`.
+            `dataset.training_clips`.
 
     Returns:
         {part: its table, as `control_table`, `swap_test`, `kind_table`, `set_table` or
@@ -80,7 +80,7 @@ def training_clips(
     generator: TootGenerator, data: Sequence[str] = (), font: str | None = None
 ) -> Clips:
     """The clips that a model was trained with, held-out ones included, made again
-    (`dataset.again`).
+    (`dataset.training_clips`).
     """
     try:
         trained = generator.description["provenance"]["config"]
@@ -88,7 +88,7 @@ def training_clips(
         raise InputError(
             f"this model file does not say what it was trained on (no {error})"
         ) from error
-    return dataset.again(trained, generator.model.front_end.config, data, font)
+    return dataset.training_clips(trained, generator.model.front_end.config, data, font)
 
 
 def as_text(tables: dict[str, Any]) -> str:

@@ -15,13 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tootlearn import losses
 from tootlearn.controls import Controls, check_pitch, find_kind, parse_pitch
 from tootlearn.data.clips import Clips, estimate_pitch, from_waves
 from tootlearn.data.folder import pieces
 from tootlearn.dsp import measures
 from tootlearn.errors import InputError
 from tootlearn.generation.toot_generator import TootGenerator
-from tootlearn.losses import log_mel as losses
 from tootlearn.models.decoder import Condition
 
 BRIGHTNESS = (-0.25, 1.25)  # where training sounds lie; what is beyond is held there

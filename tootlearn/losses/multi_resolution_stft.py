@@ -53,7 +53,7 @@ def multi_resolution(estimate: Tensor, reference: Tensor) -> Tensor:
     return total / len(RESOLUTIONS)
 
 
-class Waveform(nn.Module):
+class MultiResolutionSTFTLoss(nn.Module):
     """The loss "stft": `multi_resolution` between what a drawing and its target sound like.
 
     A piece of the first few clips of a batch is made to sound, another one in each step: all of it
@@ -64,7 +64,7 @@ class Waveform(nn.Module):
 
     Example:
         >>> x = torch.zeros(8, 128, 176)
-        >>> Waveform(FrontEndConfig())(x, x, seed=0, step=0)
+        >>> MultiResolutionSTFTLoss(FrontEndConfig())(x, x, seed=0, step=0)
         tensor(0.)
     """
 

@@ -1,4 +1,4 @@
-"""Batches: clips as a step of training takes them, and how a step is shared out."""
+"""Batches: clips as a step of training takes them, and how processes share a step."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tootlearn import rng
+from tootlearn import losses, rng
 from tootlearn.controls import ONSET_SAMPLES
 from tootlearn.data.clips import BEND_FRAMES, Clips
+from tootlearn.dsp.front_end import FrontEndConfig
 from tootlearn.errors import InputError
-from tootlearn.losses import log_mel as losses
 from tootlearn.models.decoder import Condition
-from tootlearn.training.config import TrainConfig
 
 # how much a bend of 0 counts where none is known: a recording is near its pitch
 UNKNOWN_BEND = 0.05
@@ -40,21 +39,32 @@ class Batch:
 
     @classmethod
     def of(
-        cls, clips: Clips, config: TrainConfig, device: torch.device, heard: Tensor | None = None
+        cls,
+        clips: Clips,
+        front_end: FrontEndConfig,
+        device: torch.device,
+        heard: Tensor | None = None,
     ) -> Batch:
-        """All clips, on the device; ``heard`` is what the encoder gets in place of their log-mels."""
+        """All clips, on the device.
+
+        Args:
+            clips: B of them.
+            front_end: what their log-mels were made with.
+            device: where the batch goes.
+            heard: what the encoder gets in place of their log-mels, (B, M, T).
+        """
         bend = clips.known_bend()
-        seconds = config.front_end.hop / config.front_end.sample_rate
+        seconds = front_end.hop / front_end.sample_rate
         start = (
             torch.arange(bend.shape[1]) * BEND_FRAMES * seconds
-            - ONSET_SAMPLES / config.front_end.sample_rate
+            - ONSET_SAMPLES / front_end.sample_rate
         )
         duration = torch.as_tensor(clips.controls.duration, dtype=torch.float32)
         sounding = (start >= 0) & (start <= duration[:, None])
         bend_weight = torch.where(bend.isnan(), UNKNOWN_BEND, 1.0) * sounding
         controls, weight = (
             Condition.of(clips.controls, device),
-            frame_weights(clips, config).to(device),
+            frame_weights(clips, front_end).to(device),
         )
         log_mel = clips.log_mel.to(device)
         heard = log_mel if heard is None else heard.to(device)
@@ -94,25 +104,35 @@ class Batch:
         return replace(part, bend_weight=bend_weight, first=start)
 
 
-def frame_weights(clips: Clips, config: TrainConfig) -> Tensor:
+def frame_weights(clips: Clips, front_end: FrontEndConfig) -> Tensor:
     """How much each frame of the clips counts, (B, T): `losses.frame_weights`."""
     duration = torch.as_tensor(clips.controls.duration, dtype=torch.float32)
     return losses.frame_weights(
-        duration, clips.log_mel.shape[2], config.front_end.hop, config.front_end.sample_rate
+        duration, clips.log_mel.shape[2], front_end.hop, front_end.sample_rate
     )
 
 
-def batch_rows(config: TrainConfig, step: int, count: int) -> Tensor:
-    """Which clips step ``step`` sees: (batch,) indices below ``count``.
+def batch_rows(seed: int, batch: int, step: int, count: int) -> Tensor:
+    """Which clips a step sees.
 
-    The steps walk through one epoch after another, each of which has every clip once, in an order
-    of its own.
+    The steps walk through one epoch after another. Each epoch has every clip once, in an order of
+    its own.
+
+    Args:
+        seed: of the order.
+        batch: clips a step.
+        step: the first is 0.
+        count: how many clips there are.
+
+    Returns:
+        (batch,) indices below ``count``.
     """
-    places = np.arange(step * config.batch, (step + 1) * config.batch)
-    rows = np.empty(config.batch, dtype=np.int64)
+    places = np.arange(step * batch, (step + 1) * batch)
+    rows = np.empty(batch, dtype=np.int64)
     for epoch in np.unique(places // count):
-        stream = rng.at_step(rng.Stream.BATCH, int(epoch))
-        order = np.argsort(rng.words(config.seed, stream, count), kind="stable")
+        order = np.argsort(
+            rng.words(seed, rng.at_step(rng.Stream.BATCH, int(epoch)), count), kind="stable"
+        )
         here = places // count == epoch
         rows[here] = order[places[here] % count]
     return torch.from_numpy(rows)

@@ -1,8 +1,7 @@
-"""How a run computes: on which devices, in which precision, in how many parts. Lightning Fabric
-does the work.
+"""How a run computes: on which devices, in which precision, in how many parts.
 
-None of it says what is learned, so none of it is in `TrainConfig`: a run that was started in one
-way may go on in another.
+Lightning Fabric does the work. None of this says what is learned, so none of it is in
+`TrainConfig`: a run that was started in one way may be resumed in another.
 """
 
 from __future__ import annotations
@@ -29,30 +28,29 @@ STRATEGIES = ("auto", "ddp", "fsdp")
 
 
 @dataclass(frozen=True)
-class RunConfig:
+class Compute:
     """How a run computes, and which checkpoints it keeps.
 
-    With precision 32, parts of a batch (by ``accumulate``, or by several processes) give the
-    gradient of the whole, to rounding. Four things see a part and not the batch: batch norm, the
-    free bits of a variational latent, dropout, and the loss "stft", for which the first clips of
-    each part are made to sound. And where toots are streamed, each of several processes takes the
-    error of f0 as a mean over the toots of its own.
+    With precision 32, the parts of a batch (by ``accumulate``, or by several processes) give the
+    gradient of the whole, to rounding. A few things see a part and not the batch: batch norm,
+    dropout, the free bits of a variational latent, the error of the bandwidth extension (a weighted
+    mean), and the loss "stft", which turns only the first clips of each part into sound. Where
+    toots are streamed, each process takes the error of f0 as a mean over its own toots.
 
     Args:
         precision: "32"; "bf16" or "16": convolutions and matrix products in 16 bits, weights and
             losses in 32 (Micikevicius et al. 2018). "16" scales the loss and needs CUDA.
-        devices: how many of each machine, a process each; under `torchrun` what it has started
-            counts.
-        nodes: machines.
+        devices: how many of each machine, one process each; under `torchrun` the number that it
+            started counts.
+        nodes: how many machines.
         strategy: "auto", which is "ddp" for several processes: each has the whole model and a share
-            of the batch. "fsdp", which would share the model out too, is refused: evaluation and
-            checkpoints need the whole model.
-        accumulate: parts that a process's share of the batch is computed in, one after another, for
-            want of memory.
+            of the batch. "fsdp", which would split the model as well, is refused: evaluation and
+            checkpoints need all of it.
+        accumulate: into how many parts a process splits its share of the batch, to save memory.
         compile: compile the networks with `torch.compile`, which needs a C++ compiler.
-        keep_every: steps between checkpoints that are kept; 0 keeps none but the last.
-        best: make the model of the weights that did best on the held-out clips since it was asked
-            for, not of the last ones. What it scores there has then been chosen by that score.
+        keep_every: steps between checkpoints that are kept; 0 keeps only the last.
+        best: save the weights that did best on the held-out clips, not the last ones. Their
+            held-out error has then been chosen by that very error.
 
     Raises:
         InputError: values that are not allowed; the message says what is.
@@ -78,11 +76,11 @@ class RunConfig:
                 raise InputError(f"{name} is {least} or more, not {getattr(self, name)}")
 
     def launch(self, device: str = "cpu") -> Fabric:
-        """Start what is to compute on a device (see `model_file.to_device`), with as many processes
-        as asked for.
+        """Start computing on a device (see `device.to_device`), with as many processes as asked
+        for.
 
-        Those that `torchrun` has not started are started here: each runs the same command from its
-        beginning.
+        Processes that `torchrun` has not started are started here: each runs the same command from
+        its beginning.
 
         Raises:
             InputError: if the device is not there, there are too few of it, or it cannot do what is
@@ -131,6 +129,11 @@ def _fabric(accelerator: str, precision: str, **options: Any) -> Fabric:
     return Fabric(accelerator=accelerator, plugins=[Mixed(mixed, accelerator)], **options)
 
 
+def one_process(device: str = "cpu") -> Fabric:
+    """A fabric of this process alone, in 32 bits, whatever `torchrun` has started."""
+    return _fabric(to_device(device).type, "32", devices=1)
+
+
 @functools.cache  # a process joins its group once
 def _processes(accelerator: str, precision: str, devices: int, nodes: int) -> Fabric:
     from lightning_fabric.strategies.ddp import DDPStrategy
@@ -145,8 +148,8 @@ def _processes(accelerator: str, precision: str, devices: int, nodes: int) -> Fa
     return fabric
 
 
-def summed(fabric: Fabric | None, values: Mapping[str, float]) -> dict[str, float]:
-    """Each value summed over all processes; all have the same names."""
+def all_reduce_sum(fabric: Fabric | None, values: Mapping[str, float]) -> dict[str, float]:
+    """Each value summed over all processes, which all give the same names."""
     if fabric is None or fabric.world_size == 1:
         return dict(values)
     totals = torch.tensor(list(values.values()), dtype=torch.float64, device=fabric.device)
@@ -154,15 +157,15 @@ def summed(fabric: Fabric | None, values: Mapping[str, float]) -> dict[str, floa
     return dict(zip(values, totals.tolist(), strict=True))
 
 
-def as_the_first(fabric: Fabric, model: nn.Module) -> None:
-    """Give every process the buffers that the first has, such as the running statistics of batch
-    norm.
-    """
+def broadcast(fabric: Fabric, model: nn.Module) -> None:
+    """Give every process the buffers of the first, such as the running statistics of batch norm."""
     if fabric.world_size > 1:
         for buffer in model.buffers():
             torch.distributed.broadcast(buffer, 0)
 
 
-def anywhere(fabric: Fabric, told: bool) -> bool:
-    """Whether any process has been told so."""
-    return told if fabric.world_size == 1 else bool(summed(fabric, {"told": float(told)})["told"])
+def any_rank(fabric: Fabric, flag: bool) -> bool:
+    """Whether the flag is set in any process."""
+    if fabric.world_size == 1:
+        return flag
+    return bool(all_reduce_sum(fabric, {"flag": float(flag)})["flag"])

@@ -12,7 +12,7 @@ from tootlearn.data.augmentation import Augmentation
 from tootlearn.data.recipes import KINDS
 from tootlearn.dsp.front_end import FrontEndConfig
 from tootlearn.errors import InputError
-from tootlearn.losses.log_mel import OF_DRAWINGS
+from tootlearn.losses.log_mel import DRAWING_LOSSES
 from tootlearn.models.autoencoder import AutoencoderConfig, GeneratorConfig
 
 # What a term of the loss weighs unless a config says otherwise. The first part of a name says which
@@ -26,7 +26,7 @@ WEIGHTS = {
     **{
         f"{drawing}_{loss}": 0.0
         for drawing in ("generation", "reconstruction")
-        for loss in OF_DRAWINGS
+        for loss in DRAWING_LOSSES
     },
     "generation_convergence": 0.2,
 }
@@ -42,7 +42,7 @@ class TrainConfig:
         front_end: what log-mels are made with.
         kinds: of synthetic toots.
         clips: how many of them, held-out ones included; 0 for none.
-        sampled: how many notes from a sound font, of those kinds that it has instruments for; 0 for
+        sampled: how many notes from a sound font, of the kinds that it has instruments for; 0 for
             none.
         bright: the share of these notes that are played as they were recorded, without the low pass
             that the synthesiser of the font has for softer notes.
@@ -64,26 +64,21 @@ class TrainConfig:
         weights: of the terms of the loss, by their names in the log; those not named keep what they
             have in :data:`WEIGHTS`, and 0 leaves a term out. "generation" is the squared error of
             what the generator draws, "reconstruction" that of what the autoencoder draws. Behind
-            each name and "_" may stand
+            each of these names and "_" may follow
 
-            - "l1", "convergence": of the log-mels, of their magnitudes (`losses.absolute_error`,
-            `mel_convergence`); - "envelope", "difference", "onset": in time
-            (`losses.envelope_error` and the two after it); - "stft": of the wave
-            (`waveform.Waveform`), the dearest of all; - "audible", "multi_scale", "embedding": of
-            what is heard (`perceptual`); for the last one a classifier is
-              trained first;
-            - "divergence": of the residual or of a variational latent, for a nat. The generator's
-              starts 200 times as high and falls over the first half: what the controls can say is
-              learned from the controls, and the residual gets the rest. The autoencoder's rises
-              from 0 over the first half: a latent that is punished before it is of use is never
-              used;
-            - "bend", of the generator alone: the squared error of f0, in octaves, where it is
-              known.
-        balance: take the weights of a drawing's terms as shares of the gradient that reaches the
-            drawing (`balancer.Balancer`), measured by the squared error's.
+            - "convergence": of mel magnitudes (`log_mel.mel_convergence`); - "stft": of the wave
+            (`MultiResolutionSTFTLoss`), the most expensive one; - "audible", "multi_scale",
+            "embedding": of what is audible (`perceptual`); for the last one a classifier
+              is trained first;
+            - "divergence": of the residual, or of a variational latent, per nat. The generator's
+              starts 200 times as high and falls over the first half of training, so that what the
+              controls can explain is learned from them and the residual gets the rest. The
+              autoencoder's rises from 0 over the first half: a latent that is penalised before it
+              is useful is never used;
+            - "bend", of the generator alone: the squared error of f0 in octaves, where it is known.
         free_bits: nats that each number of a variational latent has free.
         seed: of data, initial weights, batches and noise.
-        check_every: steps between looks at the held-out clips and checkpoints.
+        check_every: steps between evaluations on the held-out clips, each with a checkpoint.
 
     Raises:
         InputError: values that are not allowed; the message says what is.
@@ -109,7 +104,6 @@ class TrainConfig:
     weight_decay: float = 1e-3
     clip: float = 1.0
     weights: dict[str, float] = field(default_factory=lambda: dict(WEIGHTS))
-    balance: bool = False
     free_bits: float = 0.05
     seed: int = 0
     check_every: int = 500
@@ -161,20 +155,20 @@ class TrainConfig:
                 raise InputError(f"the weight of {name} is 0 or more, not {weight}")
         object.__setattr__(self, "weights", WEIGHTS | self.weights)
         for part, drawing in (("generator", "generation"), ("autoencoder", "reconstruction")):
-            judges = [drawing, *(f"{drawing}_{loss}" for loss in OF_DRAWINGS)]
+            judges = [drawing, *(f"{drawing}_{loss}" for loss in DRAWING_LOSSES)]
             if getattr(self, part) and not any(self.weights[name] for name in judges):
                 raise InputError(
                     f"nothing trains the {part}: give {drawing} a weight, or set {part} to null"
                 )
-            if getattr(self, part) and self.balance and not self.weights[drawing]:
-                raise InputError(
-                    f"shares are measured by {drawing}: give it a weight, or leave balance out"
-                )
 
 
-# Losses that listen, for the generator alone: they lower its error by a seventh, and bring toots
+# Perceptual losses, for the generator alone: they lower its error by a seventh, and bring toots
 # nearer to recordings.
-_HEARD = {"generation_audible": 0.1, "generation_multi_scale": 0.3, "generation_embedding": 0.5}
+_PERCEPTUAL = {
+    "generation_audible": 0.1,
+    "generation_multi_scale": 0.3,
+    "generation_embedding": 0.5,
+}
 
 # Principal components, and what convolutions over patches of four frames add to them.
 _AUTOENCODER = AutoencoderConfig(
@@ -203,7 +197,7 @@ PRESETS: dict[str, TrainConfig] = {
         sampled=2400,
         bright=1.0,
         steps=2500,
-        weights=_HEARD,
+        weights=_PERCEPTUAL,
     ),
     # The same without a sound font.
     "synthetic": TrainConfig(autoencoder=_AUTOENCODER),
@@ -215,7 +209,7 @@ PRESETS: dict[str, TrainConfig] = {
         clips=7200,
         sampled=2400,
         bright=1.0,
-        weights=_HEARD,
+        weights=_PERCEPTUAL,
     ),
     # Recordings of one's own, from scratch; of 50 clips a step sees all.
     "own": TrainConfig(

@@ -1,10 +1,10 @@
-"""From a config to the clips that it stands for: synthetic, rendered from a sound font, recorded,
+"""From a config to the clips that it asks for: synthetic, rendered from a sound font, recorded,
 replayed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,48 +20,44 @@ from tootlearn.errors import InputError
 from tootlearn.models.toot_model import TootModel
 from tootlearn.training import fine_tuning
 from tootlearn.training.config import TrainConfig
+from tootlearn.training.provenance import font_name
 
 
-def gather(
+def gather_clips(
     config: TrainConfig,
     base: TootModel | None = None,
     problems: list[str] | None = None,
     progress: bool = True,
     keep: bool = False,
 ) -> Clips:
-    """All clips to train with, held-out ones included: `Clips.split` knows which they are. If the
-    config streams them, a pool of them: `streamed.pool`.
+    """All clips to train with, held-out ones included: `Clips.split` knows which they are.
+
+    If the config streams them, a pool of them: `shard_stream.pool`.
 
     Args:
         config: what is asked for.
-        base: the model that training starts from, if any: its kinds keep their scales, and it is
-            rehearsed.
+        base: the model that training starts from, if any: its kinds keep their scales, and its own
+            toots are replayed.
         problems: where a line goes for each file or sound that is left out; None makes warnings of
             some of them.
         progress: show bars on stderr.
-        keep: keep the waves of recordings, as augmentation needs them, even if ``config`` has none.
+        keep: keep the waves of recordings, as augmentation needs them, even if ``config`` has no
+            augmentation.
 
     Raises:
-        InputError: if some of it is not to be had, or there is nothing in it.
+        InputError: if something cannot be found or read, or nothing is left.
     """
-    front_end = FrontEnd(config.front_end)
+    front_end, keep = FrontEnd(config.front_end), keep or config.augmentation.on
     if config.stream:
-        return shard_stream.pool(
-            _shards(config),
-            front_end,
-            config.seed,
-            problems,
-            progress,
-            keep or config.augmentation.on,
-        )
+        home = _shards(config.data[0])
+        return shard_stream.pool(home, front_end, config.seed, problems, progress, keep)
     known = _known(base)
     parts = []
     if config.clips:
         parts.append(synthesise(config.kinds, config.clips, config.seed, front_end, progress))
-    if kinds := sampled_kinds(config):
-        font = Path(config.font) if config.font else _found()
-        played = sampled.clips(
-            font,
+    if config.sampled and (kinds := font_kinds(config.kinds)):
+        notes = sampled.clips(
+            Path(config.font) if config.font else _find_font(),
             kinds,
             config.sampled,
             config.seed,
@@ -71,48 +67,47 @@ def gather(
             problems=problems,
             progress=progress,
         )
-        parts.append(played)
+        parts.append(notes)
     for path in config.data:
-        read = (
-            shards.read
-            if shards.is_shard_folder(path)
-            else public.read
-            if public.detect_data_set(path)
-            else folder.read
-        )
-        clips, report = read(
-            path, front_end, known, progress=progress, keep=keep or config.augmentation.on
-        )
+        clips, report = _reader(path)(path, front_end, known, progress=progress, keep=keep)
         known = _known(base, clips.kinds)
         if problems is not None:
             problems += report.problems
         parts.append(clips)
-    own = Clips.concatenate(parts)
+    clips = Clips.concatenate(parts)
     if base is None:
-        return own
-    return fine_tuning.rehearsed(
-        own, fine_tuning.replay(base, max(config.replay, len(base.kinds)), config.seed)
-    )
+        return clips
+    count = max(config.replay, len(base.kinds))
+    return fine_tuning.rehearsed(clips, fine_tuning.replay(base, count, config.seed))
 
 
-def _shards(config: TrainConfig) -> Path:
-    """The folder that is streamed."""
-    if not shards.is_shard_folder(config.data[0]):
+def _reader(path: str) -> Callable[..., Any]:
+    """What reads a folder of recordings: as shards, as a public data set, or as it is."""
+    if shards.is_shard_folder(path):
+        return shards.read
+    return public.read if public.detect_data_set(path) else folder.read
+
+
+def _shards(path: str) -> Path:
+    """The folder of shards that is streamed. Raises InputError if it is none."""
+    if not shards.is_shard_folder(path):
         raise InputError(
-            f"{config.data[0]} is no folder of shards, and nothing else can be streamed: "
-            f"write one with tootlearn data shard {config.data[0]} --out shards, or leave stream out"
+            f"{path} is not a folder of shards, and nothing else can be streamed: write one with "
+            f"tootlearn data shard {path} --out shards, or train without --stream"
         )
-    return Path(config.data[0])
+    return Path(path)
 
 
-def digests(config: TrainConfig) -> dict[str, str]:
-    """What tells the data of a run that streams them from other data, by the name of the file; else
-    nothing: a run that goes on reads the files anew, and the toots that it has had must be in the
-    places that they had."""
-    return {shards.INDEX: shards.read_index(_shards(config)).digest} if config.stream else {}
+def shard_digests(data: Sequence[str], stream: bool) -> dict[str, str]:
+    """A digest of the data of a run that streams them, by file name; empty for other runs.
+
+    A run that is resumed reads the shards again, and the toots that it has seen must be where they
+    were.
+    """
+    return {shards.INDEX: shards.read_index(_shards(data[0])).digest} if stream else {}
 
 
-def _found() -> Path:
+def _find_font() -> Path:
     try:
         return find_font()
     except InputError as error:
@@ -121,26 +116,26 @@ def _found() -> Path:
         ) from error
 
 
-def again(
+def training_clips(
     trained: Mapping[str, Any],
     front_end: FrontEndConfig,
     data: Sequence[str] = (),
     font: str | None = None,
 ) -> Clips:
-    """The clips that a model was trained with, held-out ones included.
+    """The clips that a model was trained with, held-out ones included, made again.
 
     Args:
-        trained: the config in the provenance of its file, which has the names of folders and fonts
-            alone.
+        trained: the config in the provenance of the model's file, which has only the names of
+            folders and fonts.
         front_end: the model's.
         data, font: where they lie.
 
     Raises:
-        InputError: if the config does not say what they were, or they are not to be had.
+        InputError: if the config does not say what they were, or they cannot be found.
     """
     if trained.get("start_from"):
         raise InputError(
-            "the training clips of a fine-tuned model cannot be made again: measure its control alone"
+            "the training clips of a fine-tuned model cannot be made again: measure only its control"
         )
     if len(data) != len(trained.get("data") or ()):
         names = ", ".join(trained.get("data") or ("no recordings",))
@@ -150,25 +145,24 @@ def again(
             f"this model was trained on notes of {trained['font']}: say with --font where it is"
         )
     try:
-        kept = {name: trained[name] for name in ("clips", "seed")} | {
-            "sampled": trained.get("sampled", 0)
-        }
-        kept |= {"stream": trained.get("stream", False), "bright": trained.get("bright", 0.0)}
+        kept = {name: trained[name] for name in ("clips", "seed")}
         kinds = tuple(trained["kinds"])
     except (KeyError, TypeError) as error:
         raise InputError(
             f"this model file does not say what it was trained on (no {error})"
         ) from error
-    return gather(
+    absent = {"sampled": 0, "stream": False, "bright": 0.0}
+    kept |= {name: trained.get(name, usual) for name, usual in absent.items()}
+    return gather_clips(
         TrainConfig(kinds=kinds, front_end=front_end, data=tuple(data), font=font, **kept)
     )
 
 
-def sampled_kinds(config: TrainConfig) -> list[str]:
-    """Which kinds of the config are rendered from a sound font: those that General MIDI has
-    instruments for.
+def font_kinds(kinds: Sequence[str]) -> list[str]:
+    """The kinds that can be rendered from a sound font: those that General MIDI has instruments
+    for.
     """
-    return [kind for kind in config.kinds if kind in PROGRAMS and config.sampled]
+    return [kind for kind in kinds if kind in PROGRAMS]
 
 
 def _known(base: TootModel | None, more: Sequence[Kind] = ()) -> list[Kind]:
@@ -179,56 +173,24 @@ def _known(base: TootModel | None, more: Sequence[Kind] = ()) -> list[Kind]:
     return list({kind.name: kind for kind in reversed(kinds)}.values())[::-1]
 
 
-def describe(config: TrainConfig, clips: Clips) -> str:
-    """What clips of :func:`gather` are, in a line."""
-    counts = {
-        origin: int(np.sum(clips.origin == origin)) for origin in (SYNTHETIC, SAMPLED, RECORDED)
-    }
-    told = []
-    if counts[SYNTHETIC] and config.start_from:
-        told.append(f"{counts[SYNTHETIC]} toots of the model that was started from")
-    elif counts[SYNTHETIC]:
-        told.append(f"{counts[SYNTHETIC]} synthetic toots of {', '.join(config.kinds)}")
-    if counts[SAMPLED]:
-        told.append(
-            f"{counts[SAMPLED]} notes of {', '.join(sampled_kinds(config))} from {_font(config)}"
-        )
+def describe_clips(config: TrainConfig, clips: Clips) -> str:
+    """What the clips of a config are, in a line."""
+    synthetic, notes, recorded = (
+        int(np.sum(clips.origin == origin)) for origin in (SYNTHETIC, SAMPLED, RECORDED)
+    )
+    parts = []
+    if synthetic and config.start_from:
+        parts.append(f"{synthetic} toots of the model that training started from")
+    elif synthetic:
+        parts.append(f"{synthetic} synthetic toots of {', '.join(config.kinds)}")
+    if notes:
+        kinds = ", ".join(font_kinds(config.kinds))
+        parts.append(f"{notes} notes of {kinds} from {font_name(config.font)}")
     if config.stream:
-        told.append(
-            f"{sum(shards.read_index(config.data[0]).counts)} toots streamed from {Path(config.data[0]).name}"
-        )
-    elif counts[RECORDED]:
+        count = sum(shards.read_index(config.data[0]).counts)
+        parts.append(f"{count} toots streamed from {Path(config.data[0]).name}")
+    elif recorded:
         names = ", ".join(Path(path).name for path in config.data)
         count = len(set(np.array(clips.source)[clips.origin == RECORDED]))
-        told.append(f"{count} recording{'s' if count > 1 else ''} of {names}")
-    return "; ".join(told) + "; every sixth semitone, or of recordings one in six, held out"
-
-
-def licence(config: TrainConfig) -> str:
-    """What is to be said of the rights in what was trained on."""
-    fluid = "fluidr3" in _font(config).lower()
-    told = []
-    if config.start_from:
-        told.append("what the model that was started from was trained on")
-    if config.clips:
-        told.append("sounds that the package synthesises")
-    if sampled_kinds(config):
-        notice = "notes of the sound font FluidR3 (Copyright 2000-2013 Frank Wen and others; MIT licence)"
-        told.append(notice if fluid else f"notes of {_font(config)}, whose licence holds too")
-    for path in config.data:
-        name = public.detect_data_set(path)
-        rights = (
-            f"{name}, {public.LICENCES[name]}"
-            if name
-            else f"recordings of {Path(path).name}, whose rights hold"
-        )
-        told.append(rights)
-    ours = not config.data and not config.start_from and (fluid or not sampled_kinds(config))
-    return ("MIT; " if ours else "") + "trained on " + " and on ".join(told)
-
-
-def _font(config: TrainConfig) -> str:
-    try:
-        return Path(config.font).name if config.font else find_font().name
-    except InputError:
-        return "a sound font"
+        parts.append(f"{count} recording{'s' if count > 1 else ''} of {names}")
+    return "; ".join(parts) + "; every sixth semitone, or of recordings one in six, held out"

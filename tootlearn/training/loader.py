@@ -1,5 +1,5 @@
-"""The feed of training: what each step learns from, out of memory, varied, or read from shards as
-it comes.
+"""The loader: what each step of training learns from, out of memory, augmented, or read from shards
+on the way.
 """
 
 from __future__ import annotations
@@ -22,67 +22,67 @@ from tootlearn.errors import InputError
 from tootlearn.training.batches import Batch, batch_rows, frame_weights
 from tootlearn.training.config import TrainConfig
 
-Feed = Callable[[int], Batch]  # gets the number of a step, the first of which is 0
+Loader = Callable[[int], Batch]  # gets the number of a step, the first of which is 0
 
 
-def feed_of(
+def make_loader(
     config: TrainConfig, learn: Clips, own: list[tuple[int, int]], device: torch.device
-) -> Feed:
+) -> Loader:
     """What gives the batch of each step, a function of config, clips and step alone.
 
     Args:
         config: of the run.
-        learn: the clips to learn from; if they are streamed, the pool of them, see `streamed.pool`.
+        learn: the clips to learn from; if they are streamed, the pool of them, see
+            `shard_stream.pool`.
         own: which clips of a batch this process computes, as `batches.shares` gives them: others
             are not read.
-        device: where the batch shall be.
+        device: where the batch goes.
 
     Raises:
-        InputError: augmentation without recordings, or a folder that the clips are not of.
+        InputError: augmentation without recordings, or a folder that the clips are not from.
     """
-    variants = Augmenter.of(learn, config.augmentation, config.front_end, config.seed, device)
+    augmenter = Augmenter.of(learn, config.augmentation, config.front_end, config.seed, device)
     if config.stream:
-        return Streamed(config, learn, variants, own, device)
-    if variants:
+        return ShardLoader(config, learn, augmenter, own, device)
+    if augmenter:
 
-        def varied(step: int) -> Batch:
+        def augmented(step: int) -> Batch:
             places = np.arange(step * config.batch, (step + 1) * config.batch)
-            clips, heard = variants(batch_rows(config, step, len(learn)), places)
-            return Batch.of(clips, config, device, heard)
+            rows = batch_rows(config.seed, config.batch, step, len(learn))
+            clips, heard = augmenter(rows, places)
+            return Batch.of(clips, config.front_end, device, heard)
 
-        return varied
-    everything = Batch.of(learn, config, device)
-    return lambda step: everything[batch_rows(config, step, len(learn))]
+        return augmented
+    everything = Batch.of(learn, config.front_end, device)
+    return lambda step: everything[batch_rows(config.seed, config.batch, step, len(learn))]
 
 
-class Streamed:
-    """Batches from a folder of shards. The next is read, and its log-mels are made, while one is
-    learned from.
+class ShardLoader:
+    """Batches from a folder of shards. While one is learned from, the next is read and its log-mels
+    are computed.
 
-    A sample that cannot be understood is told once, on stderr, and makes its batches smaller.
-    Arguments are as of `feed_of`.
+    A sample that cannot be read is reported once, on stderr, and makes its batches smaller. The
+    arguments are those of `make_loader`.
     """
 
     def __init__(
         self,
         config: TrainConfig,
         pool: Clips,
-        variants: Augmenter | None,
+        augmenter: Augmenter | None,
         own: list[tuple[int, int]],
         device: torch.device,
     ) -> None:
-        self.config, self.variants, self.own, self.device = config, variants, own, device
+        self.config, self.augmenter, self.own, self.device = config, augmenter, own, device
         # the weight of a frame that sounds, of any clip
-        self.sounding = frame_weights(pool, config).max()
-        self.stream, self.front_end = (
-            ShardStream(config.data[0], config.seed),
-            FrontEnd(config.front_end).to(device),
-        )
+        self.sounding = frame_weights(pool, config.front_end).max()
+        self.stream = ShardStream(config.data[0], config.seed)
+        self.front_end = FrontEnd(config.front_end).to(device)
         if self.stream.index.kinds != pool.kinds:
             raise InputError(
                 f"the clips are not those of {config.data[0]}: gather them for this config"
             )
-        self.reader, self.told = ThreadPoolExecutor(1), 0
+        self.reader, self.reported = ThreadPoolExecutor(1), 0
         self.ahead: dict[int, Future[Batch]] = {}
 
     def __call__(self, step: int) -> Batch:
@@ -93,9 +93,9 @@ class Streamed:
             else {}
         )
         batch = now.result()
-        for problem in self.stream.problems[self.told :]:
+        for problem in self.stream.problems[self.reported :]:
             tqdm.write(problem, file=sys.stderr)
-            self.told += 1
+            self.reported += 1
         return batch
 
     @torch.no_grad()
@@ -103,24 +103,22 @@ class Streamed:
         """What this process computes of the batch of a step."""
         size = self.config.batch
         places = self.stream.arranged(range(step * size, (step + 1) * size))
-        found = {
+        read = {
             row: self.stream.toot(places[row])
             for first, end in self.own
             for row in range(first, end)
         }
-        toots = {row: toot for row, toot in found.items() if toot}
+        toots = {row: toot for row, toot in read.items() if toot}
         if not all(any(row in toots for row in range(first, end)) for first, end in self.own):
             raise InputError(
-                f"no toot can be understood in a part of the batch of step {step}: write the shards again"
+                f"no toot can be read in a part of the batch of step {step}: write the shards again"
             )
         rows, kinds = np.array(list(toots)), self.stream.index.kinds
-        clips, heard = (
-            shards.clips_of(toots.values(), kinds, self.front_end, keep=self.variants is not None),
-            None,
-        )
-        if self.variants:
-            clips, heard = self.variants.of_others(clips, step * size + rows)
-        batch = Batch.of(clips, self.config, self.device, heard)
+        keep, heard = self.augmenter is not None, None
+        clips = shards.clips_of(toots.values(), kinds, self.front_end, keep=keep)
+        if self.augmenter:
+            clips, heard = self.augmenter.of_others(clips, step * size + rows)
+        batch = Batch.of(clips, self.config.front_end, self.device, heard)
         # as if the batch were a part of the pool
         weight = batch.weight * (self.sounding / batch.weight.max())
         return replace(batch, weight=weight, first=self.own[0][0], places=torch.from_numpy(rows))

@@ -1,8 +1,8 @@
-"""The criterion: what a step of training minimises, term by term.
+"""The objective: what a step of training minimises, term by term.
 
-Generator and autoencoder each have a squared error, "generation" and "reconstruction", and whatever
-else has a weight in `TrainConfig.weights`, whose keys are the names of the terms in the log. A term
-of no weight is not computed.
+Generator and autoencoder each have a squared error, "generation" and "reconstruction", and every
+other loss that has a weight in `TrainConfig.weights`, whose keys are the names of the terms in the
+log. A term of weight 0 is not computed.
 """
 
 from __future__ import annotations
@@ -14,75 +14,62 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from tootlearn import rng
+from tootlearn import losses, rng
 from tootlearn.dsp.mel import mel_frequencies
-from tootlearn.losses import log_mel as losses
 from tootlearn.losses import perceptual
-from tootlearn.losses.balancer import Balancer
-from tootlearn.losses.multi_resolution_stft import Waveform
+from tootlearn.losses.multi_resolution_stft import MultiResolutionSTFTLoss
 from tootlearn.models.classifier import Classifier
 from tootlearn.models.toot_model import TootModel
+from tootlearn.rng import Stream
 from tootlearn.training import train_classifier
 from tootlearn.training.batches import Batch
 from tootlearn.training.config import TrainConfig
 
+Features = Callable[[Tensor], Sequence[Tensor]]
 
-class Criterion(nn.Module):
-    """The loss of a step, and the terms it is made of.
+
+class Objective(nn.Module):
+    """The loss of a model on a batch, and the terms that it is made of.
 
     Args:
-        config: what is trained, and the weights. With ``config.balance`` they are shares of the
-            gradient at the drawing: the generator's log-mels, the autoencoder's standardised ones.
-        features: log-mels (B, M, T) -> features, for the terms that end in "embedding"; None
-            without them.
-
-    Its state, what the balancer has measured, belongs into the checkpoint.
+        model: what is trained.
+        config: the weights of the terms, and what else they need.
+        features: log-mels (B, M, T) -> features, for the terms that end in "embedding": see
+            `listener_features`; None without them.
     """
 
     def __init__(
-        self, config: TrainConfig, features: Callable[[Tensor], Sequence[Tensor]] | None = None
+        self, model: TootModel, config: TrainConfig, features: Features | None = None
     ) -> None:
         super().__init__()
         front_end = config.front_end
-        self.config, self.features = config, features
+        self.model, self.config, self.features = model, config, features
         self.audibility = perceptual.Audibility(
             mel_frequencies(front_end.mels + 2, front_end.fmin, front_end.fmax)[1:-1]
         )
-        self.waveform = Waveform(front_end)
-        self.balancer = Balancer(tuple(config.weights)) if config.balance else None
+        self.stft = MultiResolutionSTFTLoss(front_end)
 
     @classmethod
-    def of(cls, config: TrainConfig, device: torch.device, progress: bool = False) -> Criterion:
-        """On the device; where an embedding has a weight, a classifier is trained first
-        (`classifier.listener`).
+    def of(
+        cls, model: TootModel, config: TrainConfig, device: torch.device, progress: bool = False
+    ) -> Objective:
+        """On the device, with the features that its losses need."""
+        return cls(model, config, listener_features(config, device, progress)).to(device)
 
-        It hears every second frame where frames overlap by three quarters or more: that will do,
-        and costs half.
+    def networks(self) -> list[nn.Module]:
+        """Generator and autoencoder: the gradient of each is clipped on its own, so that neither
+        takes from the step of the other.
         """
-        features = None
-        parts = {"generation": config.generator, "reconstruction": config.autoencoder}
-        if any(part and config.weights[f"{drawing}_embedding"] for drawing, part in parts.items()):
-            front_end = config.front_end
-            every = 2 if front_end.n_fft % (4 * front_end.hop) == 0 else 1
-            judge = train_classifier.listener(
-                replace(front_end, hop=every * front_end.hop), progress=progress
-            )
-            features = functools.partial(_heard, judge.to(device), every)
-        return cls(config, features).to(device)
+        return [part for part in (self.model.generator, self.model.autoencoder) if part]
 
-    def forward(
-        self, model: TootModel, batch: Batch, step: int
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a step, a scalar, and its terms by name, scalars without their weights."""
-        terms, drawings = self.terms(model, batch, step)
-        weights: dict[str, float | Tensor] = {**self.weights(step)}
-        if self.balancer:
-            weights |= self.balancer(terms, drawings, self.weights(step))
+        terms, weights = self.terms(batch, step), self.weights(step)
         return torch.stack([weights[name] * term for name, term in terms.items()]).sum(), terms
 
     def weights(self, step: int) -> dict[str, float]:
-        """Those of the config; the divergences' change in the first half of training (see
-        `TrainConfig`).
+        """The weights of the terms; those of the divergences change over the first half of
+        training, see `TrainConfig`.
         """
         weights, done = self.config.weights, step / self.config.steps
         return weights | {
@@ -91,110 +78,111 @@ class Criterion(nn.Module):
             "reconstruction_divergence": weights["reconstruction_divergence"] * min(1.0, 2 * done),
         }
 
-    def terms(
-        self, model: TootModel, batch: Batch, step: int
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The terms that have a weight and, of the same names as the squared errors, what the
-        networks drew.
-        """
-        made: dict[str, Callable[[], Tensor]] = {}
-        drawings: dict[str, Tensor] = {}
-        if model.generator:
-            mean, log_scale = model.generator.encode(batch.heard, batch.controls)
-            drawing = model.generator.decode(
-                batch.controls,
-                drawn(
-                    mean, log_scale, self.config.seed, rng.Stream.RESIDUAL_NOISE, step, batch.first
-                ),
-            )
-            log_mel = drawing.log_mel.to(batch.log_mel.dtype)
-            strayed = (log_mel - batch.log_mel) / model.normalizer.std
-            # (B, T / 4)
-            bend = (
-                (drawing.notes[:, :, 0] - batch.controls.octave[:, None])
-                .unflatten(1, (-1, 2))
-                .mean(2)
-            )
-            drawings["generation"] = log_mel
-            made |= {
-                "generation": lambda: losses.squared_error(
-                    strayed, torch.zeros_like(strayed), batch.weight
-                ),
-                "generation_bend": lambda: losses.bend_error(bend, batch.bend, batch.bend_weight),
-                "generation_divergence": lambda: losses.divergence(mean, log_scale),
-            }
-            made |= self._of_drawing("generation", log_mel, batch, step)
-        if model.autoencoder:
-            x = model.normalizer(batch.log_mel)
-            z, z_log_scale = posterior = model.autoencoder.posterior(model.normalizer(batch.heard))
-            if model.autoencoder.config.variational:
-                made["reconstruction_divergence"] = lambda: losses.divergence(
-                    *posterior, self.config.free_bits
-                )
-                z = drawn(
-                    z, z_log_scale, self.config.seed, rng.Stream.LATENT_NOISE, step, batch.first
-                )
-            y = model.autoencoder.decode(z).to(x.dtype)
-            drawings["reconstruction"] = y
-            made["reconstruction"] = lambda: losses.squared_error(y, x, batch.weight)
-            made |= self._of_drawing("reconstruction", model.normalizer.inverse(y), batch, step)
-        # losses add powers of all sizes: in 32 bits whatever the precision of the networks
+    def terms(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """The terms that have a weight."""
+        compute: dict[str, Callable[[], Tensor]] = {}
+        if self.model.generator:
+            compute |= self._generation(batch, step)
+        if self.model.autoencoder:
+            compute |= self._reconstruction(batch, step)
+        # losses add powers of all sizes: in 32 bits, whatever the precision of the networks
         with torch.autocast(batch.log_mel.device.type, enabled=False):
-            return {
-                name: make() for name, make in made.items() if self.config.weights[name]
-            }, drawings
+            return {name: term() for name, term in compute.items() if self.config.weights[name]}
 
-    def _of_drawing(
+    def _generation(self, batch: Batch, step: int) -> dict[str, Callable[[], Tensor]]:
+        model, seed = self.model, self.config.seed
+        assert model.generator is not None
+        mean, log_scale = model.generator.encode(batch.heard, batch.controls)
+        residual = sample(mean, log_scale, seed, Stream.RESIDUAL_NOISE, step, batch.first)
+        drawing = model.generator.decode(batch.controls, residual)
+        log_mel = drawing.log_mel.to(batch.log_mel.dtype)
+        error = (log_mel - batch.log_mel) / model.normalizer.std
+        bend = drawing.notes[:, :, 0] - batch.controls.octave[:, None]
+        bend = bend.unflatten(1, (-1, 2)).mean(2)  # (B, T / 4)
+        return {
+            "generation": lambda: losses.squared_error(
+                error, torch.zeros_like(error), batch.weight
+            ),
+            "generation_bend": lambda: losses.bend_error(bend, batch.bend, batch.bend_weight),
+            "generation_divergence": lambda: losses.divergence(mean, log_scale),
+            **self._drawing_losses("generation", log_mel, batch, step),
+        }
+
+    def _reconstruction(self, batch: Batch, step: int) -> dict[str, Callable[[], Tensor]]:
+        model, config = self.model, self.config
+        assert model.autoencoder is not None
+        x = model.normalizer(batch.log_mel)
+        mean, log_scale = model.autoencoder.posterior(model.normalizer(batch.heard))
+        z = mean
+        if variational := model.autoencoder.config.variational:
+            z = sample(mean, log_scale, config.seed, Stream.LATENT_NOISE, step, batch.first)
+        y = model.autoencoder.decode(z).to(x.dtype)
+        compute = {"reconstruction": lambda: losses.squared_error(y, x, batch.weight)}
+        if variational:
+            compute["reconstruction_divergence"] = lambda: losses.divergence(
+                mean, log_scale, config.free_bits
+            )
+        log_mel = model.normalizer.inverse(y)
+        return compute | self._drawing_losses("reconstruction", log_mel, batch, step)
+
+    def _drawing_losses(
         self, name: str, y: Tensor, batch: Batch, step: int
     ) -> dict[str, Callable[[], Tensor]]:
-        """How to compute the losses of a drawing, log-mels (B, M, T), by the names of their terms."""
+        """How to compute the losses of what a network drew, log-mels (B, M, T), by the names of
+        their terms.
+        """
         x, weight = batch.log_mel, batch.weight
-        made: dict[str, Callable[[], Tensor]] = {
-            "l1": lambda: losses.absolute_error(y, x, weight),
+        compute: dict[str, Callable[[], Tensor]] = {
             "convergence": lambda: losses.mel_convergence(y, x),
-            "envelope": lambda: losses.envelope_error(y, x, weight),
-            "difference": lambda: losses.difference_error(y, x, weight),
-            "onset": lambda: losses.onset_error(y, x, weight),
-            "stft": lambda: self.waveform(y, x, self.config.seed, step),
+            "stft": lambda: self.stft(y, x, self.config.seed, step),
             "audible": lambda: perceptual.audible_error(y, x, weight, self.audibility),
             "multi_scale": lambda: perceptual.multi_scale_error(y, x, weight),
             "embedding": lambda: self._embedding(y, x, weight),
         }
-        return {f"{name}_{loss}": make for loss, make in made.items()}
+        return {f"{name}_{loss}": term for loss, term in compute.items()}
 
     def _embedding(self, y: Tensor, x: Tensor, weight: Tensor) -> Tensor:
         assert self.features is not None
         with torch.no_grad():
-            wanted = self.features(x)
-        return perceptual.feature_error(self.features(y), wanted, weight)
+            target = self.features(x)
+        return perceptual.feature_error(self.features(y), target, weight)
 
 
-def _heard(listener: Classifier, every: int, log_mel: Tensor) -> tuple[Tensor, ...]:
-    """What a listener makes of log-mels (B, M, T), which has learned from every so many frames of
-    such.
+def listener_features(
+    config: TrainConfig, device: torch.device, progress: bool = False
+) -> Features | None:
+    """The features that the embedding losses compare, or None if no such loss has a weight.
+
+    A classifier is trained for them first (`train_classifier.listener`). Where frames overlap by
+    three quarters or more it uses every second frame, which costs half.
+    """
+    parts = {"generation": config.generator, "reconstruction": config.autoencoder}
+    if not any(part and config.weights[f"{name}_embedding"] for name, part in parts.items()):
+        return None
+    front_end = config.front_end
+    every = 2 if front_end.n_fft % (4 * front_end.hop) == 0 else 1
+    listener = train_classifier.listener(
+        replace(front_end, hop=every * front_end.hop), progress=progress
+    )
+    return functools.partial(_listen, listener.to(device), every)
+
+
+def _listen(listener: Classifier, every: int, log_mel: Tensor) -> tuple[Tensor, ...]:
+    """The features of every so many frames of log-mels (B, M, T), from which the listener has
+    learned.
     """
     return listener.features(log_mel[..., ::every])
 
 
-def drawn(
-    mean: Tensor, log_scale: Tensor, seed: int, stream: rng.Stream, step: int, first: int = 0
+def sample(
+    mean: Tensor, log_scale: Tensor, seed: int, stream: Stream, step: int, first: int = 0
 ) -> Tensor:
-    """A draw (B, Z) from Gaussians of this mean and log standard deviation (B, Z), for a step.
+    """A sample (B, Z) of Gaussians with this mean and log standard deviation (B, Z), for a step.
 
-    ``first`` is the place of their first row in the batch of the step, whose noise is the same
+    ``first`` is the place of the first row in the batch of the step, whose noise is the same
     however it is shared.
     """
-    size = mean.shape[1]
-    noise = rng.normal(seed, rng.at_step(stream, step), (first + len(mean)) * size)[
-        first * size :
-    ].reshape(mean.shape)
-    return mean + log_scale.exp() * torch.as_tensor(noise, dtype=mean.dtype, device=mean.device)
-
-
-def clip_gradients(model: TootModel, largest: float) -> None:
-    """Scale the gradient of each network down to this norm, if it is longer: neither takes from the
-    other's step.
-    """
-    for network in (model.generator, model.autoencoder):
-        if network:
-            torch.nn.utils.clip_grad_norm_(network.parameters(), largest)
+    count, size = mean.shape
+    numbers = rng.normal(seed, rng.at_step(stream, step), (first + count) * size)[first * size :]
+    noise = torch.as_tensor(numbers.reshape(count, size), dtype=mean.dtype, device=mean.device)
+    return mean + log_scale.exp() * noise

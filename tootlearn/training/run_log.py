@@ -1,9 +1,9 @@
-"""What a run leaves in its folder on the way: a log, and checkpoints to go on from.
+"""What a run leaves in its folder: a log, and checkpoints to resume from.
 
-`log.jsonl` has a row for each look at the held-out clips; `checkpoint.safetensors` is the last
-checkpoint, which `--resume` goes on from. Others are kept if asked for:
-`checkpoint-000500.safetensors` every so many steps, and `best.safetensors`. Any of them can be put
-in the place of the last one.
+`log.jsonl` has a row for each evaluation on the held-out data; `checkpoint.safetensors` is the last
+checkpoint, from which `--resume` goes on. Others are kept on request:
+`checkpoint-000500.safetensors` every so many steps, and `best.safetensors`. Any of them can take
+the place of the last one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tootlearn.files import atomic_write
 from tootlearn.training import checkpoint
-from tootlearn.training.compute import RunConfig
+from tootlearn.training.compute import Compute
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
 LAST, BEST = "checkpoint.safetensors", "best.safetensors"
 
 
-class Journal:
-    """Log and checkpoints of a run, which the first of its processes writes.
+class RunLog:
+    """Log and checkpoints of a run, written by the first of its processes.
 
     Args:
         out: the folder.
         config: of the run, as `checkpoint.save` takes it.
-        how: which checkpoints are kept.
-        fabric: what the run computes on; the scale of its losses is kept too.
-        done: the step after which the last checkpoint was written, if the run goes on from it. The
-            log then gets the rows that it had there, whenever the run was killed.
+        compute: which checkpoints are kept.
+        fabric: what the run computes on; in 16 bits its loss scale is kept as well.
+        done: the step of the last checkpoint, if the run resumes from it. The log is then cut back
+            to the rows that it had at that step.
     """
 
     def __init__(
         self,
         out: Path,
         config: dict[str, Any],
-        how: RunConfig,
+        compute: Compute,
         fabric: Fabric,
         done: int | None = None,
     ) -> None:
-        self.out, self.config, self.how, self.fabric = out, config, how, fabric
+        self.out, self.config, self.compute, self.fabric = out, config, compute, fabric
         self.log = out / "log.jsonl"
         self.row: dict[str, Any] | None = None  # the last
         for part in out.glob(".*.safetensors.*.part") if fabric.is_global_zero else ():
@@ -74,8 +74,8 @@ class Journal:
             atomic_write(self.log, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
     def enter(self, row: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        """Log a row, which has "step" and the losses "held_out", once the checkpoint after that
-        step is written.
+        """Write the checkpoint of a step, then its row of the log, which has "step" and the errors
+        "held_out".
 
         Raises:
             InputError: if a checkpoint cannot be written; the one that was there stays, and so does
@@ -88,15 +88,15 @@ class Journal:
                 file.write(json.dumps(row) + "\n")
 
     def keep(self, step: int, tensors: dict[str, Tensor]) -> None:
-        """Write the checkpoint after a step, as `checkpoint.collect` has collected it, and those
-        that are kept.
+        """Write the tensors of a step, from `checkpoint.collect`, as the last checkpoint and those
+        to be kept.
         """
         if not self.fabric.is_global_zero:
             return
         names = [BEST] if self._is_best(step) else []
         names += (
             [f"checkpoint-{step:06d}.safetensors"]
-            if self.how.keep_every and step % self.how.keep_every == 0
+            if self.compute.keep_every and step % self.compute.keep_every == 0
             else []
         )
         notes = {"row": self.row, "scaler": self._precision.state_dict()}
@@ -104,7 +104,7 @@ class Journal:
             checkpoint.save(self.out / name, self.config, step, tensors, notes)
 
     def _is_best(self, step: int) -> bool:
-        if not self.how.best or not self.row or self.row["step"] != step:
+        if not self.compute.best or not self.row or self.row["step"] != step:
             return False
         best = self.out / BEST
         before = checkpoint.notes(best)["row"]["held_out"].values() if best.exists() else ()

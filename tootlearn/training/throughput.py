@@ -16,12 +16,12 @@ import torch
 
 from tootlearn.data.clips import Clips
 from tootlearn.models.device import to_device
-from tootlearn.training import train as training
+from tootlearn.training import loop
 from tootlearn.training.batches import Batch, batch_rows, shares
-from tootlearn.training.compute import RunConfig
+from tootlearn.training.compute import Compute
 from tootlearn.training.config import TrainConfig
-from tootlearn.training.objective import Criterion
-from tootlearn.training.steps import Objective, set_up, take_step
+from tootlearn.training.objective import Objective
+from tootlearn.training.train import initial_model, parts
 
 BATCHES = (16, 32, 64, 128, 256)
 
@@ -43,7 +43,7 @@ def measure(
     batches: Sequence[int] = BATCHES,
     widths: Sequence[int] = (),
     device: str = "cpu",
-    how: RunConfig | None = None,
+    compute: Compute | None = None,
     seconds: float = 3.0,
     memory: float = float("inf"),
 ) -> Iterator[Rate]:
@@ -55,7 +55,7 @@ def measure(
         batches: sizes, whole batches; one that does not fit ends the row of its width.
         widths: of the generator; none keep the config's.
         device: see `model_file.to_device`.
-        how: precision, parts and whether to compile; one process.
+        compute: precision, parts and whether to compile; one process.
         seconds: of measuring each, after a first step that does not count.
         memory: MB that may be held at most; where it is passed, the row of the width ends. But for
             CUDA it is the process's memory, whose peak never falls: there all ends.
@@ -66,7 +66,7 @@ def measure(
     Raises:
         InputError: as for `training.train`.
     """
-    how, where = how or RunConfig(), to_device(device).type
+    compute, where = compute or Compute(), to_device(device).type
     learn, _ = clips.split()
     usual = config.generator.width if config.generator else None
     for width in sorted(widths) if config.generator and widths else [usual]:
@@ -75,7 +75,7 @@ def measure(
             if config.generator and width:
                 sized = replace(sized, generator=replace(config.generator, width=width))
             try:
-                examples = _examples(sized, learn, device, how, seconds)
+                examples = _examples(sized, learn, device, compute, seconds)
             except torch.OutOfMemoryError:
                 break
             held = _held(where)
@@ -87,20 +87,23 @@ def measure(
 
 
 def _examples(
-    config: TrainConfig, learn: Clips, device: str, how: RunConfig, seconds: float
+    config: TrainConfig, learn: Clips, device: str, compute: Compute, seconds: float
 ) -> float:
     """Examples a second."""
-    fabric = how.launch(device)
-    (own,) = shares(config.batch, 1, how.accumulate)
-    model = training.start(config, learn).to(fabric.device).train()
-    objective = Objective(model, Criterion.of(config, fabric.device), config)
-    everything = Batch.of(learn, config, fabric.device)
-    prepared = set_up(fabric, objective, torch.optim.AdamW(model.parameters()), how)
+    fabric = compute.launch(device)
+    (own,) = shares(config.batch, 1, compute.accumulate)
+    model = initial_model(config, learn).to(fabric.device).train()
+    objective = Objective.of(model, config, fabric.device)
+    everything = Batch.of(learn, config.front_end, fabric.device)
+    optimizer = torch.optim.AdamW(model.parameters())
+    prepared = loop.prepare(fabric, objective, optimizer, compute.compile)
     step, started = 0, 0.0
     with torch.random.fork_rng(devices=[]):
         while step < 2 or time.perf_counter() < started + seconds:
-            batch = everything[batch_rows(config, step, len(learn))]
-            terms = take_step(fabric, *prepared, batch, own, step)
+            batch = everything[batch_rows(config.seed, config.batch, step, len(learn))]
+            terms = loop.take_step(
+                fabric, *prepared, parts(batch, own, config.batch), step, config.clip
+            )
             float(next(iter(terms.values())))  # waits for the device
             step += 1
             started = started or time.perf_counter()

@@ -32,9 +32,9 @@ from tootlearn.figures import COLOURS, RANGE_LOG_MEL
 from tootlearn.models.decoder import Condition
 from tootlearn.models.toot_model import TootModel
 from tootlearn.training import runs
-from tootlearn.training.config import TrainConfig
-from tootlearn.training.train import OnCheck
+from tootlearn.training.loop import OnCheck
 
+Examples = dict[str, tuple[NDArray[np.uint8], Tensor]]  # picture (H, W, 3) and wave (N,) by name
 EXAMPLES = 3  # held-out clips that are shown and played
 
 
@@ -63,7 +63,7 @@ class TensorBoard:
         config: of the run.
     """
 
-    def __init__(self, out: Path, config: TrainConfig) -> None:
+    def __init__(self, out: Path, config: Any) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self._writer = SummaryWriter(str(out / "tensorboard"))
@@ -109,7 +109,7 @@ class MLflow:
         config: of the run.
     """
 
-    def __init__(self, out: Path, config: TrainConfig) -> None:
+    def __init__(self, out: Path, config: Any) -> None:
         from mlflow.entities import Metric
         from mlflow.tracking import MlflowClient
 
@@ -159,7 +159,7 @@ class MLflow:
         self._client.set_terminated(self._run, "FAILED" if failed else "FINISHED")
 
 
-TRACKERS: dict[str, Callable[[Path, TrainConfig], Tracker]] = {
+TRACKERS: dict[str, Callable[[Path, Any], Tracker]] = {
     "tensorboard": TensorBoard,
     "mlflow": MLflow,
 }
@@ -191,14 +191,22 @@ def check(names: Sequence[str]) -> None:
 
 
 @contextmanager
-def tracked(names: Sequence[str], out: Path, config: TrainConfig) -> Iterator[OnCheck | None]:
-    """What `training.train` calls at each check so that the trackers hear of it; they are closed in
+def tracked(
+    names: Sequence[str],
+    out: Path,
+    config: Any,
+    examples: Callable[[Any], Examples] | None = None,
+    sample_rate: int = 22050,
+) -> Iterator[OnCheck | None]:
+    """What `loop.fit` calls at each evaluation, so that the trackers record it; they are closed in
     the end.
 
     Args:
         names: of `TRACKERS`.
-        out: the folder of the run, made if need be.
-        config: of the run.
+        out: the folder of the run, made if necessary.
+        config: of the run, a dataclass.
+        examples: gets the model, and returns what is shown and played of it; None shows nothing.
+        sample_rate: of the examples, Hz.
 
     Raises:
         InputError: as of `check`.
@@ -210,18 +218,18 @@ def tracked(names: Sequence[str], out: Path, config: TrainConfig) -> Iterator[On
     out.mkdir(parents=True, exist_ok=True)
     trackers: list[Tracker] = [TRACKERS[name](out, config) for name in dict.fromkeys(names)]
 
-    def tell(row: dict[str, Any], model: TootModel, held_out: Clips) -> None:
+    def record(row: dict[str, Any], model: Any) -> None:
         step, numbers = row["step"], flat(row)
-        shown = examples(model, held_out)
+        shown = examples(model) if examples else {}
         for tracker in trackers:
             tracker.log(step, numbers)
             for name, (image, wave) in shown.items():
                 tracker.show(step, name, image)
-                tracker.play(step, name, wave, model.front_end.config.sample_rate)
+                tracker.play(step, name, wave, sample_rate)
 
     failed = True
     try:
-        yield tell
+        yield record
         failed = False
     finally:
         for tracker in trackers:
@@ -240,18 +248,18 @@ def flat(row: Mapping[str, Any]) -> dict[str, float]:
     return found | {f"held_out/{name}": float(x) for name, x in row.get("held_out", {}).items()}
 
 
-def fields(config: TrainConfig) -> dict[str, Any]:
+def fields(config: Any) -> dict[str, Any]:
     """The fields of a config, those of its parts with a dot: {"autoencoder.latent": 64}."""
     return runs.flat(asdict(config))
 
 
-def as_yaml(config: TrainConfig) -> str:
+def as_yaml(config: Any) -> str:
     """The config as `tootlearn train --config` takes it."""
     return str(yaml.safe_dump(json.loads(json.dumps(asdict(config))), sort_keys=False))
 
 
 @torch.no_grad()
-def examples(model: TootModel, held_out: Clips) -> dict[str, tuple[NDArray[np.uint8], Tensor]]:
+def toot_examples(model: TootModel, held_out: Clips) -> Examples:
     """What the model makes of some held-out clips.
 
     Returns:

@@ -9,20 +9,17 @@ periodic they are.
 
 from __future__ import annotations
 
-import json
 import math
-import platform
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from tootlearn import rng
 from tootlearn.data import sounds
-from tootlearn.data.sound_font import find_font
 from tootlearn.data.sounds import Sounds
 from tootlearn.errors import InputError
 from tootlearn.models import model_file
@@ -34,11 +31,10 @@ from tootlearn.models.bandwidth import (
     HighBand,
     tone_share,
 )
-from tootlearn.models.device import to_device
-from tootlearn.training import dataset, schedule
-from tootlearn.training.config import TrainConfig
-from tootlearn.training.train import check_run
-from tootlearn.version import __version__
+from tootlearn.training import loop
+from tootlearn.training.batches import shares
+from tootlearn.training.compute import Compute
+from tootlearn.training.provenance import describe_sounds, licence, provenance
 
 _AT_ONCE = 64  # sounds whose features are made together
 # nats: by what a band falls below the last but one where the recording ends, not the sound
@@ -47,7 +43,7 @@ _WALL = 2.0
 _LEAST = 5.0
 _CLEAREST = 0.005  # share of noise below which a tone is as good as clean
 _UNSURE = 0.05  # of shares of tone
-FILE = "bandwidth.safetensors"
+RESULT = "bandwidth.safetensors"
 
 
 @dataclass(frozen=True)
@@ -68,7 +64,7 @@ class BandwidthTrainConfig:
         frames: of a piece.
         learning_rate: the highest; a cosine brings it to zero after a linear start of 100 steps.
         seed: of sounds, versions, initial weights and pieces.
-        check_every: steps between looks at what is held out.
+        check_every: steps between evaluations on the held-out sounds, each with a checkpoint.
 
     Raises:
         InputError: values that are not allowed.
@@ -113,8 +109,32 @@ class Features:
     moved: Tensor  # (B, H, T)
     weight: Tensor  # (B, H, T)
 
+    def piece(self, seed: int, step: int, batch: int, frames: int) -> Piece:
+        """So many frames of so many sounds, a function of the seed and the step."""
+        count, _, length = self.log_mel.shape
+        span = min(frames, length)
+        chance = rng.uniform(seed, rng.at_step(rng.Stream.BANDWIDTH_PIECE, step), batch + 1)
+        rows = torch.from_numpy((chance[:-1] * count).astype(int))
+        first = int(chance[-1] * (length - span + 1))
+        cut = slice(first, first + span)
+        peak = self.log_mel[rows].amax((1, 2), keepdim=True)
+        return Piece(Features(*(x[rows, :, cut] for x in vars(self).values())), peak)
 
-def gather(
+
+@dataclass(frozen=True)
+class Piece:
+    """Some frames of some sounds."""
+
+    features: Features
+    peak: Tensor  # (B, 1, 1): of the whole sounds' log-mels
+
+    def rows(self, start: int, stop: int, device: torch.device) -> Piece:
+        """Some of the sounds, on the device."""
+        columns = (x[start:stop].to(device) for x in vars(self.features).values())
+        return Piece(Features(*columns), self.peak[start:stop].to(device))
+
+
+def bandwidth_sounds(
     config: BandwidthTrainConfig, problems: list[str] | None = None, progress: bool = True
 ) -> Sounds:
     """All sounds that a config asks for, at 44,100 Hz: see `data.sounds.collect_sounds`."""
@@ -224,98 +244,112 @@ def error(drawn: HighBand, levels: Tensor, moved: Tensor, weight: Tensor) -> Ten
     return (apart * weight[there]).sum() / weight[there].sum().clamp_min(1e-6)
 
 
+class BandwidthObjective(nn.Module):
+    """The loss of a bandwidth extension on pieces of features: see `error`."""
+
+    def __init__(self, model: Bandwidth) -> None:
+        super().__init__()
+        self.model = model
+
+    def networks(self) -> list[nn.Module]:
+        return [self.model]
+
+    def forward(self, piece: Piece, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a piece of features, which is its only term."""
+        drawn = self.model(piece.features.log_mel, piece.features.heard, piece.peak)
+        loss = error(drawn, piece.features.levels, piece.features.moved, piece.features.weight)
+        return loss, {"loss": loss}
+
+
 def train_bandwidth(
     config: BandwidthTrainConfig,
     heard: Sounds,
     out: Path,
+    resume: bool = False,
     device: str = "cpu",
     progress: bool = True,
+    compute: Compute | None = None,
+    on_check: loop.OnCheck | None = None,
 ) -> Bandwidth:
-    """Train an extension and write ``out/bandwidth.safetensors``; on the way, ``log.jsonl``. It
-    takes minutes.
+    """Train an extension and write ``out/bandwidth.safetensors``; on the way, ``log.jsonl`` and
+    ``checkpoint.safetensors``. It takes minutes.
 
     Args:
         config: what and how.
-        heard: as `gather` makes them of ``config``; those held out are split off here.
-        out: the folder of the run, made if need be.
-        device: see `model_file.to_device`.
-        progress: show a bar on stderr.
+        heard: as `bandwidth_sounds` makes them of ``config``; those held out are split off here.
+        out, resume, device, progress, compute, on_check: as of `train.train`.
 
     Returns:
         The trained extension, as saved.
 
     Raises:
-        InputError: if ``out`` holds a run, the sounds are too few, or the disk is full.
+        InputError: if ``out`` holds a run and ``resume`` is not given, its checkpoint is of another
+            config, the sounds are too few, or the disk is full.
+        loop.Diverged, loop.Stopped: see `loop.fit`.
     """
-    where = to_device(device)
-    check_run(out, False, FILE)
-    if heard.held_out.all() or not heard.held_out.any():
-        raise InputError(f"{len(heard.waves)} sounds are too few to hold some out: give more")
+    compute, started = compute or Compute(), time.perf_counter()
+    fabric = compute.launch(device)
+    loop.check_run(out, resume, RESULT)
+    waves, held_out = heard.split()
     out.mkdir(parents=True, exist_ok=True)
-    started = time.perf_counter()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = Bandwidth(config.bandwidth)
-    learn = features(model, heard.waves[~heard.held_out], config.versions, config.seed, progress)
-    unheard = features(model, heard.waves[heard.held_out], 1, config.seed, progress)
-    model = model.to(where).train()
-    optimizer = torch.optim.AdamW(
-        model.parameters(), config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4
+    learn = features(model, waves, config.versions, config.seed, progress)
+    unheard = features(model, held_out, 1, config.seed, progress)
+    model = model.to(fabric.device).train()
+    own = shares(config.batch, fabric.world_size, compute.accumulate)[fabric.global_rank]
+
+    def load(step: int) -> list[loop.Part]:
+        piece = learn.piece(config.seed, step, config.batch, config.frames)
+        return [
+            loop.Part(piece.rows(a, b, fabric.device), (b - a) / config.batch, a) for a, b in own
+        ]
+
+    loop.fit(
+        BandwidthObjective(model),
+        load,
+        lambda: evaluate(model, unheard),
+        loop.Optimisation(
+            config.steps,
+            config.learning_rate,
+            check_every=config.check_every,
+            seed=config.seed,
+        ),
+        fabric,
+        compute=compute,
+        out=out,
+        identity=asdict(config),
+        resume=resume,
+        on_check=on_check,
+        progress=progress,
     )
-    generator = torch.Generator().manual_seed(config.seed)
-    span = min(config.frames, learn.log_mel.shape[2])
-    bar = tqdm(range(config.steps), desc="train", disable=None if progress else True)
-    for step in bar:
-        for group in optimizer.param_groups:
-            group["lr"] = schedule.learning_rate(
-                config.learning_rate, step, config.steps, warmup=100
-            )
-        rows = torch.randint(len(learn.log_mel), (config.batch,), generator=generator)
-        first = int(torch.randint(learn.log_mel.shape[2] - span + 1, (), generator=generator))
-        cut = slice(first, first + span)
-        peak = learn.log_mel[rows].amax((1, 2), keepdim=True)
-        drawn = model(
-            *(x[rows, :, cut].to(where) for x in (learn.log_mel, learn.heard)), peak.to(where)
-        )
-        true = (x[rows, :, cut].to(where) for x in (learn.levels, learn.moved, learn.weight))
-        loss = error(drawn, *true)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        if (step + 1) % config.check_every == 0 or step + 1 == config.steps:
-            row = {
-                "step": step + 1,
-                "loss": round(loss.item(), 5),
-                "held_out": evaluate(model, unheard),
-            }
-            with (out / "log.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-            bar.set_postfix(row["held_out"])
-    told = asdict(config) | {"data": [Path(name).name for name in config.data]}
-    told |= {"font": config.font and Path(config.font).name}
-    provenance = {
-        "data": describe(config, heard),
-        "seed": config.seed,
-        "steps": config.steps,
-        "held_out": evaluate(model, unheard),
-        "seconds": round(time.perf_counter() - started),
-        "config": told,
-        "versions": {
-            "tootlearn": __version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
-        "licence": licence(config),
-    }
-    model_file.save_bandwidth(out / FILE, model, provenance)
-    return model_file.load_bandwidth(out / FILE)[0]
+    origin = provenance(
+        config,
+        describe_sounds(
+            heard,
+            config.synthetic,
+            config.sampled,
+            config.font,
+            config.data,
+            "synthetic toots at twice their speed",
+        ),
+        evaluate(model, unheard),
+        time.perf_counter() - started,
+        licence(bool(config.synthetic), bool(config.sampled), config.font, config.data),
+    )
+    if fabric.is_global_zero:
+        model_file.save_bandwidth(out / RESULT, model, origin)
+    fabric.barrier()
+    return model_file.load_bandwidth(out / RESULT)[0]
 
 
 @torch.no_grad()
 def evaluate(model: Bandwidth, unheard: Features) -> dict[str, float]:
-    """On what is held out: the mean error of a band's level over a whole sound in dB, its mean
-    absolute value, and the mean absolute error of the share that is moved up."""
+    """Errors on held-out sounds: "bias_db", the absolute value of the mean error of a band's level
+    over a whole sound; "error_db", its mean absolute error; "moved", the mean absolute error of the
+    share that is moved up.
+    """
     where = model.out.weight.device
     parts = zip(unheard.log_mel.split(_AT_ONCE), unheard.heard.split(_AT_ONCE), strict=True)
     drawn = [model(log_mel.to(where), heard.to(where)) for log_mel, heard in parts]
@@ -325,24 +359,5 @@ def evaluate(model: Bandwidth, unheard: Features) -> dict[str, float]:
     apart = 10 / math.log(10) * (energy[0] - energy[1])
     apart = apart[apart.isfinite()]
     wrong = ((moved - unheard.moved).abs() * unheard.weight).sum() / unheard.weight.sum()
-    found = {"bias_db": apart.mean(), "error_db": apart.abs().mean(), "moved": wrong}
+    found = {"bias_db": apart.mean().abs(), "error_db": apart.abs().mean(), "moved": wrong}
     return {name: round(float(value), 3) for name, value in found.items()}
-
-
-def describe(config: BandwidthTrainConfig, heard: Sounds) -> str:
-    """What an extension is trained on, in words."""
-    parts = [f"{config.synthetic} synthetic toots at twice their speed"] if config.synthetic else []
-    if config.sampled:
-        font = Path(config.font) if config.font else find_font()
-        parts.append(f"{config.sampled} notes of the instruments of {font.stem}")
-    parts += [f"the recordings in {Path(path).name}" for path in config.data]
-    return f"{len(heard.waves)} windows of {', '.join(parts)}; {int(heard.held_out.sum())} of them held out"
-
-
-def licence(config: BandwidthTrainConfig) -> str:
-    """What may be done with an extension that was trained so."""
-    return dataset.licence(
-        TrainConfig(
-            clips=config.synthetic, sampled=config.sampled, font=config.font, data=config.data
-        )
-    )

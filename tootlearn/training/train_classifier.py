@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-from tqdm import tqdm
+from torch import Tensor, nn
 
 from tootlearn import rng
 from tootlearn.data.clips import Clips, synthesise
@@ -18,7 +19,8 @@ from tootlearn.data.synthesis import SAMPLE_RATE
 from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
 from tootlearn.errors import InputError
 from tootlearn.models.classifier import Classifier, ClassifierConfig
-from tootlearn.training import schedule
+from tootlearn.training import loop
+from tootlearn.training.compute import one_process
 
 _CURVE = 6  # cosines that a smooth curve over the bands is made of
 _SWAY = 8  # and one over the frames
@@ -27,11 +29,37 @@ _TEXTURE = 2048  # frames of noise that the noise of every clip is cut from
 LISTENER_CLIPS, LISTENER_SEED = 2400, 7000  # what `listener` is trained on
 
 
+class ClassifierObjective(nn.Module):
+    """The cross-entropy of a classifier, with smoothed labels.
+
+    Args:
+        model: the classifier.
+        smoothing: of the labels.
+    """
+
+    def __init__(self, model: Classifier, smoothing: float) -> None:
+        super().__init__()
+        self.model, self.smoothing = model, smoothing
+
+    def networks(self) -> list[nn.Module]:
+        return [self.model]
+
+    def forward(self, batch: tuple[Tensor, Tensor], step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of log-mels (B, M, T) and their kinds (B,), which is its only term."""
+        log_mel, kind = batch
+        loss = F.cross_entropy(self.model(log_mel), kind, label_smoothing=self.smoothing)
+        return loss, {"loss": loss}
+
+
 def train_classifier(
     clips: Clips,
     config: ClassifierConfig | None = None,
     front_end: FrontEndConfig | None = None,
     progress: bool = False,
+    out: Path | None = None,
+    resume: bool = False,
+    held_out: Clips | None = None,
+    on_check: loop.OnCheck | None = None,
 ) -> Classifier:
     """Train a classifier on all of these clips, to name their kinds.
 
@@ -40,13 +68,18 @@ def train_classifier(
         config: how.
         front_end: what the clips were made with; None for the default.
         progress: show a bar on stderr.
+        out: the folder of the run, for its log and checkpoint; None keeps nothing.
+        resume: go on from the checkpoint in ``out``.
+        held_out: other clips, on which the share of wrong names is logged.
+        on_check: see `loop.fit`.
 
     Returns:
         The classifier, in evaluation mode. The same clips and config give the same one, to the bit,
         on one machine and thread count; torch's global random state stays as it was.
 
     Raises:
-        InputError: if there are too few kinds or clips, or they are of another front end.
+        InputError: if there are too few kinds or clips, they are of another front end, or ``out``
+        holds a run. loop.Diverged, loop.Stopped: see `loop.fit`.
     """
     config, front_end = config or ClassifierConfig(), front_end or FrontEndConfig()
     if len(clips.kinds) < 2 or len(clips) < config.batch:
@@ -56,34 +89,56 @@ def train_classifier(
         raise InputError(
             f"the clips have {clips.log_mel.shape[1]} bands, the front end {front_end.mels}"
         )
+    if out:
+        loop.check_run(out, resume)
+        out.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = Classifier(front_end, tuple(kind.name for kind in clips.kinds), config).train()
-        optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=0.02)
-        labels, texture = (
-            torch.from_numpy(clips.controls.kind),
-            noise_texture(front_end, config.seed),
-        )
-        hidden, warmup = None if progress else True, max(1, config.steps // 10)
-        for step in tqdm(range(config.steps), desc="classifier", leave=False, disable=hidden):
-            for group in optimizer.param_groups:
-                group["lr"] = schedule.learning_rate(
-                    config.learning_rate, step, config.steps, warmup
-                )
-            rows = _rows(config, step, len(clips))
-            x = clips.log_mel[rows].float()
-            if config.augmentation:
-                chances = rng.uniform(
-                    config.seed,
-                    rng.at_step(rng.Stream.CLASSIFIER_AUGMENTATION, step),
-                    len(x) * CHANCES,
-                ).reshape(len(x), CHANCES)
-                x = augmented(x, torch.from_numpy(chances).float(), texture, config.augmentation)
-            loss = F.cross_entropy(model(x), labels[rows], label_smoothing=config.smoothing)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
+    labels = torch.from_numpy(clips.controls.kind)
+    texture = noise_texture(front_end, config.seed)
+
+    def load(step: int) -> list[loop.Part]:
+        rows = _rows(config.seed, step, config.batch, len(clips))
+        x = clips.log_mel[rows].float()
+        if config.augmentation:
+            stream = rng.at_step(rng.Stream.CLASSIFIER_AUGMENTATION, step)
+            chances = rng.uniform(config.seed, stream, len(x) * CHANCES).reshape(len(x), CHANCES)
+            x = augmented(x, torch.from_numpy(chances).float(), texture, config.augmentation)
+        return [loop.Part((x, labels[rows]))]
+
+    loop.fit(
+        ClassifierObjective(model, config.smoothing),
+        load,
+        lambda: _share_wrong(model, held_out) if held_out else {},
+        loop.Optimisation(
+            config.steps,
+            config.learning_rate,
+            warmup=max(1, config.steps // 10),
+            weight_decay=0.02,
+            betas=(0.9, 0.999),
+            clip=math.inf,
+            check_every=max(1, config.steps // 10),
+            seed=config.seed,
+        ),
+        one_process(),
+        out=out,
+        identity=asdict(config),
+        resume=resume,
+        on_check=on_check,
+        progress=progress,
+    )
     return model.eval()
+
+
+def _share_wrong(model: Classifier, clips: Clips) -> dict[str, float]:
+    """The share of clips that are given a wrong name."""
+    model.eval()
+    names = model.names(clips.log_mel)
+    model.train()
+    kinds = [clips.kinds[k].name for k in clips.controls.kind]
+    wrong = sum(name != kind for name, kind in zip(names, kinds, strict=True))
+    return {"wrong": round(wrong / len(kinds), 4)}
 
 
 def listener(
@@ -133,14 +188,10 @@ def _listener(
     return train_classifier(toots, config, front_end, progress).requires_grad_(False)
 
 
-def _rows(config: ClassifierConfig, step: int, count: int) -> Tensor:
+def _rows(seed: int, step: int, batch: int, count: int) -> Tensor:
     """Which clips a step sees: (batch,) indices below ``count``, drawn with replacement."""
-    return torch.from_numpy(
-        (
-            rng.uniform(config.seed, rng.at_step(rng.Stream.CLASSIFIER_ROWS, step), config.batch)
-            * count
-        ).astype(np.int64)
-    )
+    chance = rng.uniform(seed, rng.at_step(rng.Stream.CLASSIFIER_ROWS, step), batch)
+    return torch.from_numpy((chance * count).astype(np.int64))
 
 
 def noise_texture(front_end: FrontEndConfig, seed: int) -> Tensor:

@@ -11,32 +11,29 @@ and resumed.
 
 from __future__ import annotations
 
-import json
 import math
-import platform
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor
-from tqdm import tqdm
+from torch import Tensor, nn
 
 from tootlearn import rng
 from tootlearn.data import sounds
-from tootlearn.data.sound_font import find_font
 from tootlearn.data.sounds import Pieces, Sounds
 from tootlearn.dsp.front_end import FrontEndConfig
 from tootlearn.dsp.phase import advances, floored_log, peak_frequencies, region_peaks
 from tootlearn.dsp.stft import Stft
 from tootlearn.errors import InputError
 from tootlearn.models import model_file
-from tootlearn.models.device import to_device
 from tootlearn.models.vocoder import Vocoder, VocoderConfig
-from tootlearn.training import checkpoint, dataset, schedule
-from tootlearn.training.config import TrainConfig
-from tootlearn.training.train import Stopped, check_run
-from tootlearn.version import __version__
+from tootlearn.training import loop
+from tootlearn.training.batches import shares
+from tootlearn.training.compute import Compute
+from tootlearn.training.provenance import describe_sounds, licence, provenance
+
+RESULT = "vocoder.safetensors"
 
 
 @dataclass(frozen=True)
@@ -150,35 +147,43 @@ def peak_error(magnitude: Tensor, spectrum: Tensor, stft: Stft) -> Tensor:
     return ((weight * error).sum((1, 2)) / weight.sum((1, 2)).clamp_min(1e-6)).mean()
 
 
-def terms(vocoder: Vocoder, waves: Tensor) -> dict[str, Tensor]:
-    """The terms of the loss of pieces (B, N), scalars, by the names they have in the log."""
-    front_end = vocoder.front_end
-    with torch.no_grad():
-        spectrum = front_end.stft(waves)[..., : front_end.frames(waves.shape[1])]
-        log_mel, target = front_end(waves), spectrum.abs()
-    magnitude = vocoder(log_mel)
-    return {
-        # in nats, so that a clean tone counts as much as one in noise, whose error is twenty times
-        # as large
-        "convergence": (relative_error(magnitude, target) + 3e-3).log().mean(),
-        "log_magnitude": log_error(magnitude, target),
-        "peaks": peak_error(magnitude, spectrum, front_end.stft),
-    }
+class VocoderObjective(nn.Module):
+    """The loss of a vocoder on pieces of sound.
+
+    Args:
+        model: the vocoder.
+        log_weight, peak_weight: see `VocoderTrainConfig`.
+    """
+
+    def __init__(self, model: Vocoder, log_weight: float, peak_weight: float) -> None:
+        super().__init__()
+        self.model, self.log_weight, self.peak_weight = model, log_weight, peak_weight
+
+    def networks(self) -> list[nn.Module]:
+        return [self.model]
+
+    def forward(self, waves: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of waves (B, N), a scalar, and its terms by name, scalars without their weights."""
+        front_end = self.model.front_end
+        with torch.no_grad():
+            spectrum = front_end.stft(waves)[..., : front_end.frames(waves.shape[1])]
+            log_mel, target = front_end(waves), spectrum.abs()
+        magnitude = self.model(log_mel)
+        terms = {
+            # in nats, so that a clean tone counts as much as one in noise, whose error is twenty
+            # times as large
+            "convergence": (relative_error(magnitude, target) + 3e-3).log().mean(),
+            "log_magnitude": log_error(magnitude, target),
+            "peaks": peak_error(magnitude, spectrum, front_end.stft),
+        }
+        loss = 0.2 * terms["convergence"] + self.log_weight * terms["log_magnitude"]
+        return loss + self.peak_weight * terms["peaks"], terms
 
 
-def total(terms: dict[str, Tensor], config: VocoderTrainConfig) -> Tensor:
-    """The weighted sum of the terms."""
-    return (
-        0.2 * terms["convergence"]
-        + config.log_weight * terms["log_magnitude"]
-        + config.peak_weight * terms["peaks"]
-    )
+# Data and model
 
 
-# The loop
-
-
-def gather(
+def vocoder_sounds(
     config: VocoderTrainConfig, problems: list[str] | None = None, progress: bool = True
 ) -> Sounds:
     """All sounds that a config asks for: see `data.sounds.collect_sounds`."""
@@ -198,9 +203,8 @@ def gather(
 def _pieces(waves: Tensor, config: VocoderTrainConfig) -> Pieces:
     front_end = config.front_end
     length = config.frames * front_end.hop
-    return Pieces(
-        waves, front_end.sample_rate, config.batch, length, config.augmentation, config.seed
-    )
+    share, seed = config.augmentation, config.seed
+    return Pieces(waves, front_end.sample_rate, config.batch, length, share, seed)
 
 
 def train_vocoder(
@@ -210,18 +214,16 @@ def train_vocoder(
     resume: bool = False,
     device: str = "cpu",
     progress: bool = True,
+    compute: Compute | None = None,
+    on_check: loop.OnCheck | None = None,
 ) -> Vocoder:
     """Train a vocoder and write ``out/vocoder.safetensors``; on the way, ``log.jsonl`` and
     ``checkpoint.safetensors``.
 
     Args:
         config: what and how.
-        heard: as `gather` makes them of ``config``; those held out are split off here.
-        out: the folder of the run, made if need be.
-        resume: go on from the checkpoint in ``out``; without it, a folder that holds a run is left
-            alone.
-        device: see `model_file.to_device`.
-        progress: show a bar on stderr.
+        heard: as `vocoder_sounds` makes them of ``config``; those held out are split off here.
+        out, resume, device, progress, compute, on_check: as of `train.train`.
 
     Returns:
         The trained vocoder, as saved.
@@ -229,102 +231,60 @@ def train_vocoder(
     Raises:
         InputError: if ``out`` holds a run and ``resume`` is not given, its checkpoint is of another
             config, the sounds are too few, or the disk is full.
-        training.Stopped: on Ctrl-C, once the checkpoint of the last whole step is written.
+        loop.Diverged, loop.Stopped: see `loop.fit`.
     """
-    where = to_device(device)
-    path = check_run(out, resume, "vocoder.safetensors")
-    if heard.held_out.all() or not heard.held_out.any():
-        raise InputError(f"{len(heard.waves)} sounds are too few to hold some out: give more")
+    compute, started = compute or Compute(), time.perf_counter()
+    fabric = compute.launch(device)
+    loop.check_run(out, resume, RESULT)
+    learn, held_out = heard.split()
     out.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        vocoder = Vocoder(config.front_end, config.vocoder).to(where).train()
-    optimizer = torch.optim.AdamW(
-        vocoder.parameters(), config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4
+        vocoder = Vocoder(config.front_end, config.vocoder).to(fabric.device).train()
+    objective = VocoderObjective(vocoder, config.log_weight, config.peak_weight)
+    pieces, unheard = _pieces(learn, config), _pieces(held_out, config)
+    own = shares(config.batch, fabric.world_size, compute.accumulate)[fabric.global_rank]
+
+    def load(step: int) -> list[loop.Part]:
+        waves = pieces(step)
+        return [loop.Part(waves[a:b].to(fabric.device), (b - a) / config.batch, a) for a, b in own]
+
+    loop.fit(
+        objective,
+        load,
+        lambda: evaluate(objective, unheard),
+        loop.Optimisation(
+            config.steps,
+            config.learning_rate,
+            check_every=config.check_every,
+            seed=config.seed,
+        ),
+        fabric,
+        compute=compute,
+        out=out,
+        identity=asdict(config),
+        resume=resume,
+        on_check=on_check,
+        progress=progress,
     )
-    step = checkpoint.restore(path, asdict(config), vocoder, optimizer) if resume else 0
-    pieces, unheard = (
-        _pieces(heard.waves[rows], config) for rows in (~heard.held_out, heard.held_out)
+    origin = provenance(
+        config,
+        describe_sounds(heard, config.synthetic, config.sampled, config.font, config.data),
+        evaluate(objective, unheard),
+        time.perf_counter() - started,
+        licence(bool(config.synthetic), bool(config.sampled), config.font, config.data),
     )
-    started = time.perf_counter()
-    bar = tqdm(total=config.steps, initial=step, desc="train", disable=None if progress else True)
-    # where to go on from after a step that was cut short
-    whole = step, checkpoint.collect(vocoder, optimizer)
-    try:
-        while step < config.steps:
-            for group in optimizer.param_groups:
-                group["lr"] = schedule.learning_rate(
-                    config.learning_rate, step, config.steps, warmup=100
-                )
-            found = terms(vocoder, pieces(step).to(where))
-            optimizer.zero_grad(set_to_none=True)
-            total(found, config).backward()
-            torch.nn.utils.clip_grad_norm_(vocoder.parameters(), 1.0)
-            optimizer.step()
-            step += 1
-            bar.update()
-            if step % config.check_every == 0 or step == config.steps:
-                held = evaluate(vocoder, unheard)
-                checkpoint.save(path, asdict(config), step, checkpoint.collect(vocoder, optimizer))
-                row = {
-                    "step": step,
-                    **{name: round(term.item(), 5) for name, term in found.items()},
-                    "held_out": held,
-                }
-                with (out / "log.jsonl").open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
-                bar.set_postfix(held)
-            whole = step, checkpoint.collect(vocoder, optimizer)
-    except KeyboardInterrupt:
-        checkpoint.save(path, asdict(config), *whole)
-        raise Stopped(
-            f"stopped after step {whole[0]} of {config.steps}: go on with --resume --out {out}"
-        ) from None
-    finally:
-        bar.close()
-    told = asdict(config) | {"data": [Path(name).name for name in config.data]}
-    told |= {"font": config.font and Path(config.font).name}
-    provenance = {
-        "data": describe(config, heard),
-        "seed": config.seed,
-        "steps": config.steps,
-        "held_out": evaluate(vocoder, unheard),
-        "seconds": round(time.perf_counter() - started),
-        "config": told,
-        "versions": {
-            "tootlearn": __version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
-        "licence": licence(config),
-    }
-    model_file.save_vocoder(out / "vocoder.safetensors", vocoder, provenance)
-    return model_file.load_vocoder(out / "vocoder.safetensors")[0]
+    if fabric.is_global_zero:
+        model_file.save_vocoder(out / RESULT, vocoder, origin)
+    fabric.barrier()
+    return model_file.load_vocoder(out / RESULT)[0]
 
 
 @torch.no_grad()
-def evaluate(vocoder: Vocoder, unheard: Pieces, steps: int = 8) -> dict[str, float]:
-    """The terms on what is held out, means over the pieces of so many steps."""
-    where = vocoder.draw.weight.device
-    found = [terms(vocoder, unheard(step).to(where)) for step in range(steps)]
-    return {name: round(sum(float(one[name]) for one in found) / steps, 4) for name in found[0]}
-
-
-def describe(config: VocoderTrainConfig, heard: Sounds) -> str:
-    """What a vocoder is trained on, in words."""
-    parts = [f"{config.synthetic} synthetic toots"] if config.synthetic else []
-    if config.sampled:
-        font = Path(config.font) if config.font else find_font()
-        parts.append(f"{config.sampled} notes of the instruments of {font.stem}")
-    parts += [f"the recordings in {Path(path).name}" for path in config.data]
-    held_out = int(heard.held_out.sum())
-    return f"{len(heard.waves)} windows of {', '.join(parts)}; {held_out} of them held out"
-
-
-def licence(config: VocoderTrainConfig) -> str:
-    """What may be done with a vocoder that was trained so."""
-    return dataset.licence(
-        TrainConfig(
-            clips=config.synthetic, sampled=config.sampled, font=config.font, data=config.data
-        )
-    )
+def evaluate(objective: VocoderObjective, unheard: Pieces, steps: int = 8) -> dict[str, float]:
+    """The terms of the loss on held-out sounds: means over the pieces of so many steps."""
+    device, was_training = objective.model.draw.weight.device, objective.training
+    objective.eval()
+    terms = [objective(unheard(step).to(device), step)[1] for step in range(steps)]
+    objective.train(was_training)
+    return {name: round(sum(float(one[name]) for one in terms) / steps, 4) for name in terms[0]}

@@ -25,8 +25,9 @@ from tootlearn.files import atomic_write
 from tootlearn.models import model_file
 from tootlearn.models.toot_model import TootModel
 from tootlearn.training import dataset, fine_tuning
-from tootlearn.training import train as training
 from tootlearn.training.config import TrainConfig
+from tootlearn.training.loop import Diverged, Stopped
+from tootlearn.training.train import train
 from tootlearn.tuning import space as search_space
 from tootlearn.tuning import study as studies
 
@@ -97,13 +98,13 @@ class Search:
         inside = all(search_space.holds(space[name], value) for name, value in start.items())
         return studies.open_study(self.out, told, self.storage, start if inside else None), space
 
-    def gather(self, problems: list[str] | None = None) -> Clips:
+    def gather_clips(self, problems: list[str] | None = None) -> Clips:
         """The clips that all trials learn from and are measured on."""
         base = model_file.load_model(self.config.start_from)[0] if self.config.start_from else None
         varied = any(
             name.startswith("augmentation.") for name in search_space.read(self.space, self.config)
         )
-        return dataset.gather(self.config, base, problems, progress=False, keep=varied)
+        return dataset.gather_clips(self.config, base, problems, progress=False, keep=varied)
 
     def objective(self, clips: Clips) -> Callable[[Trial], float]:
         """Train with the settings of a trial; the held-out error of its last check is its value.
@@ -113,18 +114,18 @@ class Search:
         number.
         """
 
-        def train(trial: Trial) -> float:
+        def held_out_error(trial: Trial) -> float:
             from optuna import TrialPruned
 
-            found = math.nan
+            error = math.nan
 
-            def check(row: dict[str, Any], model: TootModel, held_out: Clips) -> None:
-                nonlocal found
+            def check(row: dict[str, Any], model: TootModel) -> None:
+                nonlocal error
                 errors = row["held_out"]
-                found = sum(errors.values()) if self.metric == "sum" else errors[self.metric]
-                if not math.isfinite(found):
+                error = sum(errors.values()) if self.metric == "sum" else errors[self.metric]
+                if not math.isfinite(error):
                     raise TrialPruned
-                trial.report(found, row["step"])
+                trial.report(error, row["step"])
                 if row["step"] < self.config.steps and trial.should_prune():
                     raise TrialPruned
 
@@ -137,15 +138,15 @@ class Search:
                 folder / "config.json", (json.dumps(asdict(config), indent=1) + "\n").encode()
             )
             try:
-                training.train(
-                    config, clips, folder, device=self.device, progress=False, on_check=check
-                )
+                train(config, clips, folder, device=self.device, progress=False, on_check=check)
+            except Diverged:
+                raise TrialPruned from None
             finally:
                 for path in folder.glob("*.safetensors"):
                     path.unlink()
-            return found
+            return error
 
-        return train
+        return held_out_error
 
     def work(self, trials: int, clips: Clips) -> None:
         """Do trials until the study has so many finished ones; see `study.work`."""
@@ -164,7 +165,7 @@ def run(search: Search, trials: int, workers: int = 1) -> dict[str, Any]:
 
     Raises:
         InputError: bad numbers, or what a worker meets. If workers ended early, the message says
-        how far they came. training.Stopped: on Ctrl-C or SIGTERM, once the steps that run are
+        how far they came. Stopped: on Ctrl-C or SIGTERM, once the steps that run are
         finished.
     """
     if trials < 1 or workers < 1:
@@ -177,15 +178,15 @@ def run(search: Search, trials: int, workers: int = 1) -> dict[str, Any]:
         try:
             if workers == 1:
                 problems: list[str] = []
-                clips = search.gather(problems)
+                clips = search.gather_clips(problems)
                 for problem in problems:
                     print(problem, file=sys.stderr)
                 search.work(trials, clips)
             else:
                 _together(search, trials, workers, study)
-        except (KeyboardInterrupt, training.Stopped):
+        except (KeyboardInterrupt, Stopped):
             done = studies.finished(study)
-            raise training.Stopped(
+            raise Stopped(
                 f"stopped with {done} of {trials} trials: give the same command to go on"
             ) from None
     return report(study, search)
@@ -227,11 +228,11 @@ def _together(search: Search, trials: int, workers: int, study: Study) -> None:
 def _worker(search: Search, trials: int, threads: int) -> None:
     torch.set_num_threads(threads)
     try:
-        search.work(trials, search.gather([]))
+        search.work(trials, search.gather_clips([]))
     except InputError as error:
         print(f"worker {os.getpid()}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    except (KeyboardInterrupt, training.Stopped):
+    except (KeyboardInterrupt, Stopped):
         raise SystemExit(130) from None
 
 

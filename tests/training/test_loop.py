@@ -1,0 +1,299 @@
+"""The loop that all networks share: they resume to the bit, log, can be tracked, and stop at what
+is not finite.
+"""
+
+import json
+import math
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from small import CONFIG, clips_of
+from torch import nn
+
+from tootlearn.data.sounds import Sounds
+from tootlearn.dsp.front_end import FrontEndConfig
+from tootlearn.models.bandwidth import BandwidthConfig
+from tootlearn.models.classifier import ClassifierConfig
+from tootlearn.models.vocoder import VocoderConfig
+from tootlearn.training import checkpoint, loop
+from tootlearn.training.compute import Compute, one_process
+from tootlearn.training.loop import Diverged, Optimisation, Part, Stopped, fit
+from tootlearn.training.objective import Objective
+from tootlearn.training.tracking import tracked
+from tootlearn.training.train import train
+from tootlearn.training.train_bandwidth import (
+    BandwidthObjective,
+    BandwidthTrainConfig,
+    train_bandwidth,
+)
+from tootlearn.training.train_classifier import ClassifierObjective, train_classifier
+from tootlearn.training.train_vocoder import VocoderObjective, VocoderTrainConfig, train_vocoder
+
+VOCODER = VocoderTrainConfig(
+    front_end=FrontEndConfig(mels=48),
+    vocoder=VocoderConfig(width=16, hidden=32, blocks=1, kernel=3, wide=64),
+    steps=6,
+    batch=4,
+    frames=8,
+    check_every=3,
+)
+BANDWIDTH = BandwidthTrainConfig(
+    BandwidthConfig(width=8, hidden=8, blocks=1, kernel=3),
+    versions=1,
+    steps=6,
+    batch=4,
+    frames=16,
+    check_every=3,
+)
+CLASSIFIER = ClassifierConfig(steps=6, batch=8, width=4, embedding=8)
+TOOTS = replace(CONFIG, steps=6, check_every=3)
+
+
+class Network(NamedTuple):
+    """One of the networks of the package: how it is trained, and what its objective is."""
+
+    train: Callable[..., nn.Module]  # out, resume and on_check
+    objective: type[nn.Module]
+    config: Any
+
+
+@pytest.fixture(scope="module")
+def networks() -> dict[str, Network]:
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randint(-3000, 3000, (12, 45056), generator=generator, dtype=torch.int16)
+    noise[:, 30000:] = 0
+    sounds, clips = Sounds(noise, torch.arange(12) % 6 == 0), clips_of(TOOTS)
+    learn, held_out = clips.split()
+
+    def toots(out, **options):
+        return train(TOOTS, clips, out, progress=False, **options)
+
+    def vocoder(out, **options):
+        return train_vocoder(VOCODER, sounds, out, progress=False, **options)
+
+    def bandwidth(out, **options):
+        return train_bandwidth(BANDWIDTH, sounds, out, progress=False, **options)
+
+    def classifier(out, **options):
+        front_end = TOOTS.front_end
+        return train_classifier(learn, CLASSIFIER, front_end, out=out, held_out=held_out, **options)
+
+    return {
+        "toots": Network(toots, Objective, TOOTS),
+        "vocoder": Network(vocoder, VocoderObjective, VOCODER),
+        "bandwidth": Network(bandwidth, BandwidthObjective, BANDWIDTH),
+        "classifier": Network(classifier, ClassifierObjective, CLASSIFIER),
+    }
+
+
+NAMES = ("toots", "vocoder", "bandwidth", "classifier")
+
+
+def log(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "log.jsonl").read_text("utf8").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def whole(networks, tmp_path_factory) -> dict[str, Path]:
+    """A run of each network that nothing interrupted."""
+    home = tmp_path_factory.mktemp("whole")
+    for name, network in networks.items():
+        network.train(home / name)
+    return {name: home / name for name in networks}
+
+
+def assert_same_run(out: Path, whole: Path) -> None:
+    ours, theirs = (load_file(folder / "checkpoint.safetensors") for folder in (out, whole))
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+    assert log(out) == log(whole)
+
+
+def raise_at(monkeypatch, objective, step, act):
+    """Do something in the forward pass of a step of training."""
+    forward = objective.forward
+
+    def wrapped(self, batch, number):
+        if self.training and number == step:
+            act()
+        return forward(self, batch, number)
+
+    monkeypatch.setattr(objective, "forward", wrapped)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_network_that_is_stopped_goes_on_to_the_same_bits(
+    networks, whole, tmp_path, monkeypatch, name, number
+):
+    with monkeypatch.context() as patch:
+        raise_at(patch, networks[name].objective, 3, lambda: signal.raise_signal(number))
+        with pytest.raises(Stopped, match="after step 4 of 6.*--resume"):
+            networks[name].train(tmp_path / "run")
+    networks[name].train(tmp_path / "run", resume=True)
+    assert_same_run(tmp_path / "run", whole[name])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_network_that_was_killed_goes_on_from_its_last_checkpoint(
+    networks, whole, tmp_path, monkeypatch, name
+):
+    def die():
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        raise_at(patch, networks[name].objective, 4, die)
+        with pytest.raises(MemoryError):
+            networks[name].train(tmp_path / "run")
+    assert (
+        checkpoint.notes(tmp_path / "run/checkpoint.safetensors")["row"]["step"] == 3
+        or name == "classifier"
+    )
+    networks[name].train(tmp_path / "run", resume=True)
+    assert_same_run(tmp_path / "run", whole[name])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_network_refuses_a_folder_that_holds_a_run(networks, whole, name):
+    before = {path: path.read_bytes() for path in whole[name].iterdir()}
+    with pytest.raises(loop.InputError, match="holds a run already: give --resume"):
+        networks[name].train(whole[name])
+    assert {path: path.read_bytes() for path in whole[name].iterdir()} == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_network_can_be_tracked(networks, tmp_path, name):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    out = tmp_path / "run"
+    with tracked(["tensorboard"], out, networks[name].config) as on_check:
+        networks[name].train(out, on_check=on_check)
+    events = EventAccumulator(str(out / "tensorboard"))
+    events.Reload()
+    rows = log(out)
+    for error in rows[0]["held_out"]:
+        held = [(e.step, e.value) for e in events.Scalars(f"held_out/{error}")]
+        expected = [(row["step"], pytest.approx(row["held_out"][error])) for row in rows]
+        assert held == expected and len(held) >= 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_network_stops_at_a_loss_that_is_not_finite(
+    networks, whole, tmp_path, monkeypatch, name
+):
+    objective = networks[name].objective
+    forward = objective.forward
+
+    def broken(self, batch, step):
+        loss, terms = forward(self, batch, step)
+        if self.training and step == 4:
+            first = next(iter(terms))
+            loss, terms = loss * math.nan, terms | {first: terms[first] * math.nan}
+        return loss, terms
+
+    monkeypatch.setattr(objective, "forward", broken)
+    with pytest.raises(Diverged, match=r"at step 5 \(\w+.*--learning-rate"):
+        networks[name].train(tmp_path / "run")
+    kept = load_file(tmp_path / "run/checkpoint.safetensors")
+    assert all(t.isfinite().all() for t in kept.values())
+    assert not list((tmp_path / "run").glob("[mvb]*.safetensors")), "a result of a broken run"
+    monkeypatch.undo()
+    networks[name].train(tmp_path / "run", resume=True)
+    assert_same_run(tmp_path / "run", whole[name])
+
+
+# On a model of one number
+
+
+class Line(nn.Module):
+    """y = a x, and the squared error of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = nn.Linear(1, 1, bias=False)
+        nn.init.zeros_(self.model.weight)
+
+    def networks(self):
+        return [self.model]
+
+    def forward(self, batch, step):
+        x, y = batch
+        loss = (self.model(x) - y).square().mean()
+        return loss, {"loss": loss}
+
+
+X = torch.tensor([[1.0], [2.0], [3.0], [-1.0]])
+
+
+def fitted(parts, **changes) -> Line:
+    line = Line()
+    plan = Optimisation(steps=300, learning_rate=0.1, weight_decay=0.0, warmup=1)
+    fit(
+        line,
+        lambda step: parts,
+        lambda: {},
+        replace(plan, **changes),
+        one_process(),
+        progress=False,
+    )
+    return line
+
+
+def test_it_finds_the_slope():
+    assert float(fitted([Part((X, 3 * X))]).model.weight.detach()) == pytest.approx(3, abs=1e-3)
+
+
+def test_parts_of_a_batch_are_the_batch():
+    whole = fitted([Part((X, 3 * X))], steps=20)
+    parts = fitted([Part((X[:3], 3 * X[:3]), 0.75), Part((X[3:], 3 * X[3:]), 0.25, 3)], steps=20)
+    torch.testing.assert_close(whole.model.weight, parts.model.weight, rtol=1e-5, atol=0)
+
+
+def test_a_gradient_that_is_not_finite_changes_no_weight():
+    line = Line()
+    line.model.weight.register_hook(lambda gradient: gradient * math.inf)
+    plan = Optimisation(steps=3, learning_rate=0.1)
+    with pytest.raises(Diverged, match=r"step 1 \(gradient of Linear\)"):
+        fit(line, lambda step: [Part((X, X))], lambda: {}, plan, one_process(), progress=False)
+    assert line.model.weight.item() == 0
+
+
+def test_dropout_of_a_step_is_a_function_of_seed_step_and_place():
+    drawn = []
+
+    class Noisy(Line):
+        def forward(self, batch, step):
+            drawn.append(float(torch.rand(())))
+            return super().forward(batch, step)
+
+    def numbers(seed, *places):
+        drawn.clear()
+        plan = Optimisation(steps=2, learning_rate=0.1, seed=seed)
+        parts = [Part((X, X), 1 / len(places), place) for place in places]
+        line, state = Noisy(), torch.get_rng_state()
+        fit(line, lambda step: parts, lambda: {}, plan, one_process(), progress=False)
+        assert torch.equal(torch.get_rng_state(), state)
+        return tuple(drawn)
+
+    first = numbers(1, 0)
+    assert first == numbers(1, 0) and len(set(first)) == 2
+    assert set(first).isdisjoint(numbers(2, 0)) and numbers(1, 0, 5)[::2] == first
+
+
+def test_compiled_are_the_children_of_the_networks(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(nn.Module, "compile", lambda module: compiled.append(type(module)))
+    line = Line()
+    line.model = nn.Sequential(line.model, nn.Identity())
+    plan = Optimisation(steps=1, learning_rate=0.1)
+    fit(
+        line, lambda step: [Part((X, X))], lambda: {}, plan, one_process(),
+        compute=Compute(compile=True), progress=False,
+    )  # fmt: skip
+    assert compiled == [nn.Linear, nn.Identity]
