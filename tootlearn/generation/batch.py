@@ -103,6 +103,12 @@ def read_spec(
     Raises:
         InputError: a table that cannot be read, a column that means nothing, no rows; or one
             message on all rows that cannot be followed, with the numbers of their lines.
+
+    Example:
+        >>> import tootlearn
+        >>> _ = Path("toots.csv").write_text("kind,pitch,count\\ntuba,A2,3\\n")
+        >>> [toot.path for toot in read_spec("toots.csv", tootlearn.load())]
+        ['tuba/000000.wav', 'tuba/000001.wav', 'tuba/000002.wav']
     """
     path = Path(path)
     if file_format not in FORMATS:
@@ -224,6 +230,12 @@ def render(
         InputError: a folder that holds something else, a rate or a number of workers that is not
             allowed, a disk that does not take the files, or a process that died; what was made
             stays and is not made again.
+
+    Example:
+        >>> import tootlearn
+        >>> _ = Path("one.csv").write_text("kind,duration\\ntrumpet,0.3\\n")
+        >>> toots = read_spec("one.csv", tootlearn.load())
+        >>> count, seconds = render(toots, "one", Source(), 22050)  # doctest: +SKIP
     """
     folder = Path(folder)
     check_range("sample rate", sample_rate, *toot_generator.SAMPLE_RATES, " Hz")

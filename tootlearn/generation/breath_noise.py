@@ -1,6 +1,6 @@
-"""The texture of breath: how noise strays from its mean in the frames and bands of a log-mel.
+"""Breath noise: how noise deviates from its mean in the frames and bands of a log-mel.
 
-A decoder draws the mean; noise that stays at its mean sounds like a filter that rings, not like
+The decoder draws the mean. Noise that stays at its mean sounds like a ringing filter, not like
 breath.
 """
 
@@ -13,25 +13,27 @@ from tootlearn import rng
 
 
 def correlated_noise(seed: int, mels: int, frames: int) -> Tensor:
-    """Unit normal noise (M, T), correlated as the log-mels of noise are over neighbouring frames
-    and bands.
+    """Standard normal noise (M, T), whose neighbouring frames and bands are correlated like those of
+    the log-mel of noise.
     """
     white = torch.as_tensor(
         rng.normal(seed, rng.Stream.GENERATION_BREATH, mels * frames), dtype=torch.float32
     ).view(1, 1, mels, frames)
-    # unit energy; neighbours correlate by .45, as measured at hop n_fft / 4
+    # unit energy; neighbours correlate by 0.45, as measured at hop n_fft / 4
     taps = torch.tensor([0.24, 0.94, 0.24])
     along_time = torch.nn.functional.conv2d(white, taps.view(1, 1, 1, 3), padding=(0, 1))
     return torch.nn.functional.conv2d(along_time, taps.view(1, 1, 3, 1), padding=(1, 0))[0, 0]
 
 
 def noise_deviation(bank: Tensor) -> Tensor:
-    """How much the log-mel of stationary noise fluctuates: standard deviation in each band (M,),
-    natural log.
+    """The standard deviation (M,) of the log-mel of stationary noise, in natural logarithms.
 
     Magnitudes of noise are Rayleigh distributed: a variance of 4 / pi - 1 times the squared mean.
-    Hann frames correlate neighbouring bins by .44 and the next by .03. Wide bands average many
-    bins, and are calmer.
+    In Hann frames the correlation of neighbouring bins is 0.44 and that of the next 0.03; each
+    counts twice in the covariance. Wide bands average many bins, and fluctuate less.
+
+    Args:
+        bank: the weights (M, F) of the mel bands.
     """
     covariance = sum(
         share * (bank[:, lag:] * bank[:, : bank.shape[1] - lag]).sum(1)

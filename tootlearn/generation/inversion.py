@@ -71,6 +71,13 @@ def invert(
     Raises:
         InputError: if it is silent, or has no pitch, or the model has no generator, or for an
             unknown kind or a pitch that no kind has.
+
+    Example:
+        >>> import tootlearn
+        >>> g = tootlearn.load()
+        >>> wave = torch.from_numpy(g.generate("trumpet", "A4", 0.5, seed=7))
+        >>> round(float(invert(g, wave, "trumpet").controls.pitch[0]) / 10)
+        44
     """
     network, front_end = generator.network, generator.model.front_end
     wave = wave.detach().cpu().float()

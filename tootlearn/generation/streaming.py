@@ -69,6 +69,14 @@ def stream(
 
     Raises:
         InputError: no frames, or as `TootGenerator.render`.
+
+    Example:
+        >>> import tootlearn
+        >>> g = tootlearn.load()
+        >>> controls = g.controls("trumpet", duration=0.5, seed=7)
+        >>> blocks = stream(g, controls, g.residual(controls, seed=7), seed=7)
+        >>> len(next(blocks)) <= FRAMES * 256
+        True
     """
     if frames < 1:
         raise InputError(f"a block has 1 frame or more, not {frames}")

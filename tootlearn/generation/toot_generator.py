@@ -1,9 +1,9 @@
-"""Generation: controls and a seed in, a toot out. The one place where the whole chain meets.
+"""Generation: from controls and a seed to a toot. Here the whole chain comes together.
 
     controls, seed -> residual latent from the prior -> log-mel -> magnitude -> phase -> wave
 
-Randomness is counter-based and toots are made one by one, so that a seed gives the same samples
-whatever else is asked for.
+Random numbers are a function of the seed alone (`rng`) and toots are made one by one, so a seed
+gives the same samples whatever was made before.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor
 from tootlearn import rng
 from tootlearn.controls import ControlRequest, Controls, complete, kinds_with
 from tootlearn.dsp import denoising, measures
-from tootlearn.dsp import envelope as contour
+from tootlearn.dsp import envelope as level_envelope
 from tootlearn.dsp.audio import resample
 from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd
 from tootlearn.dsp.phase import ridge_integration
@@ -38,10 +38,10 @@ from tootlearn.models.toot_model import TootModel
 from tootlearn.models.vocoder import Vocoder
 
 PHASE_ITERATIONS = 4
-PEAK = 0.98  # a toot that would pass it is turned down: nothing is clipped
+PEAK = 0.98  # louder toots are attenuated, so that nothing is clipped
 SAMPLE_RATES = (8000, 192000)  # Hz: what a toot can be resampled to
 TEMPERATURES = (0, 3)
-_QUIET = 10 ** (-60 / 20)  # where a toot is cut: below its peak
+_QUIET = 10 ** (-60 / 20)  # of the peak: where a toot is cut
 _FADE = 0.005  # s
 
 
@@ -51,14 +51,20 @@ class TootGenerator:
     Args:
         model: with a generator, an autoencoder or both.
         description: the metadata of its file.
-        device: what it runs on.
-        vocoder: what turns log-mels to sound; None: the mel inversion without learning.
-        bandwidth: what gives toots at higher sample rates than the model's their high band; None:
-            they have none.
+        device: where it runs.
+        vocoder: turns log-mels into magnitudes; None uses the mel inversion, which is not learned.
+        bandwidth: adds the high band at sample rates above the model's; None adds nothing.
 
     Raises:
-        InputError: if the vocoder is for another front end than the model's, or ``bandwidth`` for
-            another rate.
+        InputError: if the vocoder has another front end than the model, or ``bandwidth`` another
+            rate.
+
+    Example:
+        >>> from tootlearn.generation.toot_generator import TootGenerator
+        >>> from tootlearn.models import model_file
+        >>> model, description = model_file.load_model(model_file.shipped("tiny"))
+        >>> TootGenerator(model, description).sample_rate
+        22050
     """
 
     def __init__(
@@ -99,11 +105,15 @@ class TootGenerator:
     def kinds_with(
         self, pitch: float | str | None = None, duration: float | None = None
     ) -> tuple[str, ...]:
-        """The kinds that have this pitch and this duration within their ranges; None asks for
-        nothing.
+        """The kinds whose ranges hold this pitch and this duration; None allows any.
 
         Raises:
             InputError: if there is none, or the pitch cannot be read.
+
+        Example:
+            >>> import tootlearn
+            >>> tootlearn.load().kinds_with(pitch=2500)
+            ('pea_whistle',)
         """
         return tuple(kind.name for kind in kinds_with(self.model.kinds, pitch, duration))
 
@@ -116,8 +126,7 @@ class TootGenerator:
         loudness: float | None = None,
         seed: int = 0,
     ) -> Controls:
-        """The controls of one toot: those that are given, checked, and the rest drawn as they
-        occur.
+        """The controls of one toot: those that are given, checked, and random values for the rest.
 
         Args:
             kind: one of :attr:`kinds`.
@@ -129,6 +138,12 @@ class TootGenerator:
 
         Raises:
             InputError: for a control that is unknown, unreadable or out of range.
+
+        Example:
+            >>> import tootlearn
+            >>> controls = tootlearn.load().controls("trumpet", pitch="A4", seed=1)
+            >>> float(controls.pitch[0])
+            440.0
         """
         request = ControlRequest(kind, pitch, duration, brightness, loudness)
         share = rng.uniform(checked_seed(seed), rng.Stream.GENERATION_CONTROLS, 5)
@@ -152,49 +167,61 @@ class TootGenerator:
 
         Args:
             kind, pitch, duration, brightness, loudness, seed: as in :meth:`controls`; the seed also
-                decides what all controls leave open.
-            texture: how much of the noise_deviation of noise is given to the breath, 0 to 1.
-            sample_rate: Hz, 8,000 to 192,000; None for :attr:`sample_rate`, above which `bandwidth`
-                adds.
-            denoise: filter it as if it were a noisy recording. There is silence around a toot
-                before it is cut, so no noise is found, and next to nothing changes: this is for
-                models that learned the noise of recordings.
-            temperature: how far what the controls leave open strays, see :meth:`residual`.
-            envelope: levels in dB from the toot's beginning to its end, see `contour.parse`; None
-                leaves the contour of the level to the network.
+                decides everything that the controls leave open.
+            texture: how much the breath noise fluctuates, 0 (not at all) to 1 (like noise).
+            sample_rate: Hz, 8,000 to 192,000; None for :attr:`sample_rate`, above which the
+                bandwidth extension adds the high band.
+            denoise: filter the toot like a noisy recording. There is silence around a toot before
+                it is cut, so no noise is found and next to nothing changes: this is for models
+                that learned the noise of recordings.
+            temperature: how much toots vary beyond their controls, see :meth:`residual`.
+            envelope: levels in dB from the beginning of the toot to its end, see `envelope.parse`;
+                None leaves the envelope to the network.
 
         Returns:
             Wave, shape (N,), float32, from the first to the last sample within 60 dB of its peak,
-            which is .98 at most.
+            which is 0.98 at most.
 
         Raises:
             InputError: for bad arguments, or a model without a generator.
+
+        Example:
+            >>> import tootlearn
+            >>> g = tootlearn.load()
+            >>> wave = g.generate("trumpet", pitch="A4", duration=0.5, seed=7)
+            >>> 0.4 < len(wave) / g.sample_rate < 0.7
+            True
         """
         controls = self.controls(kind, pitch, duration, brightness, loudness, seed)
         residual = self.residual(controls, seed, temperature)
         return self.render(controls, residual, seed, texture, sample_rate, denoise, envelope)
 
     def noise(self, seed: int) -> Tensor:
-        """The standard normal numbers (1, Z) of a seed, which the prior makes a residual of."""
-        drawn = rng.normal(
-            checked_seed(seed), rng.Stream.GENERATION_RESIDUAL, self.network.config.residual
-        )
-        return torch.as_tensor(drawn, dtype=torch.float32, device=self.device)[None]
+        """The standard normal numbers (1, Z) of a seed, which the prior turns into a residual."""
+        size = self.network.config.residual
+        normal = rng.normal(checked_seed(seed), rng.Stream.GENERATION_RESIDUAL, size)
+        return torch.as_tensor(normal, dtype=torch.float32, device=self.device)[None]
 
     def residual(self, controls: Controls, seed: int, temperature: float = 1.0) -> Tensor:
-        """What the controls (of one toot) leave open, drawn from the prior: shape (1, Z).
+        """The residual latent (1, Z) of one toot, drawn from the prior for its controls.
 
-        The standard normal numbers of the draw are multiplied by the temperature, 0 to 3: 0 gives
-        the toot in the middle of the prior whatever the seed, 1 toots as they occur, more than 1
-        stranger ones.
+        The standard normal numbers of the draw are multiplied by the temperature, 0 to 3. With 0
+        every seed gives the toot at the mean of the prior; with 1 toots vary as the training
+        sounds do, and above 1 they vary more.
 
         Raises:
             InputError: for a bad seed or temperature, or a model without a generator.
+
+        Example:
+            >>> import tootlearn
+            >>> g = tootlearn.load("tiny")
+            >>> residual = g.residual(g.controls("trumpet"), seed=7)
+            >>> g.render(g.controls("trumpet"), residual, seed=7).ndim
+            1
         """
-        warm = check_range("temperature", temperature, *TEMPERATURES, "")
-        return self.network.prior.sample(
-            Condition.of(controls, self.device), warm * self.noise(seed)
-        )
+        scale = check_range("temperature", temperature, *TEMPERATURES, "")
+        condition = Condition.of(controls, self.device)
+        return self.network.prior.sample(condition, scale * self.noise(seed))
 
     @torch.inference_mode()
     def render(
@@ -210,26 +237,25 @@ class TootGenerator:
     ) -> NDArray[np.float32]:
         """One toot from its controls and residual latent (1, Z); otherwise as :meth:`generate`.
 
-        ``shares``, (1, K), may put it between the kinds, see `decoder.Condition`.
+        ``shares``, (1, K), may place it between kinds, see `decoder.Condition`.
         """
-        asked = self.sample_rate if sample_rate is None else sample_rate
-        rate = int(check_range("sample rate", asked, *SAMPLE_RATES, " Hz"))
+        rate = self.sample_rate if sample_rate is None else sample_rate
+        rate = int(check_range("sample rate", rate, *SAMPLE_RATES, " Hz"))
         log_mel, drawing = self.draw(controls, residual, seed, texture, shares)
         speaks = self.vocoder and self.resolving(drawing) is self.model.front_end
         wave = self.to_wave(log_mel) if speaks else self.drawn_to_wave(log_mel, drawing)
         wave = denoising.denoise(wave, self.sample_rate) if denoise else wave
         if envelope is not None:
-            wave = contour.shaped(wave, self.sample_rate, contour.parse(envelope))
-        # The network draws the level to a few dB; what is left can be measured, and mended.
-        found = float(measures.loudness(wave, self.sample_rate))
-        wave *= 10 ** ((float(controls.loudness[0]) - found) / 20) if math.isfinite(found) else 1.0
-        made = self.sample_rate
-        if self.bandwidth and rate > made:
-            wave, made = (
-                self.bandwidth.extend(wave, drawing.notes[0], drawing.level[0], seed),
-                self.bandwidth.rate,
-            )
-        return _cut(resample(wave, made, rate), rate)
+            wave = level_envelope.shaped(wave, self.sample_rate, level_envelope.parse(envelope))
+        # The network gets the level right to a few dB; one gain corrects the rest.
+        measured = float(measures.loudness(wave, self.sample_rate))
+        if math.isfinite(measured):
+            wave *= 10 ** ((float(controls.loudness[0]) - measured) / 20)
+        wave_rate = self.sample_rate
+        if self.bandwidth and rate > wave_rate:
+            wave = self.bandwidth.extend(wave, drawing.notes[0], drawing.level[0], seed)
+            wave_rate = self.bandwidth.rate
+        return _cut(resample(wave, wave_rate, rate), rate)
 
     def draw(
         self,
@@ -239,30 +265,33 @@ class TootGenerator:
         texture: float = 1.0,
         shares: Tensor | None = None,
     ) -> tuple[Tensor, Drawing]:
-        """The log-mel (M, T) of one toot, with the texture of its breath, and the drawing that it
-        comes from.
-        """
+        """The log-mel (M, T) of one toot with its breath noise, and the drawing without."""
         strength = check_range("texture", texture, 0, 1, "")
         condition = Condition.of(controls, self.device, shares)
         drawing = self.network.decode(condition, residual)
         noise = correlated_noise(checked_seed(seed), *drawing.log_mel.shape[1:]).to(self.device)
-        return drawing.log_mel[0] + strength * drawing.breath[
-            0
-        ] * self._noise_deviation * noise, drawing
+        deviation = strength * drawing.breath[0] * self._noise_deviation
+        return drawing.log_mel[0] + deviation * noise, drawing
 
     @torch.inference_mode()
     def reconstruct(self, wave: Tensor) -> Tensor:
         """Encode a sound and decode it again; the decoder sees the latent alone.
 
         Args:
-            wave: (N,) at :attr:`sample_rate`. What is longer than the model's window is done window
-                by window.
+            wave: (N,) at :attr:`sample_rate`. A sound longer than the model's window is
+                reconstructed window by window.
 
         Returns:
-            (N,), turned down where its peak would pass .98. Silence comes back as silence.
+            (N,), attenuated if its peak would exceed 0.98. Silence comes back as silence.
 
         Raises:
             InputError: for a model without an autoencoder.
+
+        Example:
+            >>> import torch
+            >>> import tootlearn
+            >>> tootlearn.load().reconstruct(torch.zeros(1000)).shape
+            torch.Size([1000])
         """
         if self.model.autoencoder is None:
             raise InputError(
@@ -292,11 +321,10 @@ class TootGenerator:
         return _with_phase((self.vocoder or front_end.magnitude)(log_mel[None]), front_end)
 
     def drawn_to_wave(self, log_mel: Tensor, drawing: Drawing) -> Tensor:
-        """:meth:`to_wave` of what the decoder drew, with its harmonics where the decoder knows them
-        to be.
+        """Like :meth:`to_wave`, with the harmonics at the notes that the decoder states.
 
         Args:
-            log_mel: (M, T), the drawing's, perhaps with noise on it.
+            log_mel: (M, T), the drawing's, with or without breath noise.
             drawing: of one toot.
 
         Returns:
@@ -305,13 +333,12 @@ class TootGenerator:
         front_end = self.resolving(drawing)
         wider = front_end.config.n_fft / self.model.front_end.config.n_fft
         wave = _with_phase(harmonics.magnitude(log_mel, drawing, front_end, wider)[None], front_end)
-        # Under a short window the harmonics of a low note run into each other: only now is its
-        # level the drawing's.
+        # A short window cannot resolve the harmonics of a low note: match its level here.
         gain = float(log_mel.exp().norm() / self.model.front_end(wave).exp().norm())
         return wave * gain
 
     def resolving(self, drawing: Drawing) -> FrontEnd:
-        """The front end whose window tells the harmonics of a drawing apart."""
+        """The front end whose window resolves the harmonics of a drawing."""
         config = self.model.front_end.config
         n_fft = harmonics.resolving(config, 2 ** float(drawing.notes.min()))
         if n_fft not in self._front_ends:
@@ -327,7 +354,7 @@ class TootGenerator:
 
     @property
     def latent(self) -> int:
-        """How many numbers a window is reconstructed from; 0 without an autoencoder."""
+        """The size of the autoencoder's latent; 0 without an autoencoder."""
         return self.model.autoencoder.config.latent if self.model.autoencoder else 0
 
 
@@ -342,12 +369,17 @@ def load(
     Args:
         path: a model file; None for the shipped one.
         device: "cpu", "cuda", "mps" or "auto".
-        vocoder: a vocoder's file, or "none"; None for the shipped one where it fits: a model with
-            another front end than its goes without.
-        bandwidth: a bandwidth extension's file, or "none"; None for the shipped one where it fits.
+        vocoder: a vocoder's file, or "none"; None for the shipped one, if the model has its front
+            end.
+        bandwidth: a bandwidth extension's file, or "none"; None for the shipped one, if it fits.
 
     Raises:
-        InputError: as `model_file.load_model`, `model_file.load_vocoder` and `model_file.load_bandwidth`.
+        InputError: as `model_file.load_model`, `load_vocoder` and `load_bandwidth`.
+
+    Example:
+        >>> import tootlearn
+        >>> tootlearn.load("tiny").kinds[:2]
+        ('car_horn', 'bicycle_horn')
     """
     model, description = model_file.load_model(model_file.shipped() if path is None else path)
     speaker = None
@@ -370,19 +402,15 @@ def checked_seed(seed: int) -> int:
 
 
 def _with_phase(magnitude: Tensor, front_end: FrontEnd) -> Tensor:
-    """Magnitude (1, F, T) to a wave (WINDOW_SAMPLES,), whose last sample is silent where no frame
-    reaches it.
-    """
+    """Magnitude (1, F, T) to a wave (WINDOW_SAMPLES,), silent where no frame reaches."""
     length = min(WINDOW_SAMPLES, front_end.stft.reach(magnitude.shape[-1]))
     waves = ridge_integration(magnitude, front_end.stft, iterations=PHASE_ITERATIONS, length=length)
     return torch.nn.functional.pad(waves[0], (0, WINDOW_SAMPLES - length))
 
 
 def _cut(wave: Tensor, sample_rate: int) -> NDArray[np.float32]:
-    """From the first to the last sample within 60 dB of the peak, with short fades; turned down if
-    it would clip.
-
-    Silence becomes one silent sample.
+    """The wave from the first to the last sample within 60 dB of its peak, with short fades, and
+    attenuated if it would clip. Silence becomes one silent sample.
     """
     peak = float(wave.abs().max())
     loud = (wave.abs() >= _QUIET * peak).nonzero()

@@ -1,7 +1,7 @@
 """Variations of a sound, and what lies between two: generation that starts from recordings.
 
-A sound is described by its controls and its residual (`inversion`); both can be changed, or mixed
-with another's.
+`inversion` gives the controls and the residual of a sound; both can be changed, or mixed with those
+of another sound.
 """
 
 from __future__ import annotations
@@ -85,6 +85,13 @@ def vary(
 
     Raises:
         InputError: for a bad count, seed, amount or control, before the first is made.
+
+    Example:
+        >>> import tootlearn
+        >>> g = tootlearn.load()
+        >>> sound = from_controls(g, g.controls("trumpet", "A4", 0.5), seed=7)
+        >>> [toot.kind for toot in vary(g, sound, 1, changes=ControlRequest("tuba"))]
+        ['tuba']
     """
     if count < 1:
         raise InputError(f"a sound has 1 variation or more, not {count}")
@@ -140,6 +147,14 @@ def morph(
 
     Raises:
         InputError: for less than 2 steps or a bad seed, before the first is made.
+
+    Example:
+        >>> import tootlearn
+        >>> g = tootlearn.load()
+        >>> kinds = ("trumpet", "tuba")
+        >>> low, high = (from_controls(g, g.controls(kind, "A3", 0.5), seed=7) for kind in kinds)
+        >>> next(morph(g, low, high, steps=2)).kind
+        'trumpet-tuba'
     """
     if steps < 2:
         raise InputError(f"a morph has 2 steps or more, its ends, not {steps}")
@@ -188,14 +203,12 @@ def morph(
 
 
 def from_controls(generator: TootGenerator, controls: Controls, seed: int) -> Inversion:
-    """The toot that a generator makes of controls and a seed, as an end of a morph or a sound to be
-    varied.
-    """
+    """The toot that a generator makes from controls and a seed, as a sound to vary or to morph."""
     return Inversion(controls, generator.residual(controls, seed), 0.0)
 
 
 def between(first: Controls, last: Controls, share: float) -> Controls:
-    """Controls of one toot between two: the kind of the nearer, the others as `morph` has them."""
+    """Controls between those of two toots, as in `morph`; the kind is that of the nearer one."""
     a, b = 1 - share, share
     return Controls(
         last.kind if share > 0.5 else first.kind,
