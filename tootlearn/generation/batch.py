@@ -52,7 +52,7 @@ car_horn,,,,,1,200,
 ,440,,,,,50,
 """
 _RECORD = "batch.json"
-_TOLD = 20  # bad lines that are told
+_SHOWN = 20  # bad lines that an error lists
 _AT_ONCE = 8  # toots that a process is given at a time
 
 _worker: tuple[TootGenerator, Path, int]  # what a process of the pool works with
@@ -148,10 +148,10 @@ def read_spec(
         except InputError as error:
             wrong.append(f"line {line}: {error}")
     if wrong:
-        more = f"; and {len(wrong) - _TOLD} more" if len(wrong) > _TOLD else ""
+        more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         lines = "1 line" if len(wrong) == 1 else f"{len(wrong)} lines"
         raise InputError(
-            f"{path} has {lines} that cannot be followed: {'; '.join(wrong[:_TOLD])}{more}"
+            f"{path} has {lines} that cannot be followed: {'; '.join(wrong[:_SHOWN])}{more}"
         )
     return toots
 
@@ -354,7 +354,7 @@ def _prepare(source: Source, folder: Path, sample_rate: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """A pool whose parent was killed would wait for ever."""
+    """End this process when its parent ends: a pool whose parent was killed would wait for ever."""
     parent = parent_process()
     if parent:
         parent.join()

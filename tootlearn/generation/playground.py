@@ -94,7 +94,7 @@ def heard(generator: TootGenerator, body: bytes) -> dict[str, Any]:
     "noise", "error" (dB).
 
     Args:
-        generator: what shall play it.
+        generator: the model that is to play it.
         body: the wave at its sample rate, little-endian float32.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A toot in blocks: the first is there long before the last is made.
+"""A toot in blocks: the first is ready long before the last is made.
 
 The decoder draws a whole toot in a few milliseconds; what takes time is the way from its log-mel to
 sound, and that way looks only a little ahead:

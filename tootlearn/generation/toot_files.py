@@ -25,7 +25,7 @@ COLUMNS = ("file", "kind", "pitch_hz", "duration_s", "brightness", "loudness_dbf
 
 @dataclass(frozen=True)
 class Toot:
-    """A wave (N,), the name of its kind, the controls that it was asked for by, and its seed."""
+    """A wave (N,), the name of its kind, its controls and its seed."""
 
     wave: NDArray[np.float32]
     kind: str
@@ -34,7 +34,7 @@ class Toot:
 
 
 def check_folder(out: Path) -> None:
-    """Raises InputError if there is a file where the folder ``out`` shall be."""
+    """Raises InputError if ``out`` is a file and not a folder."""
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out} is a file: give a folder")
 
