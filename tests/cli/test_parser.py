@@ -57,8 +57,8 @@ def test_hyphens_and_underscores_are_the_same(words):
 
 
 def test_options_of_parts_that_may_be_absent_have_hyphens_too():
-    args = parsed("train", "--generator.encoder-widths", "[8]", "--weights.generation-onset", "0.2")
-    assert args.generator.encoder_widths == (8,) and args.weights["generation_onset"] == 0.2
+    args = parsed("train", "--generator.encoder-widths", "[8]", "--weights.generation-stft", "0.2")
+    assert args.generator.encoder_widths == (8,) and args.weights["generation_stft"] == 0.2
     assert parsed("train", "--no-autoencoder").autoencoder is None
 
 

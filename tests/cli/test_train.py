@@ -69,12 +69,12 @@ def test_a_preset_is_where_flags_start_from(run, monkeypatch):
     monkeypatch.setattr("tootlearn.training.dataset.describe_clips", lambda *_: "")
     monkeypatch.setattr(training, "train", lambda config, *_: seen.append(config))
     baseline = (("--preset", "baseline"), ("--preset=baseline", "--autoencoder.latent", 16))
-    for words in (*baseline, (), ("--steps", 7), ("--weights.generation-onset", 0.1)):
+    for words in (*baseline, (), ("--steps", 7), ("--weights.generation-stft", 0.1)):
         assert run("train", *words).status == 0
     assert seen[0] == presets.PRESETS["baseline"] and seen[2] == presets.PRESETS["default"]
     assert seen[1] == presets.preset("baseline", autoencoder=presets.AutoencoderConfig(latent=16))
     assert seen[3] == presets.preset("default", steps=7)
-    assert seen[4] == presets.preset("default", weights=seen[2].weights | {"generation_onset": 0.1})
+    assert seen[4] == presets.preset("default", weights=seen[2].weights | {"generation_stft": 0.1})
 
 
 def test_data_and_from_choose_the_preset(run, monkeypatch):
