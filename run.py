@@ -1,7 +1,9 @@
 """Set tootlearn up from a bare clone and use it, with nothing but Python 3.11 or newer.
 
     python run.py toots [options]   writes toots/*.wav and toots/contact_sheet.png (options: tootlearn generate's)
-    python run.py test [options]    runs the test suite with coverage, in two processes; with options, just pytest
+    python run.py test              runs the tests that are neither slow nor the book's, in two processes
+    python run.py test --all        runs all tests, with coverage: also the slow ones, the notebooks, the site
+    python run.py test OPTIONS      runs pytest with these options
 
 The first call makes the virtual environment .venv and installs the package and what it needs there,
 in the tested versions of constraints.txt. Later calls find that done, and start at once until a
@@ -32,12 +34,12 @@ def command(name: str, options: list[str]) -> list[str]:
             "toots",
             *options,
         ]
-    return [
-        str(PYTHON),
-        "-m",
-        "pytest",
-        *(options or ["--cov", "--numprocesses=2", "--no-loadscope-reorder"]),
-    ]
+    processes = ["--numprocesses=2", "--no-loadscope-reorder"]
+    if not options:
+        options = [*processes, "-m", "not slow and not book"]
+    elif options[0] == "--all":
+        options = ["--cov", *processes, *options[1:]]
+    return [str(PYTHON), "-m", "pytest", *options]
 
 
 def state() -> str:

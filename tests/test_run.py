@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 from types import ModuleType
 
+import needs
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,8 +69,8 @@ def test_readme_has_exactly_the_two_commands(run):
     ]
 
 
-def test_ci_runs_the_readmes_second_command():
-    assert "run.py test" in (ROOT / ".ci/run").read_text("utf8")
+def test_ci_runs_all_tests():
+    assert "run.py test --all\n" in (ROOT / ".ci/run").read_text("utf8")
 
 
 def test_toots_go_to_the_folder_that_the_readme_names_and_options_pass_through(run, calls):
@@ -78,11 +79,37 @@ def test_toots_go_to_the_folder_that_the_readme_names_and_options_pass_through(r
     assert calls[-1][1:] == ["generate", "--out", "toots", "--kind", "trumpet"]
 
 
-def test_test_measures_coverage_in_two_processes_unless_given_options(run, calls):
-    run.main(["test"])
-    assert calls[-1][1:] == ["-m", "pytest", "--cov", "--numprocesses=2", "--no-loadscope-reorder"]
-    run.main(["test", "-k", "stft"])
-    assert calls[-1][1:] == ["-m", "pytest", "-k", "stft"]
+PROCESSES = ["--numprocesses=2", "--no-loadscope-reorder"]
+
+
+@pytest.mark.parametrize(
+    ("options", "passed"),
+    [
+        ([], [*PROCESSES, "-m", "not slow and not book"]),
+        (["--all"], ["--cov", *PROCESSES]),
+        (["--all", "-m", "not book"], ["--cov", *PROCESSES, "-m", "not book"]),
+        (["-k", "stft"], ["-k", "stft"]),
+    ],
+)
+def test_test_leaves_out_what_is_slow_unless_asked_for_all(run, calls, options, passed):
+    run.main(["test", *options])
+    assert calls[-1][1:] == ["-m", "pytest", *passed]
+
+
+def test_requirements_are_the_whole_tested_environment():
+    lines = (ROOT / "requirements.txt").read_text("utf8").splitlines()
+    assert [line for line in lines if not line.startswith("#")] == [
+        "--constraint constraints.txt",
+        "--editable .[all]",
+    ]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]
+    extras = project["optional-dependencies"]
+    (everything,) = extras["all"]
+    assert set(re.findall(r"\w+", everything)) - {"tootlearn"} == set(extras) - {"all"}
+    wanted = project["dependencies"] + [line for extra in extras.values() for line in extra]
+    names = {re.match(r"[\w-]+", line).group().lower() for line in wanted}
+    needed = "jupyterlab jupyter-book torch torchaudio librosa numpy scipy matplotlib"
+    assert names >= {*needed.split(), "ipywidgets", "nbval", "pytest"}
 
 
 def test_installs_the_tested_versions_once_for_each_command(run, calls):
@@ -171,3 +198,21 @@ def test_a_broken_environment_is_not_usable(run):
     run.PYTHON.write_bytes(b"")
     run.PYTHON.chmod(0o755)
     assert not run.usable()
+
+
+@pytest.mark.parametrize("ci", [True, False])
+def test_what_is_missing_skips_a_test_and_fails_it_in_ci(monkeypatch, ci):
+    monkeypatch.setenv("CI", "true" if ci else "")
+    with pytest.raises(pytest.fail.Exception if ci else pytest.skip.Exception, match="chromium"):
+        needs.unavailable("no browser: install chromium")
+
+
+def test_a_browser_is_found_on_path_or_where_it_usually_is(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(needs, "_usual_places", lambda: [tmp_path / "gone", tmp_path / "chrome"])
+    assert needs.system_browser() is None
+    (tmp_path / "chrome").touch()
+    assert needs.system_browser() == str(tmp_path / "chrome")
+    name = "microsoft-edge.exe" if os.name == "nt" else "microsoft-edge"
+    (tmp_path / name).touch(mode=0o755)
+    assert needs.system_browser() == str(tmp_path / name)

@@ -1,7 +1,6 @@
 """The book, built once for all tests, and a browser that reaches nothing but this machine."""
 
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import budget
+import needs
 import pytest
 
 from tootlearn.teaching import notebooks
@@ -82,15 +82,9 @@ def address(built) -> Iterator[str]:
         server.shutdown()
 
 
-def chromium() -> str | None:
-    """A Chromium of this machine; None leaves it to Playwright's own."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    return next((found for name in names if (found := shutil.which(name))), None)
-
-
 @pytest.fixture(scope="session")
 def browser() -> Iterator:
-    """Fails where there is none: `.ci/run` installs it."""
+    """One browser for all tests."""
     from playwright.sync_api import sync_playwright
 
     flags = [
@@ -106,11 +100,6 @@ def browser() -> Iterator:
         "--autoplay-policy=no-user-gesture-required",
     ]
     with sync_playwright() as playwright:
-        try:
-            started = playwright.chromium.launch(executable_path=chromium(), args=flags)
-        except Exception as error:
-            pytest.fail(
-                f"no browser: install chromium, or leave the book out by -m 'not book' ({error})"
-            )
+        started = needs.start_browser(playwright, flags)
         yield started
         started.close()

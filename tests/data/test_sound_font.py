@@ -3,6 +3,7 @@
 import sys
 from types import SimpleNamespace
 
+import needs
 import pytest
 import torch
 
@@ -99,11 +100,7 @@ def test_every_system_has_its_folders(monkeypatch, platform, part):
 
 @pytest.fixture(scope="module")
 def real_font():
-    try:
-        sound_font.renderer()
-        return sampled.find_font()
-    except InputError as error:
-        pytest.skip(str(error))
+    return needs.need_sound_font()
 
 
 @pytest.fixture(scope="module")
@@ -157,10 +154,7 @@ def test_a_soft_note_that_is_played_brightly_loses_nothing_above(real_font):
 
 
 def test_a_file_that_is_no_font_is_named(tmp_path):
-    try:
-        sound_font.renderer()
-    except InputError as error:
-        pytest.skip(str(error))
+    needs.need_renderer()
     path = tmp_path / "words.sf2"
     path.write_text("no font\n" * 100)
     with pytest.raises(InputError, match="words.sf2 cannot be read as a sound font"):

@@ -1,5 +1,6 @@
 """Describing a sound: what was asked for is found again, and drawn again. On the model that ships."""
 
+import needs
 import numpy as np
 import pytest
 import torch
@@ -7,7 +8,7 @@ import torch
 import tootlearn
 from tootlearn.controls import Controls
 from tootlearn.data import sampled, synthesis
-from tootlearn.data.sound_font import PROGRAMS, find_font, open_font, play
+from tootlearn.data.sound_font import PROGRAMS, open_font, play
 from tootlearn.dsp import measures
 from tootlearn.errors import InputError
 from tootlearn.generation.inversion import BRIGHTNESS, invert
@@ -66,10 +67,7 @@ def test_the_residual_is_that_of_the_sound_and_not_of_another(g, kind):
 def test_notes_of_recorded_brass_are_told_apart_by_both_models_that_ship(g):
     """Of a sound font, where there is one, played as it was recorded."""
     notes = sampled.notes(("trumpet", "trombone", "tuba", "french_horn"), 16, seed=1, bright=1.0)
-    try:
-        player = open_font(find_font(), RATE, bright=True)
-    except InputError as error:
-        pytest.skip(str(error))
+    player = open_font(needs.need_sound_font(), RATE, bright=True)
     waves = [play(player, PROGRAMS[n.kind], n.midi, n.velocity, n.duration, RATE) for n in notes]
     for generator in (g, tootlearn.load("tiny")):
         found = [invert(generator, torch.as_tensor(wave)) for wave in waves]

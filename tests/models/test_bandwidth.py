@@ -4,6 +4,7 @@ is to the truth.
 
 import math
 
+import needs
 import numpy as np
 import pytest
 import torch
@@ -262,13 +263,10 @@ def test_the_shipped_one_is_near_to_held_out_notes(shipped):
     """Instruments at semitones that nobody learned from: the mean error is small, and so is that of
     most notes.
     """
-    from tootlearn.data.sound_font import PROGRAMS, find_font, open_font, play
+    from tootlearn.data.sound_font import PROGRAMS, open_font, play
     from tootlearn.data.sounds import note_is_held_out
 
-    try:
-        player = open_font(find_font(), RATE, bright=True)
-    except InputError as error:
-        pytest.skip(str(error))
+    player = open_font(needs.need_sound_font(), RATE, bright=True)
     errors = []
     for kind in ("trumpet", "muted_trumpet", "trombone", "brass_section"):
         for midi in [m for m in range(50, 80) if note_is_held_out(PROGRAMS[kind], m)]:
