@@ -66,15 +66,15 @@ def test_options_of_parts_that_may_be_absent_have_hyphens_too():
     ("words", "value"),
     [
         ((), False),
-        (("--balance",), True),
-        (("--balance", "--clips", "24"), True),
-        (("--no-balance",), False),
-        (("--balance", "true"), True),
-        (("--balance=false",), False),
+        (("--stream",), True),
+        (("--stream", "--clips", "24"), True),
+        (("--no-stream",), False),
+        (("--stream", "true"), True),
+        (("--stream=false",), False),
     ],
 )
 def test_a_switch_is_turned_on_and_off(words, value):
-    assert parsed("train", *words).balance is value
+    assert parsed("train", *words).stream is value
 
 
 def test_a_switch_of_a_part_is_turned_on_and_off():

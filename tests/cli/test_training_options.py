@@ -36,8 +36,8 @@ def test_the_preset_is_the_usual_one_for_what_is_given(words, preset):
 def test_a_config_file_has_the_names_of_fields_and_options_after_it_take_precedence(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(
-        "learning_rate: 0.5\nbatch: 7\nbalance: true\nautoencoder: null\nfront_end:\n  n_fft: 512\n"
+        "learning_rate: 0.5\nbatch: 7\nseed: 3\nautoencoder: null\nfront_end:\n  n_fft: 512\n"
     )
     read = config("--config", str(path), "--batch", "8")
-    assert (read.learning_rate, read.batch, read.balance) == (0.5, 8, True)
+    assert (read.learning_rate, read.batch, read.seed) == (0.5, 8, 3)
     assert read.autoencoder is None and read.front_end.n_fft == 512
