@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from tootlearn.errors import InputError
+from tootlearn.errors import InputError, check_at_least, check_choice
 from tootlearn.models.device import to_device
 
 if TYPE_CHECKING:
@@ -67,13 +67,9 @@ class Compute:
 
     def __post_init__(self) -> None:
         for name, allowed in (("precision", tuple(PRECISIONS)), ("strategy", STRATEGIES)):
-            if getattr(self, name) not in allowed:
-                raise InputError(
-                    f"{name} is one of {', '.join(allowed)}, not {getattr(self, name)!r}"
-                )
+            check_choice(name, getattr(self, name), allowed)
         for name, least in (("devices", 1), ("nodes", 1), ("accumulate", 1), ("keep_every", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name} is {least} or more, not {getattr(self, name)}")
+            check_at_least(name, getattr(self, name), least)
 
     def launch(self, device: str = "cpu") -> Fabric:
         """Start computing on a device (see `device.to_device`), with as many processes as asked

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,7 +10,7 @@ from tootlearn import rng
 from tootlearn.data.augmentation import Augmentation
 from tootlearn.data.recipes import KINDS
 from tootlearn.dsp.front_end import FrontEndConfig
-from tootlearn.errors import InputError
+from tootlearn.errors import InputError, check_at_least, check_between, check_positive, check_share
 from tootlearn.losses.log_mel import DRAWING_LOSSES
 from tootlearn.models.autoencoder import AutoencoderConfig, GeneratorConfig
 
@@ -112,10 +111,8 @@ class TrainConfig:
         if self.generator is None and self.autoencoder is None:
             raise InputError("nothing to train: give a generator, an autoencoder or both")
         for name in ("clips", "sampled", "replay"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} is 0 or more, not {getattr(self, name)}")
-        if not 0 <= self.bright <= 1:
-            raise InputError(f"bright is a share, 0 to 1, not {self.bright}")
+            check_at_least(name, getattr(self, name), 0)
+        check_share("bright", self.bright)
         if not self.clips and not self.sampled and not self.data:
             raise InputError("nothing to train on: give synthetic clips, sampled ones, or data")
         if self.stream and (len(self.data) != 1 or self.clips or self.sampled or self.start_from):
@@ -132,17 +129,13 @@ class TrainConfig:
                 "only a model that is started from can be replayed: give it, or replay 0"
             )
         for name in ("steps", "batch", "warmup", "check_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is 1 or more, not {getattr(self, name)}")
+            check_at_least(name, getattr(self, name), 1)
         for name in ("learning_rate", "clip"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"{name} is a positive number, not {getattr(self, name)}")
+            check_positive(name, getattr(self, name))
         for name in ("weight_decay", "free_bits"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"{name} is 0 or more, not {getattr(self, name)}")
+            check_at_least(name, getattr(self, name), 0)
         self._check_weights()
-        if not 0 <= self.seed <= rng.MAX_SEED:
-            raise InputError(f"seed is 0 to {rng.MAX_SEED}, not {self.seed}")
+        check_between("seed", self.seed, 0, rng.MAX_SEED)
 
     def _check_weights(self) -> None:
         for name, weight in self.weights.items():
@@ -151,8 +144,7 @@ class TrainConfig:
                     WEIGHTS, key=lambda known: -difflib.SequenceMatcher(None, name, known).ratio()
                 )
                 raise InputError(f"there is no term {name!r} to weigh: there are {', '.join(near)}")
-            if not 0 <= weight < math.inf:
-                raise InputError(f"the weight of {name} is 0 or more, not {weight}")
+            check_at_least(f"the weight of {name}", weight, 0)
         object.__setattr__(self, "weights", WEIGHTS | self.weights)
         for part, drawing in (("generator", "generation"), ("autoencoder", "reconstruction")):
             judges = [drawing, *(f"{drawing}_{loss}" for loss in DRAWING_LOSSES)]

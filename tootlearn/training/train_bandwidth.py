@@ -21,7 +21,7 @@ from tqdm import tqdm
 from tootlearn import rng
 from tootlearn.data import sounds
 from tootlearn.data.sounds import Sounds
-from tootlearn.errors import InputError
+from tootlearn.errors import InputError, check_at_least, check_between, check_positive
 from tootlearn.models import model_file
 from tootlearn.models.bandwidth import (
     CENTRES,
@@ -85,18 +85,13 @@ class BandwidthTrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("versions", "steps", "batch", "frames", "check_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is 1 or more, not {getattr(self, name)}")
-        if min(self.synthetic, self.sampled) < 0 or not (
-            self.synthetic or self.sampled or self.data
-        ):
-            raise InputError(
-                "there is nothing to learn from: give numbers of toots and notes, or folders of data"
-            )
-        if not 0 < self.learning_rate < math.inf:
-            raise InputError(f"learning_rate is more than 0, not {self.learning_rate}")
-        if not 0 <= self.seed <= rng.MAX_SEED:
-            raise InputError(f"seed is 0 to {rng.MAX_SEED}, not {self.seed}")
+            check_at_least(name, getattr(self, name), 1)
+        for name in ("synthetic", "sampled"):
+            check_at_least(name, getattr(self, name), 0)
+        if not self.synthetic and not self.sampled and not self.data:
+            raise InputError("nothing to train on: give synthetic toots, sampled notes, or data")
+        check_positive("learning_rate", self.learning_rate)
+        check_between("seed", self.seed, 0, rng.MAX_SEED)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from tootlearn.data.sounds import Pieces, Sounds
 from tootlearn.dsp.front_end import FrontEndConfig
 from tootlearn.dsp.phase import advances, floored_log, peak_frequencies, region_peaks
 from tootlearn.dsp.stft import Stft
-from tootlearn.errors import InputError
+from tootlearn.errors import InputError, check_at_least, check_between, check_positive, check_share
 from tootlearn.models import model_file
 from tootlearn.models.vocoder import Vocoder, VocoderConfig
 from tootlearn.training import loop
@@ -82,22 +82,16 @@ class VocoderTrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("synthetic", "sampled"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} is 0 or more, not {getattr(self, name)}")
+            check_at_least(name, getattr(self, name), 0)
         if not self.synthetic and not self.sampled and not self.data:
             raise InputError("nothing to train on: give synthetic toots, sampled notes, or data")
         for name, least in (("steps", 1), ("batch", 2), ("frames", 4), ("check_every", 1)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name} is {least} or more, not {getattr(self, name)}")
-        if not 0 < self.learning_rate < math.inf:
-            raise InputError(f"learning_rate is a positive number, not {self.learning_rate}")
+            check_at_least(name, getattr(self, name), least)
+        check_positive("learning_rate", self.learning_rate)
         for name in ("log_weight", "peak_weight"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"{name} is 0 or more, not {getattr(self, name)}")
-        if not 0 <= self.augmentation <= 1:
-            raise InputError(f"augmentation is 0 to 1, not {self.augmentation}")
-        if not 0 <= self.seed <= rng.MAX_SEED:
-            raise InputError(f"seed is 0 to {rng.MAX_SEED}, not {self.seed}")
+            check_at_least(name, getattr(self, name), 0)
+        check_share("augmentation", self.augmentation)
+        check_between("seed", self.seed, 0, rng.MAX_SEED)
 
 
 # What training minimises
