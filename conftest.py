@@ -1,4 +1,5 @@
-"""What `pytest --nbval-lax notebooks` compares: text. A player is bytes; its fingerprint is text."""
+"""What `pytest --nbval-lax notebooks` compares: text. A player is bytes; its fingerprint is text.
+"""
 
 
 def pytest_collectstart(collector):

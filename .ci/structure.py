@@ -130,7 +130,8 @@ def main(arguments: list[str]) -> int:
     print(f"functions over 50  {sum(map(long_functions, sources))}")
     print(f"modules' arrows    {sum(map(len, graph.values()))} on {floors(graph)} floors")
     print(
-        f"rooms              {len(arrows)}, {sum(map(len, arrows.values()))} arrows on {floors(arrows)} floors"
+        f"rooms              {len(arrows)}, {sum(map(len, arrows.values()))} arrows on "
+        f"{floors(arrows)} floors"
     )
     return 0
 

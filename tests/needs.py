@@ -55,7 +55,8 @@ def start_browser(playwright: Any, flags: list[str]) -> Any:
     path = system_browser()
     if path is None and not Path(playwright.chromium.executable_path).is_file():
         unavailable(
-            "no browser: install the system's package chromium, or run `playwright install chromium`"
+            "no browser: install the system's package chromium, or run `playwright install "
+            "chromium`"
         )
     return playwright.chromium.launch(executable_path=path, args=flags)
 

@@ -199,7 +199,8 @@ def test_the_wheel_alone_generates(dist, tmp_path):
     with zipfile.ZipFile(next(dist.glob("*.whl"))) as archive:
         archive.extractall(tmp_path / "site")
     code = (
-        "import sys; sys.path.insert(0, 'site'); import tootlearn; assert 'site' in tootlearn.__path__[0];"
+        "import sys; sys.path.insert(0, 'site'); import tootlearn; assert 'site' in "
+        "tootlearn.__path__[0];"
         "from tootlearn.cli.main import main; sys.exit(main())"
     )
     command = [sys.executable, "-I", "-c", code, "generate", "--count", "1", "--out", "toots"]
@@ -335,7 +336,9 @@ def test_a_path_of_one_machine_is_seen(path):
 @pytest.mark.static
 @pytest.mark.parametrize("tool", ["ruff check", "mypy", "codespell"])
 def test_static(tool):
-    """Style, types and spelling: what the hooks and an editor show, without having to install them."""
+    """Style, types and spelling: what the hooks and an editor show, without having to install
+    them.
+    """
     name, *options = tool.split()
     if name == "codespell":
         name, options = "codespell_lib", [path.relative_to(ROOT).as_posix() for path in tracked()]

@@ -20,7 +20,8 @@ def main() -> None:
         from tootlearn.cli import main as cli
     except ImportError as error:
         raise SystemExit(
-            f"tootlearn: error: a package is missing or broken ({error}): `tootlearn doctor` says which"
+            f"tootlearn: error: a package is missing or broken ({error}): `tootlearn doctor` "
+            "says which"
         ) from None
     cli.main()
 

@@ -239,7 +239,9 @@ def new_kind(
     octaves: NDArray[np.float64],
     sample_rate: int,
 ) -> Kind:
-    """A kind with the ranges of its clips: a semitone, or a tenth of the duration, beyond the ends."""
+    """A kind with the ranges of its clips: a semitone, or a tenth of the duration, beyond the
+    ends.
+    """
 
     def widened(low: float, high: float, least: float) -> tuple[float, float]:
         short = max(least - (high - low), 0) / 2

@@ -131,7 +131,8 @@ def words(seed: ArrayLike, stream: int, count: int, start: int = 0) -> NDArray[n
         raise ValueError(f"a seed is an integer from 0 to {MAX_SEED}, got {seed!r}")
     if not 0 <= stream < 2**32 or not 0 <= start <= start + count <= 2**32:
         raise ValueError(
-            f"streams and indices are integers from 0 to 2^32 - 1, got {stream!r} and {start!r} + {count!r}"
+            f"streams and indices are integers from 0 to 2^32 - 1, got {stream!r} and {start!r} "
+            f"+ {count!r}"
         )
     wide = np.atleast_1d(seeds).astype(np.uint64)
     low, high = (

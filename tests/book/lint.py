@@ -99,7 +99,8 @@ def body(notebook: dict[str, Any]) -> list[str]:
         answers = re.findall(r"^:::+\{dropdown\} .+?\n(.*?)^:::+$", part, re.M | re.S)
         if len(answers) < 2 or any(len(answer.split()) < 4 for answer in answers):
             found.append(
-                "a question of the quiz with fewer than 2 choices, or one that does not explain itself"
+                "a question of the quiz with fewer than 2 choices, or one that does not explain "
+                "itself"
             )
     if not re.search(r"\*\*Sources\*\*.*\{cite", text, re.S):
         found.append("no line '**Sources**' with {cite}")
@@ -154,7 +155,8 @@ def cells(notebook: dict[str, Any]) -> list[str]:
     if median(lengths) > 6 or quantiles(lengths, n=10)[-1] > 15:
         tenth = quantiles(lengths, n=10)[-1]
         found.append(
-            f"code cells are long: {median(lengths)} lines in the median, {tenth:.0f} in the ninth decile"
+            f"code cells are long: {median(lengths)} lines in the median, {tenth:.0f} in the "
+            "ninth decile"
         )
     for cell in code:
         where = f"cell {cell['id']}"

@@ -211,7 +211,9 @@ def test_the_table_shows_what_is_over_budget():
 
 @pytest.mark.parametrize("passes", [True, False])
 def test_the_run_ends_with_the_table(tmp_path, passes):
-    """Also of a notebook that fails. The exit status is that of the tests, whatever the clock says."""
+    """Also of a notebook that fails. The exit status is that of the tests, whatever the clock
+    says.
+    """
     for name in ("conftest.py", "budget.py"):
         shutil.copy(ROOT / "tests/book" / name, tmp_path)
     took = [WAYS[0], "00_a", 95.5]

@@ -183,7 +183,8 @@ def test_random_numbers_are_the_packages(visit):
     for seed, stream in ((0, 11), (7, 12), (2**53 - 1, 13), (2**32, 2**32 - 1)):
         found = page.evaluate(
             "async ([seed, stream]) => { const r = await import('./random.js');"
-            "return [[...r.words(seed, stream, 9, 5)], [...r.normal(seed, stream, 9)], r.child(seed, 3)]; }",
+            "return [[...r.words(seed, stream, 9, 5)], [...r.normal(seed, stream, 9)], "
+            "r.child(seed, 3)]; }",
             [seed, stream],
         )
         assert found[0] == rng.words(seed, stream, 9, start=5).tolist()
@@ -414,7 +415,8 @@ def test_the_page_hears_as_the_package_does(visit, speaker):
         wave = own_wave(speaker, kind, seed)
         found = page.evaluate(
             "async (wave) => { const {engine} = playground.playground;"
-            "const {wave: _, ...found} = await engine.ask('hear', Float32Array.from(wave)); return found; }",
+            "const {wave: _, ...found} = await engine.ask('hear', Float32Array.from(wave)); "
+            "return found; }",
             wave.tolist(),
         )
         expected = invert(speaker, torch.from_numpy(wave))

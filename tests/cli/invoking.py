@@ -39,7 +39,9 @@ sys.addaudithook(offline)
 
 
 def elsewhere(tmp_path: Path, *words: str, broken: tuple[str, ...]) -> subprocess.CompletedProcess:
-    """`python -m tootlearn` in a process without sockets and in which some packages fail to import."""
+    """`python -m tootlearn` in a process without sockets and in which some packages fail to
+    import.
+    """
     (tmp_path / "site").mkdir()
     (tmp_path / "site/sitecustomize.py").write_text(BLOCKADE.format(broken=broken))
     paths = os.pathsep.join([str(tmp_path / "site"), str(ROOT)])

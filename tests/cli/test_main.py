@@ -70,7 +70,8 @@ def test_help_names_every_command_and_each_has_its_own(run):
     [
         (
             "",
-            "generate, vary, morph, batch, play, train, tune, runs, data, train-vocoder, train-bandwidth, ",
+            "generate, vary, morph, batch, play, train, tune, runs, data, train-vocoder, "
+            "train-bandwidth, ",
         ),
         ("", "evaluate, info, export, lab, book, doctor, completion"),
         ("genrat", "did you mean generate?"),

@@ -157,8 +157,8 @@ def test_the_description_counts_every_source_and_names_no_folder_above_it(record
     config = replace(CONFIG, sampled=5, font=font, data=(str(recordings),))
     told = dataset.describe_clips(config, gather(config))
     assert (
-        "12 synthetic toots of trumpet, car_horn; 5 notes of trumpet from Choir.sf2; 12 recordings of mine"
-        in told
+        "12 synthetic toots of trumpet, car_horn; 5 notes of trumpet from Choir.sf2; 12 "
+        "recordings of mine" in told
     )
     assert str(recordings.parent) not in told
 

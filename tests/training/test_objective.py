@@ -1,4 +1,6 @@
-"""The objective: which terms a step has, what they weigh, and how far each network's gradient goes."""
+"""The objective: which terms a step has, what they weigh, and how far each network's gradient
+goes.
+"""
 
 import json
 import math

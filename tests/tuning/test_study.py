@@ -1,4 +1,6 @@
-"""Studies that workers share, on a function of two parameters: found, pruned, killed, gone on with."""
+"""Studies that workers share, on a function of two parameters: found, pruned, killed, gone on
+with.
+"""
 
 import os
 import signal

@@ -105,7 +105,9 @@ class Parser(ArgumentParser):
         return re.sub(r"--[a-z][\w.-]*", lambda name: name[0].replace("_", "-"), script)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """End with one line that says what is wrong, where jsonargparse speaks of keys and classes."""
+        """End with one line that says what is wrong, where jsonargparse speaks of keys and
+        classes.
+        """
         fail(self._explained(message).removeprefix("argument "))
 
     def _explained(self, message: str) -> str:

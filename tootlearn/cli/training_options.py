@@ -102,7 +102,9 @@ def compute_of(args: Namespace) -> Compute:
 def tracked(
     args: Namespace, out: Path, config: Any, fabric: Fabric, **options: Any
 ) -> Iterator[OnCheck | None]:
-    """What `loop.fit` calls at each evaluation, as ``--track`` says; an interruption ends the command."""
+    """What `loop.fit` calls at each evaluation, as ``--track`` says; an interruption ends the
+    command.
+    """
     from tootlearn.training import loop, tracking
 
     names = args.track if fabric.is_global_zero else ()

@@ -123,7 +123,8 @@ def read_spec(
         )
         what = what if columns and rows else "no rows"
         raise InputError(
-            f"{path} has {what}: its first line names some of {','.join(COLUMNS)}; each other asks for toots"
+            f"{path} has {what}: its first line names some of {','.join(COLUMNS)}; each other "
+            "asks for toots"
         )
     checked_seed(seed)
     toots: list[PlannedToot] = []
@@ -336,7 +337,8 @@ def _in_processes(
             yield done.result()
     except BrokenProcessPool as error:
         raise InputError(
-            "a process died, perhaps for want of memory: what was made stays; the same command goes on, with fewer "
+            "a process died, perhaps for want of memory: what was made stays; the same command "
+            "goes on, with fewer "
             "workers if you like"
         ) from error
     finally:

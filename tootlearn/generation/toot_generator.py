@@ -78,11 +78,13 @@ class TootGenerator:
         rate = model.front_end.config.sample_rate
         if bandwidth and bandwidth.rate != 2 * rate:
             raise InputError(
-                f"the bandwidth extension is for {bandwidth.rate // 2} Hz, the model makes {rate} Hz"
+                f"the bandwidth extension is for {bandwidth.rate // 2} Hz, the model makes "
+                f"{rate} Hz"
             )
         if vocoder and vocoder.front_end.config != model.front_end.config:
             raise InputError(
-                "the vocoder and the model have different front ends: use a vocoder trained for this one"
+                "the vocoder and the model have different front ends: use a vocoder trained for "
+                "this one"
             )
         self.vocoder = vocoder and vocoder.eval().to(device)
         self.bandwidth = bandwidth and bandwidth.eval().to(device)

@@ -150,7 +150,8 @@ def shares(batch: int, processes: int, accumulate: int) -> list[list[tuple[int, 
     parts = processes * accumulate
     if batch < parts:
         raise InputError(
-            f"a batch of {batch} cannot be shared among {processes} processes in {accumulate} parts each: "
+            f"a batch of {batch} cannot be shared among {processes} processes in {accumulate} "
+            "parts each: "
             f"give --batch {parts} or more"
         )
     edges = [batch * part // parts for part in range(parts + 1)]

@@ -120,7 +120,8 @@ def restore(
             )
         )
         raise InputError(
-            f"{path} was made with another config ({changed}): resume with the one it was started with"
+            f"{path} was made with another config ({changed}): resume with the one it was "
+            "started with"
         )
     modules = {"model": model, **(others or {})}
     had = {name: t for name, t in tensors.items() if not name.startswith("optimizer.")}

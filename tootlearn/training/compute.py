@@ -101,7 +101,8 @@ class Compute:
             raise InputError("mps is one device: give --devices 1")
         if where == "cuda" and local > torch.cuda.device_count():
             raise InputError(
-                f"there are {torch.cuda.device_count()} CUDA devices, not {local}: give fewer --devices"
+                f"there are {torch.cuda.device_count()} CUDA devices, not {local}: give fewer "
+                "--devices"
             )
         if local * nodes > 1:
             return _processes(where, self.precision, local, nodes)

@@ -117,8 +117,10 @@ class TrainConfig:
             raise InputError("nothing to train on: give synthetic clips, sampled ones, or data")
         if self.stream and (len(self.data) != 1 or self.clips or self.sampled or self.start_from):
             raise InputError(
-                "what is streamed is one folder of shards and nothing beside it: give --data SHARDS, with clips 0 and "
-                "sampled 0, and nothing to start from; or leave stream out, and all is read into memory"
+                "what is streamed is one folder of shards and nothing beside it: give --data "
+                "SHARDS, with clips 0 and "
+                "sampled 0, and nothing to start from; or leave stream out, and all is read into "
+                "memory"
             )
         if self.augmentation.on and not self.data:
             raise InputError("augmentation is for recordings: give data, or leave augmentation out")

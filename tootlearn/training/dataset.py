@@ -135,7 +135,8 @@ def training_clips(
     """
     if trained.get("start_from"):
         raise InputError(
-            "the training clips of a fine-tuned model cannot be made again: measure only its control"
+            "the training clips of a fine-tuned model cannot be made again: measure only its "
+            "control"
         )
     if len(data) != len(trained.get("data") or ()):
         names = ", ".join(trained.get("data") or ("no recordings",))

@@ -53,7 +53,8 @@ def adapted(config: TrainConfig, base: TootModel, usual: TrainConfig | None = No
     for name, part in parts.items() if usual else ():
         if getattr(config, name) not in (getattr(usual, name), part):
             raise InputError(
-                f"a model that is started from keeps its {name}: leave --{name} out, or train from scratch"
+                f"a model that is started from keeps its {name}: leave --{name} out, or train "
+                "from scratch"
             )
     return replace(config, **parts)
 
@@ -99,7 +100,9 @@ def replay(base: TootModel, count: int, seed: int) -> Clips:
 
 
 def rehearsed(own: Clips, played: Clips) -> Clips:
-    """Clips of one's own among those that the model played; the own are repeated to be half of all."""
+    """Clips of one's own among those that the model played; the own are repeated to be half of
+    all.
+    """
     times = max(1, round(len(played) / len(own)))
     return Clips.concatenate([played, *[own] * times])
 

@@ -91,7 +91,9 @@ class Objective(Protocol):
         """What is trained and kept in the checkpoint."""
 
     def networks(self) -> Sequence[nn.Module]:
-        """The parts of the model whose gradients are clipped, and which are compiled, on their own."""
+        """The parts of the model whose gradients are clipped, and which are compiled, on their
+        own.
+        """
 
     def __call__(self, batch: Any, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a part of a batch, a scalar, and its terms by name, scalars without weights."""
@@ -240,7 +242,8 @@ def take_step(
     if any_rank(fabric, bool(broken)):
         where = f" ({', '.join(broken)})" if broken else ""
         raise Diverged(
-            f"training diverged at step {step + 1}{where}: a loss or gradient is not finite. The last checkpoint is as "
+            f"training diverged at step {step + 1}{where}: a loss or gradient is not finite. The "
+            "last checkpoint is as "
             "it was; try a lower --learning-rate, a smaller --clip, or look for damaged recordings"
         )
     optimizer.step()

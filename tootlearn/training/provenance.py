@@ -95,7 +95,8 @@ def licence(
     sources += ["sounds that the package synthesises"] if synthetic else []
     if fluid:
         sources.append(
-            "notes of the sound font FluidR3 (Copyright 2000-2013 Frank Wen and others; MIT licence)"
+            "notes of the sound font FluidR3 (Copyright 2000-2013 Frank Wen and others; MIT "
+            "licence)"
         )
     elif sampled:
         sources.append(f"notes of {font_name(font)}, whose licence applies too")

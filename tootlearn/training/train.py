@@ -117,15 +117,19 @@ def train(
 
 
 def _split(clips: Clips, config: TrainConfig) -> tuple[Clips, Clips]:
-    """What is learned from and what is held out, once the clips are seen to be those of the config."""
+    """What is learned from and what is held out, once the clips are seen to be those of the
+    config.
+    """
     shape = (config.front_end.mels, -(-WINDOW_SAMPLES // config.front_end.hop))
     if (given := tuple(clips.log_mel.shape[1:])) != shape:
         raise InputError(
-            f"the front end of the config makes {shape} bands and frames, but the clips have {given}"
+            f"the front end of the config makes {shape} bands and frames, but the clips have "
+            f"{given}"
         )
     if not set(config.kinds) <= (names := {kind.name for kind in clips.kinds}):
         raise InputError(
-            f"the config asks for {', '.join(config.kinds)}, but the clips are of {', '.join(names)}"
+            f"the config asks for {', '.join(config.kinds)}, but the clips are of "
+            f"{', '.join(names)}"
         )
     learn, held_out = clips.split()
     if not len(learn) or not len(held_out):

@@ -170,7 +170,8 @@ def listener(
     """
     if front_end.sample_rate != SAMPLE_RATE:
         raise InputError(
-            f"the embedding loss listens to synthetic toots at {SAMPLE_RATE} Hz, and this front end works at "
+            f"the embedding loss listens to synthetic toots at {SAMPLE_RATE} Hz, and this front "
+            "end works at "
             f"{front_end.sample_rate} Hz: train without it"
         )
     return _listener(front_end, config, clips, seed, progress)

@@ -157,7 +157,9 @@ class VocoderObjective(nn.Module):
         return [self.model]
 
     def forward(self, waves: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of waves (B, N), a scalar, and its terms by name, scalars without their weights."""
+        """The loss of waves (B, N), a scalar, and its terms by name, scalars without their
+        weights.
+        """
         front_end = self.model.front_end
         with torch.no_grad():
             spectrum = front_end.stft(waves)[..., : front_end.frames(waves.shape[1])]

@@ -220,7 +220,8 @@ def _together(search: Search, trials: int, workers: int, study: Study) -> None:
     ended = [str(process.exitcode) for process in processes if process.exitcode]
     if (done := studies.finished(study)) < trials:
         raise InputError(
-            f"{len(ended)} of {workers} workers ended early (status {', '.join(ended)}) and {done} of {trials} trials "
+            f"{len(ended)} of {workers} workers ended early (status {', '.join(ended)}) and "
+            f"{done} of {trials} trials "
             "are finished: give the same command to go on"
         )
 

@@ -131,7 +131,8 @@ def _check_part(config: Any, part: str, name: str) -> None:
     where = name.removesuffix(part).rstrip(".") or "the config"
     if config is None:
         raise InputError(
-            f"{name} cannot be searched: the config that is started from has none: choose another --preset"
+            f"{name} cannot be searched: the config that is started from has none: choose "
+            "another --preset"
         )
     known = (
         list(config)

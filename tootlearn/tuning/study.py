@@ -95,7 +95,8 @@ def open_study(
                     if theirs.get(name) != ours.get(name)
                 )
                 raise InputError(
-                    f"{out} holds a study of another {', '.join(names)}: give its own, or another --out"
+                    f"{out} holds a study of another {', '.join(names)}: give its own, or "
+                    "another --out"
                 )
     return study
 
@@ -106,7 +107,8 @@ def _storage(optuna: Any, where: str) -> Any:
     if "://" not in where:
         if not where.endswith(".journal"):
             raise InputError(
-                f"the storage {where} is neither a URL such as sqlite:///study.db nor a file .journal"
+                f"the storage {where} is neither a URL such as sqlite:///study.db nor a file "
+                ".journal"
             )
         lock = FileLock(f"{where}.lock")  # Optuna's own outlives a worker that is killed by 30 s
         return optuna.storages.JournalStorage(
@@ -182,7 +184,9 @@ def _next(
     me: str,
     tell: Callable[[str], None],
 ) -> Trial | None:
-    """A trial to do, now or once it is clear that others do not finish theirs; None if all is done."""
+    """A trial to do, now or once it is clear that others do not finish theirs; None if all is
+    done.
+    """
     from filelock import FileLock
 
     state, waited = optuna.trial.TrialState, False
@@ -191,7 +195,8 @@ def _next(
             for trial in study.get_trials(deepcopy=False, states=(state.RUNNING,)):
                 if _left_behind(trial, out):
                     tell(
-                        f"trial {trial.number} was left behind by a worker that is gone: its settings come once more"
+                        f"trial {trial.number} was left behind by a worker that is gone: its "
+                        "settings come once more"
                     )
                     _fail(study, trial)
             running = len(study.get_trials(deepcopy=False, states=(state.RUNNING,)))
