@@ -86,7 +86,7 @@ def test_a_search_of_augmentation_keeps_the_waves(tmp_path, monkeypatch):
     config = replace(CONFIG, clips=0, data=("recordings",))
     for space, keep in (("augmentation.gain: {low: 0.0, high: 6.0}", True), (SPACE, False)):
         (tmp_path / "space.yaml").write_text(space, encoding="utf8")
-        tuning.Search(config, tmp_path / "search", tmp_path / "space.yaml").gather()
+        tuning.Search(config, tmp_path / "search", tmp_path / "space.yaml").gather_clips()
         assert asked.pop() is keep
 
 
