@@ -129,7 +129,7 @@ def test_help_names_every_command_and_each_has_its_own(run):
         ("train --front-end.hop 300", "300"),
         ("generate --vocoder none.safetensors", "none.safetensors"),
         ("generate --bandwidth no.safetensors", "no.safetensors"),
-        ("train-bandwidth --synthetic 0 --sampled 0", "nothing to learn from"),
+        ("train-bandwidth --synthetic 0 --sampled 0", "nothing to train on"),
         ("train-bandwidth --synthetic 0 --sampled 0 --data none", "none is not a folder"),
         ("train-bandwidth --bandwidth.kernel 4", "kernel is odd"),
         ("train-vocoder --stesp 3", "unknown flag --stesp: did you mean --steps?"),

@@ -49,6 +49,7 @@ def run(args: Namespace) -> None:
     problems: list[str] = []
     sounds = bandwidth_training.bandwidth_sounds(config, problems)
     warn(problems if fabric.is_global_zero else ())
+    fabric.print(bandwidth_training.describe_bandwidth_sounds(config, sounds))
     with tracked(args, out, config, fabric) as on_check:
         bandwidth_training.train_bandwidth(
             config, sounds, out, args.resume, args.device, True, compute, on_check

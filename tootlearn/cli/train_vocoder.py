@@ -50,6 +50,7 @@ def run(args: Namespace) -> None:
     problems: list[str] = []
     sounds = vocoder_training.vocoder_sounds(config, problems)
     warn(problems if fabric.is_global_zero else ())
+    fabric.print(vocoder_training.describe_vocoder_sounds(config, sounds))
     with tracked(args, out, config, fabric) as on_check:
         vocoder_training.train_vocoder(
             config, sounds, out, args.resume, args.device, True, compute, on_check

@@ -256,6 +256,18 @@ class BandwidthObjective(nn.Module):
         return loss, {"loss": loss}
 
 
+def describe_bandwidth_sounds(config: BandwidthTrainConfig, heard: Sounds) -> str:
+    """What the sounds of a config are, in a line."""
+    return describe_sounds(
+        heard,
+        config.synthetic,
+        config.sampled,
+        config.font,
+        config.data,
+        "synthetic toots at twice their speed",
+    )
+
+
 def train_bandwidth(
     config: BandwidthTrainConfig,
     heard: Sounds,
@@ -321,14 +333,7 @@ def train_bandwidth(
     )
     origin = provenance(
         config,
-        describe_sounds(
-            heard,
-            config.synthetic,
-            config.sampled,
-            config.font,
-            config.data,
-            "synthetic toots at twice their speed",
-        ),
+        describe_bandwidth_sounds(config, heard),
         evaluate(model, unheard),
         time.perf_counter() - started,
         licence(bool(config.synthetic), bool(config.sampled), config.font, config.data),

@@ -203,6 +203,11 @@ def _pieces(waves: Tensor, config: VocoderTrainConfig) -> Pieces:
     return Pieces(waves, front_end.sample_rate, config.batch, length, share, seed)
 
 
+def describe_vocoder_sounds(config: VocoderTrainConfig, heard: Sounds) -> str:
+    """What the sounds of a config are, in a line."""
+    return describe_sounds(heard, config.synthetic, config.sampled, config.font, config.data)
+
+
 def train_vocoder(
     config: VocoderTrainConfig,
     heard: Sounds,
@@ -265,7 +270,7 @@ def train_vocoder(
     )
     origin = provenance(
         config,
-        describe_sounds(heard, config.synthetic, config.sampled, config.font, config.data),
+        describe_vocoder_sounds(config, heard),
         evaluate(objective, unheard),
         time.perf_counter() - started,
         licence(bool(config.synthetic), bool(config.sampled), config.font, config.data),
