@@ -122,6 +122,50 @@ def test_import_is_cheap():
     assert not set(costly).intersection(json.loads(done.stdout))
 
 
+# Tests and stages
+
+
+def test_each_module_has_a_test_file_of_its_name():
+    elsewhere = {"version.py", "__main__.py"}  # in this file and in tests/cli
+    modules = {path.relative_to(ROOT / "tootlearn") for path in MODULES}
+    wanted = {
+        path.parent / f"test_{path.name}"
+        for path in modules
+        if path.name != "__init__.py"
+        and path.as_posix() not in elsewhere
+        and path.parent.name != "answers"  # all of them are tried by teaching/test_exercises.py
+    }
+    there = {path.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")}
+    assert not sorted(path.as_posix() for path in wanted - there)
+
+
+def test_each_stage_is_a_chapter_a_module_and_a_test_file():
+    rows = re.findall(
+        r"^\| [^|]+ \| `(notebooks/[^|]+)` \| ([^|]+) \| ([^|]+) \|", text("CONTRIBUTING.md"), re.M
+    )
+    chapters = sorted(
+        path.relative_to(ROOT).as_posix() for path in (ROOT / "notebooks").glob("*.ipynb")
+    )
+    assert [chapter for chapter, _, _ in rows] == chapters
+    for _, modules, tests in rows:
+        modules, tests = re.findall("`([^`]+)`", modules), re.findall("`([^`]+)`", tests)
+        assert len(modules) == len(tests) >= 1
+        for module, test in zip(modules, tests, strict=True):
+            folder, name = module.removeprefix("tootlearn/").rsplit("/", 1)
+            assert test == f"tests/{folder}/test_{name}"
+            assert (ROOT / module).is_file() and (ROOT / test).is_file()
+
+
+def test_what_a_newcomer_is_told_to_open_is_there():
+    """Paths of the map; those without a folder lie beside the one before them."""
+    section = text("CONTRIBUTING.md").split("What to open first:")[1].split("```")[0]
+    folder = ROOT
+    for name in re.findall(r"`([\w/]+\.py)`", section):
+        path = ROOT / name if "/" in name else folder / name
+        assert path.is_file(), name
+        folder = path.parent
+
+
 # What ships
 
 

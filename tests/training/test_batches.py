@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tootlearn import losses
 from tootlearn.data.clips import synthesise
 from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
 from tootlearn.errors import InputError
@@ -112,3 +113,35 @@ def test_a_part_that_is_the_whole_is_the_whole_to_the_bit(clips):
         part.log_mel, batch.log_mel
     )
     assert pytest.approx(float(np.unique(part.bend_weight)[1])) == batches.UNKNOWN_BEND
+
+
+# Which clips
+
+
+@given(count=st.integers(1, 40), batch=st.integers(1, 50), seed=st.integers(0, 9))
+def test_every_clip_comes_once_in_each_epoch(count, batch, seed):
+    steps = -(-3 * count // batch)
+    rows = torch.cat([batch_rows(seed, batch, step, count) for step in range(steps)])[: 3 * count]
+    assert (rows.view(3, count).sort(1).values == torch.arange(count)).all()
+
+
+def test_batches_are_shuffled_anew_in_each_epoch_and_a_function_of_seed_and_step_alone():
+    first, second = batch_rows(0, 32, 0, 32), batch_rows(0, 32, 1, 32)
+    assert not torch.equal(first, second) and not torch.equal(first, torch.arange(32))
+    torch.manual_seed(3)
+    assert torch.equal(batch_rows(0, 32, 1, 32), second)
+    assert not torch.equal(batch_rows(1, 32, 1, 32), second)
+
+
+def test_a_batch_has_the_weights_and_controls_of_its_clips(clips):
+    everything = Batch.of(clips, CONFIG.front_end, torch.device("cpu"))
+    batch = everything[torch.tensor([7, 3])]
+    assert batch.log_mel.dtype == torch.float32 and torch.equal(
+        batch.log_mel[0], clips.log_mel[7].float()
+    )
+    assert batch.controls.kind.tolist() == clips.controls.kind[[7, 3]].tolist()
+    np.testing.assert_allclose(
+        batch.controls.octave.exp2(), clips.controls.pitch[[7, 3]], rtol=1e-5
+    )
+    duration = torch.tensor(clips.controls.duration, dtype=torch.float32)
+    assert torch.equal(batch.weight, losses.frame_weights(duration, 88, 512, 22050)[[7, 3]])

@@ -1,14 +1,11 @@
 """Training on a handful of toots with a small front end: what is learned, and in which steps."""
 
 import json
-import math
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from safetensors.torch import load_file
 from small import CONFIG, clips_of
 
@@ -18,7 +15,6 @@ from tootlearn.errors import InputError
 from tootlearn.evaluation.reconstruction import pca
 from tootlearn.models import model_file
 from tootlearn.models.autoencoder import AutoencoderConfig
-from tootlearn.training import config as presets
 from tootlearn.training import train as training
 from tootlearn.training.batches import batch_rows
 from tootlearn.training.objective import Objective
@@ -132,20 +128,6 @@ def test_statistics_come_from_the_training_clips_alone(clips):
     )
 
 
-def test_a_batch_has_the_weights_and_controls_of_its_clips(clips):
-    everything = training.Batch.of(clips, CONFIG.front_end, torch.device("cpu"))
-    batch = everything[torch.tensor([7, 3])]
-    assert batch.log_mel.dtype == torch.float32 and torch.equal(
-        batch.log_mel[0], clips.log_mel[7].float()
-    )
-    assert batch.controls.kind.tolist() == clips.controls.kind[[7, 3]].tolist()
-    np.testing.assert_allclose(
-        batch.controls.octave.exp2(), clips.controls.pitch[[7, 3]], rtol=1e-5
-    )
-    duration = torch.tensor(clips.controls.duration, dtype=torch.float32)
-    assert torch.equal(batch.weight, losses.frame_weights(duration, 88, 512, 22050)[[7, 3]])
-
-
 def test_evaluation_is_the_squared_error_and_leaves_the_model_alone(clips):
     held_out = clips.split()[1]
     model = training.build(CONFIG, held_out).train()
@@ -206,31 +188,6 @@ def test_a_run_is_the_plain_loop_to_the_bit(clips, tmp_path, norm):
     }
 
 
-@given(count=st.integers(1, 40), batch=st.integers(1, 50), seed=st.integers(0, 9))
-def test_every_clip_comes_once_in_each_epoch(count, batch, seed):
-    steps = -(-3 * count // batch)
-    rows = torch.cat([batch_rows(seed, batch, step, count) for step in range(steps)])[: 3 * count]
-    assert (rows.view(3, count).sort(1).values == torch.arange(count)).all()
-
-
-def test_batches_are_shuffled_anew_in_each_epoch_and_a_function_of_seed_and_step_alone():
-    first, second = batch_rows(0, 32, 0, 32), batch_rows(0, 32, 1, 32)
-    assert not torch.equal(first, second) and not torch.equal(first, torch.arange(32))
-    torch.manual_seed(3)
-    assert torch.equal(batch_rows(0, 32, 1, 32), second)
-    assert not torch.equal(batch_rows(1, 32, 1, 32), second)
-
-
-def test_the_learning_rate_rises_linearly_and_falls_by_a_cosine():
-    rate = [learning_rate(2.0, step, 1000, warmup=100) for step in range(1000)]
-    assert rate[0] == pytest.approx(2 / 100) and rate[49] == pytest.approx(1.0, rel=0.01)
-    assert max(rate) == pytest.approx(2.0, rel=0.03) and abs(int(np.argmax(rate)) - 99) <= 1
-    for step in (200, 500, 750):
-        assert rate[step] == pytest.approx(1 + math.cos(math.pi * step / 1000))
-    assert 0 < rate[-1] < 1e-4 and (np.diff(rate[100:]) < 0).all()
-    assert learning_rate(0.5, 0, 1, warmup=1) == 0.5
-
-
 def test_initial_weights_depend_on_the_seed_alone(clips):
     torch.manual_seed(1)
     expected = torch.rand(3)
@@ -270,41 +227,3 @@ def test_clips_that_do_not_go_with_the_config_are_refused_before_a_folder_is_mad
     with pytest.raises(InputError, match="1 clips are too few"):
         run(CONFIG, clips[:1], out)
     assert not out.exists()
-
-
-@pytest.mark.parametrize(
-    ("wrong", "allowed"),
-    [
-        ({"generator": None, "autoencoder": None}, "a generator, an autoencoder or both"),
-        ({"kinds": ()}, "one name or more"),
-        ({"clips": -1}, "clips is 0 or more, not -1"),
-        ({"clips": 0}, "synthetic clips, sampled ones, or data"),
-        ({"sampled": -1}, "sampled is 0 or more, not -1"),
-        ({"bright": 1.5}, "bright is 0 to 1, not 1.5"),
-        ({"bright": math.nan}, "bright is 0 to 1, not nan"),
-        ({"replay": 5}, "only a model that is started from"),
-        ({"steps": 0}, "steps is 1 or more, not 0"),
-        ({"batch": -1}, "batch is 1 or more, not -1"),
-        ({"warmup": 0}, "warmup is 1 or more, not 0"),
-        ({"check_every": 0}, "check_every is 1 or more, not 0"),
-        ({"learning_rate": 0.0}, "learning_rate is a positive number, not 0.0"),
-        ({"learning_rate": math.nan}, "learning_rate is a positive number, not nan"),
-        ({"clip": math.inf}, "clip is a positive number, not inf"),
-        ({"weight_decay": -1.0}, "weight_decay is 0 or more, not -1.0"),
-        ({"free_bits": math.nan}, "free_bits is 0 or more, not nan"),
-        ({"seed": -1}, "seed is 0 to 9007199254740991, not -1"),
-    ],
-)
-def test_configs_that_cannot_be_are_refused_with_what_can(wrong, allowed):
-    with pytest.raises(InputError, match=allowed):
-        replace(CONFIG, **wrong)
-
-
-def test_presets_can_be_changed_by_field_and_unknown_ones_are_named():
-    assert presets.preset("baseline").autoencoder == AutoencoderConfig()
-    assert presets.preset("baseline").generator is None
-    assert presets.preset("default", steps=7) == replace(presets.PRESETS["default"], steps=7)
-    with pytest.raises(
-        InputError, match="unknown preset 'best': there are default, synthetic, tiny, own, "
-    ):
-        presets.preset("best")
