@@ -20,7 +20,7 @@ from tootlearn.models.bandwidth import CENTRES, Bandwidth, BandwidthConfig, High
 from tootlearn.training import train_bandwidth as bandwidth_training
 from tootlearn.training.train_bandwidth import (
     BandwidthTrainConfig,
-    complete,
+    bands_present,
     error,
     features,
     halved,
@@ -126,7 +126,7 @@ def test_a_variation_changes_nothing_below_its_corner():
 def test_the_end_of_a_recording_is_found_and_a_slope_is_none():
     levels = -torch.arange(10.0)[None, :, None].expand(2, 10, 5).clone() * 0.4  # 3.5 dB a band
     levels[1, 6:] -= 5
-    assert complete(levels).tolist() == [[True] * 10, [True] * 5 + [False] * 5]
+    assert bands_present(levels).tolist() == [[True] * 10, [True] * 5 + [False] * 5]
 
 
 def test_only_what_has_weight_and_is_there_counts():
@@ -150,8 +150,8 @@ def test_it_learns_the_levels(heard, tmp_path):
     config = replace(CONFIG, versions=1, steps=150, batch=8, learning_rate=1e-2, check_every=150)
     made = features(Bandwidth(config.bandwidth), heard.waves[~heard.held_out], 1, 0)
     with torch.random.fork_rng(devices=[]):
-        before = bandwidth_training.evaluate(Bandwidth(config.bandwidth), made)
-    after = bandwidth_training.evaluate(run(config, heard, tmp_path / "run"), made)
+        before = bandwidth_training.evaluate_bandwidth(Bandwidth(config.bandwidth), made)
+    after = bandwidth_training.evaluate_bandwidth(run(config, heard, tmp_path / "run"), made)
     assert after["error_db"] < before["error_db"] / 2 and after["moved"] < before["moved"]
 
 

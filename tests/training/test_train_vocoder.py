@@ -107,7 +107,7 @@ def test_it_learns(heard, tmp_path):
     pieces = vocoder_training._pieces(heard.split()[0], config)
 
     def errors(vocoder):
-        return vocoder_training.evaluate(VocoderObjective(vocoder, 0.3, 0.15), pieces)
+        return vocoder_training.evaluate_vocoder(VocoderObjective(vocoder, 0.3, 0.15), pieces)
 
     with torch.random.fork_rng(devices=[]):
         before = errors(Vocoder(CONFIG.front_end, CONFIG.vocoder))

@@ -38,7 +38,7 @@ def run(args: Namespace) -> None:
     name = Path(str(args.config[-1])).stem if args.config else args.preset
     out = Path(args.out or Path("runs") / name)
     loop.check_run(out, args.resume, training.RESULT)
-    tracking.check(args.track)
+    tracking.check_trackers(args.track)
     # before the clips are gathered: other processes begin at the beginning
     fabric = compute.launch(args.device)
     base = model_file.load_model(config.start_from)[0] if config.start_from else None

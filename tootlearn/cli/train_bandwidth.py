@@ -44,7 +44,7 @@ def run(args: Namespace) -> None:
     )
     out, compute = Path(args.out), compute_of(args)
     loop.check_run(out, args.resume, bandwidth_training.RESULT)
-    tracking.check(args.track)
+    tracking.check_trackers(args.track)
     fabric = compute.launch(args.device)
     problems: list[str] = []
     sounds = bandwidth_training.bandwidth_sounds(config, problems)

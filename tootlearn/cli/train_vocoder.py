@@ -45,7 +45,7 @@ def run(args: Namespace) -> None:
     config = VocoderTrainConfig(**values | parts)
     out, compute = Path(args.out), compute_of(args)
     loop.check_run(out, args.resume, vocoder_training.RESULT)
-    tracking.check(args.track)
+    tracking.check_trackers(args.track)
     fabric = compute.launch(args.device)
     problems: list[str] = []
     sounds = vocoder_training.vocoder_sounds(config, problems)

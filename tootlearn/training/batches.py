@@ -64,7 +64,7 @@ class Batch:
         bend_weight = torch.where(bend.isnan(), UNKNOWN_BEND, 1.0) * sounding
         controls, weight = (
             Condition.of(clips.controls, device),
-            frame_weights(clips, front_end).to(device),
+            clip_weights(clips, front_end).to(device),
         )
         log_mel = clips.log_mel.to(device)
         heard = log_mel if heard is None else heard.to(device)
@@ -104,7 +104,7 @@ class Batch:
         return replace(part, bend_weight=bend_weight, first=start)
 
 
-def frame_weights(clips: Clips, front_end: FrontEndConfig) -> Tensor:
+def clip_weights(clips: Clips, front_end: FrontEndConfig) -> Tensor:
     """How much each frame of the clips counts, (B, T): `losses.frame_weights`."""
     duration = torch.as_tensor(clips.controls.duration, dtype=torch.float32)
     return losses.frame_weights(

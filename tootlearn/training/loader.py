@@ -19,7 +19,7 @@ from tootlearn.data.clips import Clips
 from tootlearn.data.shard_stream import ShardStream
 from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.errors import InputError
-from tootlearn.training.batches import Batch, batch_rows, frame_weights
+from tootlearn.training.batches import Batch, batch_rows, clip_weights
 from tootlearn.training.config import TrainConfig
 
 Loader = Callable[[int], Batch]  # gets the number of a step, the first of which is 0
@@ -75,7 +75,7 @@ class ShardLoader:
     ) -> None:
         self.config, self.augmenter, self.own, self.device = config, augmenter, own, device
         # the weight of a frame that sounds, of any clip
-        self.sounding = frame_weights(pool, config.front_end).max()
+        self.sounding = clip_weights(pool, config.front_end).max()
         self.stream = ShardStream(config.data[0], config.seed)
         self.front_end = FrontEnd(config.front_end).to(device)
         if self.stream.index.kinds != pool.kinds:

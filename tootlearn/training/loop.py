@@ -83,7 +83,7 @@ class Part:
     place: int = 0
 
 
-class Objective(Protocol):
+class Trainable(Protocol):
     """An `nn.Module` that computes the loss of a model, which is one of its submodules."""
 
     @property
@@ -120,7 +120,7 @@ def fit(
     """Train the model of an objective, which keeps the weights of the last step, or the best ones.
 
     Args:
-        objective: an `Objective`, on the fabric's device.
+        objective: a `Trainable`, on the fabric's device.
         load: the parts of the batch of a step that this process computes.
         evaluate: errors on the held-out data, by name, the same in all processes.
         plan: optimiser and schedule.

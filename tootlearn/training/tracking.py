@@ -169,7 +169,7 @@ _NEEDS = {  # the extra, and what it has to bring
 }
 
 
-def check(names: Sequence[str]) -> None:
+def check_trackers(names: Sequence[str]) -> None:
     """See that trackers of these names can be used.
 
     Raises:
@@ -209,9 +209,9 @@ def tracked(
         sample_rate: of the examples, Hz.
 
     Raises:
-        InputError: as of `check`.
+        InputError: as of `check_trackers`.
     """
-    check(names)
+    check_trackers(names)
     if not names:
         yield None
         return
@@ -219,7 +219,7 @@ def tracked(
     trackers: list[Tracker] = [TRACKERS[name](out, config) for name in dict.fromkeys(names)]
 
     def record(row: dict[str, Any], model: Any) -> None:
-        step, numbers = row["step"], flat(row)
+        step, numbers = row["step"], logged_numbers(row)
         shown = examples(model) if examples else {}
         for tracker in trackers:
             tracker.log(step, numbers)
@@ -236,7 +236,7 @@ def tracked(
             tracker.close(failed)
 
 
-def flat(row: Mapping[str, Any]) -> dict[str, float]:
+def logged_numbers(row: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of a row of the log: "train/NAME" for the loss's terms, "held_out/NAME" for the
     held-out errors.
     """

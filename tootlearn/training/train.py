@@ -22,7 +22,7 @@ from tootlearn.errors import InputError
 from tootlearn.models import model_file
 from tootlearn.models.toot_model import TootModel
 from tootlearn.training import dataset, fine_tuning, loop
-from tootlearn.training.batches import Batch, frame_weights, shares
+from tootlearn.training.batches import Batch, clip_weights, shares
 from tootlearn.training.compute import Compute, all_reduce_sum
 from tootlearn.training.config import TrainConfig
 from tootlearn.training.loader import make_loader
@@ -171,7 +171,7 @@ def build(config: TrainConfig, learn: Clips) -> TootModel:
     """A new model with the statistics of the training clips; its initial weights depend on the seed
     alone.
     """
-    weight = frame_weights(learn, config.front_end)
+    weight = clip_weights(learn, config.front_end)
     normalizer = Normalizer.fit(learn.log_mel.float(), weight)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)

@@ -162,7 +162,7 @@ def features(
     for i, chunk in enumerate(tqdm(chunks, desc="features", disable=hidden, leave=False)):
         wave = chunk.float() / 32767
         # (B, H): before noise hides where a recording ends
-        there = complete(model.levels(model.stft(wave)))
+        there = bands_present(model.levels(model.stft(wave)))
         wave = wave if i < plain else varied(wave, model.rate, generator)
         wave = wave / wave.abs().amax(1, keepdim=True)
         low = halved(wave)
@@ -205,7 +205,7 @@ def halved(wave: Tensor) -> Tensor:
     return half
 
 
-def complete(levels: Tensor) -> Tensor:
+def bands_present(levels: Tensor) -> Tensor:
     """Whether a sound has a band, (B, H): recordings end at half their sample rate, or where a
     codec cut them.
 
@@ -316,7 +316,7 @@ def train_bandwidth(
     loop.fit(
         BandwidthObjective(model),
         load,
-        lambda: evaluate(model, unheard),
+        lambda: evaluate_bandwidth(model, unheard),
         loop.Optimisation(
             config.steps,
             config.learning_rate,
@@ -334,7 +334,7 @@ def train_bandwidth(
     origin = provenance(
         config,
         describe_bandwidth_sounds(config, heard),
-        evaluate(model, unheard),
+        evaluate_bandwidth(model, unheard),
         time.perf_counter() - started,
         licence(bool(config.synthetic), bool(config.sampled), config.font, config.data),
     )
@@ -345,7 +345,7 @@ def train_bandwidth(
 
 
 @torch.no_grad()
-def evaluate(model: Bandwidth, unheard: Features) -> dict[str, float]:
+def evaluate_bandwidth(model: Bandwidth, unheard: Features) -> dict[str, float]:
     """Errors on held-out sounds: "bias_db", the absolute value of the mean error of a band's level
     over a whole sound; "error_db", its mean absolute error; "moved", the mean absolute error of the
     share that is moved up.

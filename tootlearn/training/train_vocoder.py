@@ -253,7 +253,7 @@ def train_vocoder(
     loop.fit(
         objective,
         load,
-        lambda: evaluate(objective, unheard),
+        lambda: evaluate_vocoder(objective, unheard),
         loop.Optimisation(
             config.steps,
             config.learning_rate,
@@ -271,7 +271,7 @@ def train_vocoder(
     origin = provenance(
         config,
         describe_vocoder_sounds(config, heard),
-        evaluate(objective, unheard),
+        evaluate_vocoder(objective, unheard),
         time.perf_counter() - started,
         licence(bool(config.synthetic), bool(config.sampled), config.font, config.data),
     )
@@ -282,7 +282,9 @@ def train_vocoder(
 
 
 @torch.no_grad()
-def evaluate(objective: VocoderObjective, unheard: Pieces, steps: int = 8) -> dict[str, float]:
+def evaluate_vocoder(
+    objective: VocoderObjective, unheard: Pieces, steps: int = 8
+) -> dict[str, float]:
     """The terms of the loss on held-out sounds: means over the pieces of so many steps."""
     device, was_training = objective.model.draw.weight.device, objective.training
     objective.eval()
