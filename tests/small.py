@@ -6,7 +6,8 @@ from tootlearn.data import shard_writer, synthesis
 from tootlearn.data.clips import Clips, synthesise
 from tootlearn.dsp import audio
 from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
-from tootlearn.models.autoencoder import AutoencoderConfig, GeneratorConfig
+from tootlearn.models.autoencoder import AutoencoderConfig
+from tootlearn.models.generator import GeneratorConfig
 from tootlearn.training.config import TrainConfig
 
 # With all that has a state: batch statistics, noise in the latent, a prior.

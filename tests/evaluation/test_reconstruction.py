@@ -12,7 +12,7 @@ from tootlearn.dsp.normalization import Normalizer
 from tootlearn.errors import InputError
 from tootlearn.evaluation import reconstruction
 from tootlearn.generation.toot_generator import TootGenerator
-from tootlearn.models.autoencoder import GeneratorConfig
+from tootlearn.models.generator import GeneratorConfig
 from tootlearn.models.toot_model import TootModel
 
 

@@ -17,7 +17,8 @@ from tootlearn.evaluation.control import ControlAccuracy
 from tootlearn.evaluation.kind_accuracy import KindAccuracy
 from tootlearn.evaluation.set_metrics import SetDistance
 from tootlearn.generation.toot_generator import TootGenerator
-from tootlearn.models.autoencoder import AutoencoderConfig, GeneratorConfig
+from tootlearn.models.autoencoder import AutoencoderConfig
+from tootlearn.models.generator import GeneratorConfig
 from tootlearn.models.toot_model import TootModel
 
 

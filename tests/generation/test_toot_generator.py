@@ -22,8 +22,9 @@ from tootlearn.evaluation import metrics
 from tootlearn.generation import toot_generator
 from tootlearn.generation.toot_generator import TootGenerator
 from tootlearn.models import model_file
-from tootlearn.models.autoencoder import AutoencoderConfig, GeneratorConfig
+from tootlearn.models.autoencoder import AutoencoderConfig
 from tootlearn.models.decoder import Condition
+from tootlearn.models.generator import GeneratorConfig
 from tootlearn.models.toot_model import TootModel
 from tootlearn.models.vocoder import Vocoder, VocoderConfig
 

@@ -17,8 +17,9 @@ from tootlearn.errors import InputError
 from tootlearn.evaluation.metrics import compare
 from tootlearn.generation.toot_generator import TootGenerator
 from tootlearn.models import export, model_file
-from tootlearn.models.autoencoder import AutoencoderConfig, GeneratorConfig
+from tootlearn.models.autoencoder import AutoencoderConfig
 from tootlearn.models.decoder import Condition
+from tootlearn.models.generator import GeneratorConfig
 from tootlearn.models.toot_model import TootModel
 
 KINDS = [

@@ -15,8 +15,8 @@ from tootlearn.data.recipes import KINDS
 from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd, FrontEndConfig
 from tootlearn.errors import InputError
 from tootlearn.losses import log_mel as losses
-from tootlearn.models.autoencoder import Generator, GeneratorConfig
 from tootlearn.models.decoder import Condition
+from tootlearn.models.generator import Generator, GeneratorConfig
 
 SMALL = FrontEndConfig(hop=512, mels=24)  # 88 frames
 TINY = GeneratorConfig(residual=3, width=16, blocks=1, encoder_widths=(8, 8))

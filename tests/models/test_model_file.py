@@ -21,9 +21,10 @@ from tootlearn.dsp.front_end import FrontEndConfig
 from tootlearn.dsp.normalization import Normalizer
 from tootlearn.errors import InputError
 from tootlearn.models import model_file
-from tootlearn.models.autoencoder import AutoencoderConfig, GeneratorConfig
+from tootlearn.models.autoencoder import AutoencoderConfig
 from tootlearn.models.bandwidth import Bandwidth, BandwidthConfig
 from tootlearn.models.decoder import Condition
+from tootlearn.models.generator import GeneratorConfig
 from tootlearn.models.toot_model import TootModel
 from tootlearn.models.vocoder import Vocoder, VocoderConfig
 from tootlearn.training import config

@@ -12,8 +12,9 @@ from tootlearn import losses
 from tootlearn.data.clips import synthesise
 from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
 from tootlearn.errors import InputError
-from tootlearn.models.autoencoder import AutoencoderConfig, GeneratorConfig
+from tootlearn.models.autoencoder import AutoencoderConfig
 from tootlearn.models.decoder import Condition
+from tootlearn.models.generator import GeneratorConfig
 from tootlearn.rng import Stream
 from tootlearn.training import batches
 from tootlearn.training import train as training

@@ -15,7 +15,7 @@ from tootlearn.dsp import audio
 from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
 from tootlearn.dsp.normalization import Normalizer
 from tootlearn.errors import InputError
-from tootlearn.models.autoencoder import GeneratorConfig
+from tootlearn.models.generator import GeneratorConfig
 from tootlearn.models.toot_model import TootModel
 from tootlearn.training import dataset, fine_tuning
 from tootlearn.training.config import TrainConfig

@@ -121,7 +121,8 @@ def config_of(args: Namespace) -> TrainConfig:
     from tootlearn.data.augmentation import Augmentation
     from tootlearn.data.recipes import KINDS
     from tootlearn.dsp.front_end import FrontEndConfig
-    from tootlearn.models.autoencoder import AutoencoderConfig, GeneratorConfig
+    from tootlearn.models.autoencoder import AutoencoderConfig
+    from tootlearn.models.generator import GeneratorConfig
     from tootlearn.training import config as presets
 
     values = {f.name: args[f.name] for f in fields(presets.TrainConfig)}

@@ -30,10 +30,10 @@ from tootlearn.errors import InputError, check_range
 from tootlearn.generation import harmonics
 from tootlearn.generation.breath_noise import correlated_noise, noise_deviation
 from tootlearn.models import model_file
-from tootlearn.models.autoencoder import Generator
 from tootlearn.models.bandwidth import Bandwidth
 from tootlearn.models.decoder import Condition, Drawing
 from tootlearn.models.device import to_device
+from tootlearn.models.generator import Generator
 from tootlearn.models.toot_model import TootModel
 from tootlearn.models.vocoder import Vocoder
 

@@ -4,7 +4,7 @@
 * `perceptual`: losses that follow hearing: `audible_error`, `multi_scale_error`, `feature_error`.
 * `multi_resolution_stft`: the distance of waves, and the loss that turns log-mels into waves first.
 
-Which of them a network is trained with, and by what weight, is decided in `training.objective`. May
+`training.objective` adds them up; `training.config.WEIGHTS` and the presets set their weights. May
 import `models` and what lies below it.
 """
 

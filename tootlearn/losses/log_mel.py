@@ -1,7 +1,7 @@
 """The plain losses, which compare log-mels band by band.
 
-The squared error of standardised log-mels is, up to constants, minus the log-likelihood of a
-Gaussian of fixed width about what the network draws. It looks at each band of each frame alone;
+Minimising the squared error of standardised log-mels means maximising a Gaussian likelihood of
+fixed variance whose mean is the network's output. It looks at each band of each frame alone;
 `mel_convergence` looks at a clip as a whole. Both are 0 for equal log-mels. Frames long after the
 end of a toot count little, or silence would be most of what is learned.
 

@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from tootlearn.errors import InputError, check_at_least, check_choice
 from tootlearn.models.decoder import Decoder
 from tootlearn.models.encoder import POOLINGS, Encoder
-from tootlearn.models.generator import Generator as Generator
-from tootlearn.models.generator import GeneratorConfig as GeneratorConfig
 from tootlearn.models.layers import UPSAMPLERS, Style
 from tootlearn.models.pca import PCAPath
 

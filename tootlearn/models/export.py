@@ -27,8 +27,8 @@ from tootlearn.controls import LOUDNESS_RANGE, USUAL_LOUDNESS, Controls, Kind
 from tootlearn.dsp.front_end import WINDOW_SAMPLES
 from tootlearn.errors import InputError
 from tootlearn.files import atomic_write
-from tootlearn.models.autoencoder import Generator
 from tootlearn.models.decoder import Condition
+from tootlearn.models.generator import Generator
 from tootlearn.models.toot_model import TootModel
 
 FORMAT = 1  # of the web bundle

@@ -30,8 +30,9 @@ from tootlearn.dsp.front_end import FrontEndConfig
 from tootlearn.dsp.normalization import Normalizer
 from tootlearn.errors import InputError
 from tootlearn.files import atomic_write
-from tootlearn.models.autoencoder import AutoencoderConfig, GeneratorConfig
+from tootlearn.models.autoencoder import AutoencoderConfig
 from tootlearn.models.bandwidth import Bandwidth, BandwidthConfig
+from tootlearn.models.generator import GeneratorConfig
 from tootlearn.models.toot_model import TootModel
 from tootlearn.models.vocoder import Vocoder, VocoderConfig
 

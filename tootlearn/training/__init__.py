@@ -1,12 +1,13 @@
 """Training, from data to a model file. One loop trains every network.
 
-* `loop.fit`: the loop: steps, precision, processes, log, checkpoints, resuming, signals, values
-that are not finite. * `train.train`, `train_vocoder.train_vocoder`,
-`train_bandwidth.train_bandwidth`, `train_classifier.train_classifier`:
-  what differs between networks: data, model and objective.
-* `objective.Objective`: the loss of generator and autoencoder, term by term; `config.TrainConfig`:
-all settings, and
-  the presets; `compute.Compute`: precision, processes, checkpoints to keep.
+* `loop.fit`: the loop: steps, precision, processes, log, checkpoints, resuming, signals, and a stop
+  at values that are not finite.
+* `train.train`, `train_vocoder.train_vocoder`, `train_bandwidth.train_bandwidth` and
+  `train_classifier.train_classifier`: what differs between networks: data, model and objective.
+* `objective.Objective`: the loss of generator and autoencoder, term by term. The other networks have
+  their objectives in `train_*.py`.
+* `config.TrainConfig`: all settings, and the presets. `compute.Compute`: precision, processes, and
+  which checkpoints are kept.
 * `dataset.gather_clips` collects the clips of a config, `loader.make_loader` makes batches of them.
 * `run_log`, `checkpoint`, `provenance`, `tracking`, `runs`: what a run leaves behind.
 

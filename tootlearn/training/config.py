@@ -12,7 +12,8 @@ from tootlearn.data.recipes import KINDS
 from tootlearn.dsp.front_end import FrontEndConfig
 from tootlearn.errors import InputError, check_at_least, check_between, check_positive, check_share
 from tootlearn.losses.log_mel import DRAWING_LOSSES
-from tootlearn.models.autoencoder import AutoencoderConfig, GeneratorConfig
+from tootlearn.models.autoencoder import AutoencoderConfig
+from tootlearn.models.generator import GeneratorConfig
 
 # What a term of the loss weighs unless a config says otherwise. The first part of a name says which
 # network's drawing.
@@ -65,10 +66,10 @@ class TrainConfig:
             what the generator draws, "reconstruction" that of what the autoencoder draws. Behind
             each of these names and "_" may follow
 
-            - "convergence": of mel magnitudes (`log_mel.mel_convergence`); - "stft": of the wave
-            (`MultiResolutionSTFTLoss`), the most expensive one; - "audible", "multi_scale",
-            "embedding": of what is audible (`perceptual`); for the last one a classifier
-              is trained first;
+            - "convergence": of mel magnitudes (`log_mel.mel_convergence`);
+            - "stft": of the wave (`MultiResolutionSTFTLoss`), the most expensive one;
+            - "audible", "multi_scale", "embedding": of what is audible (`perceptual`); for the last
+              one a classifier is trained first;
             - "divergence": of the residual, or of a variational latent, per nat. The generator's
               starts 200 times as high and falls over the first half of training, so that what the
               controls can explain is learned from them and the residual gets the rest. The

@@ -117,7 +117,8 @@ def fit(
     on_check: OnCheck | None = None,
     progress: bool = True,
 ) -> None:
-    """Train the model of an objective, which keeps the weights of the last step, or the best ones.
+    """Train ``objective.model`` in place: to the weights of the last step, or to the best ones if
+    ``compute.best``.
 
     Args:
         objective: a `Trainable`, on the fabric's device.

@@ -1,8 +1,9 @@
-"""The objective: what a step of training minimises, term by term.
+"""The objective of generator and autoencoder: what a step of training minimises, term by term.
 
-Generator and autoencoder each have a squared error, "generation" and "reconstruction", and every
-other loss that has a weight in `TrainConfig.weights`, whose keys are the names of the terms in the
-log. A term of weight 0 is not computed.
+The loss is a weighted sum of terms. The main ones are squared errors: "generation" (generator) and
+"reconstruction" (autoencoder). `TrainConfig.weights` weighs each term by its name in the log; the
+defaults are `config.WEIGHTS`, and a term of weight 0 is not computed. The other networks have their
+objectives in `train_vocoder`, `train_bandwidth` and `train_classifier`.
 """
 
 from __future__ import annotations
