@@ -28,6 +28,7 @@ from enum import IntEnum, unique
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+STREAMS = "rng.Stream"  # how the streams of training are numbered, for the provenance of models
 MAX_SEED = 2**53 - 1  # the largest integer that JavaScript holds exactly
 _GOLDEN = np.uint32(0x9E3779B9)
 

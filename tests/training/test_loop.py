@@ -286,14 +286,48 @@ def test_dropout_of_a_step_is_a_function_of_seed_step_and_place():
     assert set(first).isdisjoint(numbers(2, 0)) and numbers(1, 0, 5)[::2] == first
 
 
-def test_compiled_are_the_children_of_the_networks(monkeypatch):
+def test_compiled_are_the_children_of_the_networks_that_have_weights(monkeypatch):
     compiled = []
     monkeypatch.setattr(nn.Module, "compile", lambda module: compiled.append(type(module)))
     line = Line()
-    line.model = nn.Sequential(line.model, nn.Identity())
-    plan = Optimisation(steps=1, learning_rate=0.1)
+    line.model = nn.Sequential(line.model, nn.Identity(), nn.ModuleList([nn.Linear(1, 1)]))
+    line.forward = lambda batch, step: (line.model[0](batch[0]).square().mean(), {})
+    loop.prepare(one_process(), line, torch.optim.SGD(line.parameters()), compiled=True)
+    assert compiled == [nn.Linear, nn.Linear]
+
+
+@pytest.mark.parametrize("name", ["toots", "vocoder", "bandwidth"])
+def test_with_networks_in_16_bits_the_losses_are_those_of_32(networks, whole, tmp_path, name):
+    networks[name].train(tmp_path / "run", compute=Compute(precision="bf16"))
+    ours, theirs = log(tmp_path / "run")[0], log(whole[name])[0]
+    for term in theirs.keys() - {"held_out", "step"}:
+        assert ours[term] == pytest.approx(theirs[term], rel=0.02, abs=0.02), term
+    kept = load_file(tmp_path / "run/checkpoint.safetensors")
+    assert all(t.dtype == torch.float32 for t in kept.values() if t.is_floating_point())
+
+
+@pytest.mark.parametrize("name", ["toots", "vocoder", "bandwidth"])
+def test_more_parts_than_examples_are_refused_before_anything_is_written(networks, tmp_path, name):
+    with pytest.raises(loop.InputError, match="--batch 99 or more"):
+        networks[name].train(tmp_path / "run", compute=Compute(accumulate=99))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_classifier_of_other_kinds_or_frames_is_not_resumed(whole):
+    clips = clips_of(TOOTS)
+    front_end = replace(TOOTS.front_end, fmax=8000.0)
+    for changes in ({"front_end": front_end}, {"clips": replace(clips, kinds=clips.kinds[::-1])}):
+        options = {"clips": clips, "front_end": TOOTS.front_end} | changes
+        with pytest.raises(loop.InputError, match="another config"):
+            train_classifier(config=CLASSIFIER, out=whole["classifier"], resume=True, **options)
+
+
+def test_the_best_checkpoint_is_that_of_the_best_score(tmp_path):
+    scores = iter([3.0, 1.0, math.nan, 2.0])
+    plan = Optimisation(steps=4, learning_rate=0.1, check_every=1)
     fit(
-        line, lambda step: [Part((X, X))], lambda: {}, plan, one_process(),
-        compute=Compute(compile=True), progress=False,
+        Line(), lambda step: [Part((X, X))], lambda: {"a": 9 * next(scores), "b": 0.0}, plan,
+        one_process(), compute=Compute(best=True), out=tmp_path, progress=False,
+        score=lambda errors: errors["a"],
     )  # fmt: skip
-    assert compiled == [nn.Linear, nn.Identity]
+    assert checkpoint.notes(tmp_path / "best.safetensors")["row"]["step"] == 2

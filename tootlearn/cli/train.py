@@ -48,12 +48,13 @@ def run(args: Namespace) -> None:
     warn(problems if fabric.is_global_zero else ())
     fabric.print(dataset.describe_clips(config, clips))
     rate = config.front_end.sample_rate
+    held_out = clips.split()[1] if args.track else clips
     with tracked(
         args,
         out,
         config,
         fabric,
-        examples=lambda model: tracking.toot_examples(model, clips.split()[1]),
+        examples=lambda model: tracking.toot_examples(model, held_out),
         sample_rate=rate,
     ) as on_check:
         training.train(config, clips, out, args.resume, args.device, True, compute, on_check)

@@ -162,7 +162,8 @@ class Bandwidth(nn.Module):
         h = self.enter(torch.cat([relative * (2 / _RANGE) + 1, 2 * tone - 1], 1).transpose(1, 2))
         for block in self.blocks:
             h = block(h)
-        change, like = self.out(self.norm(h)).transpose(1, 2).chunk(2, 1)  # (B, H, T)
+        out = self.out(self.norm(h)).to(log_mel.dtype)  # 16 bits are too few for what follows
+        change, like = out.transpose(1, 2).chunk(2, 1)  # (B, H, T)
         # of eight bands, so that it does not depend on where harmonics fall
         top = (2 * relative[:, -8:]).logsumexp(1, keepdim=True) / 2
         levels = torch.where(top > _BOTTOM, top + change + peak, -math.inf)

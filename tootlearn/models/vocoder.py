@@ -134,9 +134,12 @@ class Vocoder(nn.Module):
         h = self.enter(relative.transpose(1, 2))
         for block in self.blocks:
             h = block(h)
-        factor = self.draw(F.gelu(self.widen(self.norm(h)))).transpose(1, 2).clamp(*_FACTOR).exp()
-        start = self.front_end.mel.smooth(x.exp()) * factor
-        magnitude = self.front_end.magnitude(x, self.config.updates, start)
+        factor = self.draw(F.gelu(self.widen(self.norm(h)))).transpose(1, 2)
+        # powers of all sizes: in the precision of the input, whatever that of the network
+        with torch.autocast(x.device.type, enabled=False):
+            factor = factor.to(x.dtype).clamp(*_FACTOR).exp()
+            start = self.front_end.mel.smooth(x.exp()) * factor
+            magnitude = self.front_end.magnitude(x, self.config.updates, start)
         return magnitude.view(*log_mel.shape[:-2], *magnitude.shape[1:])
 
     @torch.no_grad()

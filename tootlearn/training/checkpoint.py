@@ -1,9 +1,9 @@
-"""Checkpoints: all that a run needs to go on as if nothing had happened, in one .safetensors file.
+"""Checkpoints: all that a run needs to be resumed, in one .safetensors file.
 
 Weights and the optimiser's moments are tensors; the step, the config and the last row of the log
 are JSON. Random numbers have no state (see `tootlearn.rng`), and neither has the order of the
-clips: both follow from the step. The file is written beside the old one and then put in its place
-in one move.
+clips: both follow from the step. The file is written beside the old one, which it then replaces in
+one move.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -26,29 +26,14 @@ from tootlearn.errors import InputError
 from tootlearn.files import atomic_write
 
 
-def collect(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    others: Mapping[str, nn.Module] | None = None,
-) -> dict[str, Tensor]:
-    """Copies of all tensors that the next step depends on: weights, running statistics, the
+def collect(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Copies of all tensors that the next step depends on: weights, running statistics, and the
     optimiser's moments.
-
-    ``others`` are modules with a state of their own, by the names that it shall have; none is
-    "model" or "optimizer".
     """
-    tensors = _states({"model": model, **(others or {})})
+    tensors = {f"model.{name}": t for name, t in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": t for name, t in state.items()}
     return {name: t.detach().clone() for name, t in tensors.items()}
-
-
-def _states(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-    return {
-        f"{part}.{name}": t
-        for part, module in modules.items()
-        for name, t in module.state_dict().items()
-    }
 
 
 def save(
@@ -86,14 +71,13 @@ def restore(
     config: dict[str, Any],
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    others: Mapping[str, nn.Module] | None = None,
 ) -> int:
     """Put model, optimiser and others back to where a checkpoint was written.
 
     Args:
         path: of the file.
         config: of this run; it must be that of the checkpoint.
-        model, optimizer, others: as for `collect`, as this run has built them; they are changed in
+        model, optimizer: as for `collect`, as this run has built them; they are changed in
             place.
 
     Returns:
@@ -110,7 +94,7 @@ def restore(
         step, theirs = int(metadata["step"]), dict(json.loads(metadata["config"]))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{path} is no whole checkpoint ({error}): start anew with another --out"
+            f"{path} is no whole checkpoint ({error}): start again with another --out"
         ) from error
     ours = json.loads(json.dumps(config))
     if theirs != ours:
@@ -123,17 +107,14 @@ def restore(
             f"{path} was made with another config ({changed}): resume with the one it was "
             "started with"
         )
-    modules = {"model": model, **(others or {})}
-    had = {name: t for name, t in tensors.items() if not name.startswith("optimizer.")}
-    wanted = {name: t.shape for name, t in _states(modules).items()}
-    if {name: t.shape for name, t in had.items()} != wanted:
+    prefix = "model."
+    weights = {n[len(prefix) :]: t for n, t in tensors.items() if n.startswith(prefix)}
+    wanted = {name: t.shape for name, t in model.state_dict().items()}
+    if {name: t.shape for name, t in weights.items()} != wanted:
         raise InputError(
-            f"{path} has other tensors than its config asks for: start anew with another --out"
+            f"{path} has other tensors than its config asks for: start again with another --out"
         )
-    for part, module in modules.items():
-        module.load_state_dict(
-            {name[len(part) + 1 :]: t for name, t in had.items() if name.startswith(f"{part}.")}
-        )
+    model.load_state_dict(weights)
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):
@@ -147,26 +128,25 @@ def restore(
 
 @contextmanager
 def interruptible() -> Iterator[list[str]]:
-    """Let a step be finished before a run is stopped: by Ctrl-C, or by SIGTERM, as a cluster
-    announces pre-emption.
+    """Let a step finish before a run stops: on Ctrl-C, or on SIGTERM, by which clusters announce
+    pre-emption.
 
-    Gives a list that is empty until one of them comes, and then holds its name. A second one
-    interrupts at once. Where signals cannot be heard, outside of the main thread, they do what they
-    always do.
+    Yields a list that stays empty until one of them arrives, and then holds its name. A second one
+    interrupts at once. Outside of the main thread signals keep their usual effect.
     """
-    told: list[str] = []
+    received: list[str] = []
     if threading.current_thread() is not threading.main_thread():
-        yield told
+        yield received
         return
 
-    def hear(number: int, frame: FrameType | None) -> None:
-        if told:
+    def receive(number: int, frame: FrameType | None) -> None:
+        if received:
             raise KeyboardInterrupt
-        told.append(signal.Signals(number).name)
+        received.append(signal.Signals(number).name)
 
-    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield told
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler or signal.SIG_DFL)

@@ -124,6 +124,10 @@ def training_clips(
 ) -> Clips:
     """The clips that a model was trained with, held-out ones included, made again.
 
+    They are drawn from today's random streams. Where the model's provenance names other `streams`,
+    notes of a sound font are other ones than those that it learned from; which semitones are held
+    out is the same.
+
     Args:
         trained: the config in the provenance of the model's file, which has only the names of
             folders and fonts.

@@ -27,7 +27,7 @@ from tootlearn import rng
 from tootlearn.errors import InputError
 from tootlearn.training import checkpoint
 from tootlearn.training.compute import Compute, all_reduce_sum, any_rank, broadcast
-from tootlearn.training.run_log import BEST, LAST, RunLog
+from tootlearn.training.run_log import BEST, LAST, RunLog, Score
 from tootlearn.training.schedule import learning_rate
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ class Stopped(Exception):
 
 
 class Diverged(InputError):
-    """A loss or a gradient is not finite; no weight was changed by it."""
+    """A loss or a gradient is not finite. The checkpoint is sound; the model in memory may not be:
+    its running statistics have seen that step.
+    """
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,9 @@ def fit(
     identity: Mapping[str, Any] | None = None,
     resume: bool = False,
     on_check: OnCheck | None = None,
+    score: Score | None = None,
     progress: bool = True,
+    name: str = "train",
 ) -> None:
     """Train ``objective.model`` in place: to the weights of the last step, or to the best ones if
     ``compute.best``.
@@ -134,7 +138,10 @@ def fit(
         resume: go on from the checkpoint in ``out``.
         on_check: called by the first process after each evaluation, once log and checkpoint are
             written. What it raises ends the run.
+        score: of the held-out errors, the lower the better, by which the best checkpoint is chosen;
+            None: their sum.
         progress: show a bar on stderr.
+        name: of the bar.
 
     Raises:
         InputError: if the checkpoint is of another run, or the disk is full.
@@ -146,11 +153,11 @@ def fit(
         model.parameters(), plan.learning_rate, betas=plan.betas, weight_decay=plan.weight_decay
     )
     step = checkpoint.restore(out / LAST, known, model, optimizer) if out and resume else 0
-    log = RunLog(out, known, compute, fabric, step if resume else None) if out else None
+    log = RunLog(out, known, compute, fabric, step if resume else None, score) if out else None
     broadcast(fabric, model)
     prepared, stepper = prepare(fabric, objective, optimizer, compute.compile)
     hidden = None if progress and fabric.is_global_zero else True
-    bar = tqdm(total=plan.steps, initial=step, desc="train", leave=bool(out), disable=hidden)
+    bar = tqdm(total=plan.steps, initial=step, desc=name, leave=bool(out), disable=hidden)
     with bar, torch.random.fork_rng(devices=[]), checkpoint.interruptible() as signals:
         while step < plan.steps and not any_rank(fabric, bool(signals)):
             rate = learning_rate(plan.learning_rate, step, plan.steps, plan.warmup)
@@ -193,7 +200,9 @@ def prepare(
     if compiled:
         for network in objective.networks():
             for part in network.children():
-                part.compile()
+                for module in part if isinstance(part, nn.ModuleList) else [part]:
+                    if any(p.requires_grad for p in module.parameters()):
+                        module.compile()
     prepared: tuple[Any, FabricOptimizer] = fabric.setup(objective, optimizer)
     return prepared
 
@@ -219,8 +228,8 @@ def take_step(
         The terms of the loss: what the parts contribute to the means over the batch.
 
     Raises:
-        Diverged: if a term or a gradient is not finite; then the weights are those of the step
-            before.
+        Diverged: if a term is not finite, or a gradient is not (in 16 bits the scaler skips such
+            steps instead).
     """
     terms: dict[str, Tensor] = {}
     optimizer.zero_grad(set_to_none=True)
@@ -239,7 +248,9 @@ def take_step(
     norms = {f"gradient of {type(n).__name__}": _clip(n, clip) for n in objective.networks()}
     if getattr(precision, "scaler", None):  # it skips steps whose gradients overflow 16 bits
         norms = {}
-    broken = [name for name, value in (terms | norms).items() if not torch.isfinite(value)]
+    values = terms | norms
+    finite = torch.stack([v.detach().float() for v in values.values()]).isfinite()
+    broken = [] if finite.all() else [n for n, ok in zip(values, finite, strict=True) if not ok]
     if any_rank(fabric, bool(broken)):
         where = f" ({', '.join(broken)})" if broken else ""
         raise Diverged(

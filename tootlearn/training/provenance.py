@@ -16,6 +16,7 @@ from tootlearn.data import public
 from tootlearn.data.sound_font import find_font
 from tootlearn.data.sounds import Sounds
 from tootlearn.errors import InputError
+from tootlearn.rng import STREAMS
 from tootlearn.version import __version__
 
 _PATHS = ("font", "start_from")  # fields of configs that hold a path; "data" holds several
@@ -52,6 +53,7 @@ def provenance(
         "config": fields,
         "versions": versions,
         "licence": licence,
+        "streams": STREAMS,
     }
 
 

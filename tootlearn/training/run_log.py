@@ -9,6 +9,8 @@ the place of the last one.
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 LAST, BEST = "checkpoint.safetensors", "best.safetensors"
+Score = Callable[[Mapping[str, float]], float]  # of held-out errors, the lower the better
 
 
 class RunLog:
@@ -34,6 +37,7 @@ class RunLog:
         fabric: what the run computes on; in 16 bits its loss scale is kept as well.
         done: the step of the last checkpoint, if the run resumes from it. The log is then cut back
             to the rows that it had at that step.
+        score: by which the best checkpoint is chosen; None: the sum of the held-out errors.
     """
 
     def __init__(
@@ -43,9 +47,11 @@ class RunLog:
         compute: Compute,
         fabric: Fabric,
         done: int | None = None,
+        score: Score | None = None,
     ) -> None:
         self.out, self.config, self.compute, self.fabric = out, config, compute, fabric
         self.log = out / "log.jsonl"
+        self.score = score or (lambda errors: sum(errors.values()))
         self.row: dict[str, Any] | None = None  # the last
         for part in out.glob(".*.safetensors.*.part") if fabric.is_global_zero else ():
             part.unlink()  # a checkpoint that was being written when the run was killed
@@ -107,5 +113,7 @@ class RunLog:
         if not self.compute.best or not self.row or self.row["step"] != step:
             return False
         best = self.out / BEST
-        before = checkpoint.notes(best)["row"]["held_out"].values() if best.exists() else ()
-        return not before or sum(self.row["held_out"].values()) < sum(before)
+        if not best.exists():
+            return True
+        before = self.score(checkpoint.notes(best)["row"]["held_out"])
+        return math.isnan(before) or self.score(self.row["held_out"]) < before

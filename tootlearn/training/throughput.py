@@ -54,7 +54,7 @@ def measure(
         clips: any that go with it.
         batches: sizes, whole batches; one that does not fit ends the row of its width.
         widths: of the generator; none keep the config's.
-        device: see `model_file.to_device`.
+        device: see `device.to_device`.
         compute: precision, parts and whether to compile; one process.
         seconds: of measuring each, after a first step that does not count.
         memory: MB that may be held at most; where it is passed, the row of the width ends. But for
@@ -64,7 +64,7 @@ def measure(
         What was measured, as it comes.
 
     Raises:
-        InputError: as for `training.train`.
+        InputError: as for `train.train`.
     """
     compute, where = compute or Compute(), to_device(device).type
     learn, _ = clips.split()

@@ -79,7 +79,7 @@ def train(
     own = shares(config.batch, fabric.world_size, compute.accumulate)[fabric.global_rank]
     out.mkdir(parents=True, exist_ok=True)
     model = initial_model(config, learn).to(fabric.device).train()
-    objective = Objective.of(model, config, fabric.device, progress)
+    objective = Objective.of(model, config, fabric.device, progress and fabric.is_global_zero)
     loader = make_loader(config, learn, own, fabric.device)
     loop.fit(
         objective,

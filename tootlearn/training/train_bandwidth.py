@@ -298,6 +298,7 @@ def train_bandwidth(
     fabric = compute.launch(device)
     loop.check_run(out, resume, RESULT)
     waves, held_out = heard.split()
+    own = shares(config.batch, fabric.world_size, compute.accumulate)[fabric.global_rank]
     out.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -305,7 +306,6 @@ def train_bandwidth(
     learn = features(model, waves, config.versions, config.seed, progress)
     unheard = features(model, held_out, 1, config.seed, progress)
     model = model.to(fabric.device).train()
-    own = shares(config.batch, fabric.world_size, compute.accumulate)[fabric.global_rank]
 
     def load(step: int) -> list[loop.Part]:
         piece = learn.piece(config.seed, step, config.batch, config.frames)
@@ -327,6 +327,7 @@ def train_bandwidth(
         compute=compute,
         out=out,
         identity=asdict(config),
+        score=lambda errors: errors["error_db"],
         resume=resume,
         on_check=on_check,
         progress=progress,

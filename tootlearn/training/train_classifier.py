@@ -89,6 +89,8 @@ def train_classifier(
         raise InputError(
             f"the clips have {clips.log_mel.shape[1]} bands, the front end {front_end.mels}"
         )
+    if (held_out or on_check) and not out:
+        raise InputError("held-out clips are for the log of a run: give out, its folder")
     if out:
         loop.check_run(out, resume)
         out.mkdir(parents=True, exist_ok=True)
@@ -123,10 +125,11 @@ def train_classifier(
         ),
         one_process(),
         out=out,
-        identity=asdict(config),
+        identity=asdict(config) | {"front_end": asdict(front_end), "kinds": list(model.kinds)},
         resume=resume,
         on_check=on_check,
         progress=progress,
+        name="classifier",
     )
     return model.eval()
 

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -161,19 +163,24 @@ class VocoderObjective(nn.Module):
         weights.
         """
         front_end = self.model.front_end
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(waves.device.type, enabled=False):
             spectrum = front_end.stft(waves)[..., : front_end.frames(waves.shape[1])]
             log_mel, target = front_end(waves), spectrum.abs()
         magnitude = self.model(log_mel)
-        terms = {
-            # in nats, so that a clean tone counts as much as one in noise, whose error is twenty
-            # times as large
-            "convergence": (relative_error(magnitude, target) + 3e-3).log().mean(),
-            "log_magnitude": log_error(magnitude, target),
-            "peaks": peak_error(magnitude, spectrum, front_end.stft),
-        }
+        with torch.autocast(waves.device.type, enabled=False):
+            terms = {
+                # in nats, so that a clean tone counts as much as one in noise, whose error is
+                # twenty times as large
+                "convergence": (relative_error(magnitude, target) + 3e-3).log().mean(),
+                "log_magnitude": log_error(magnitude, target),
+                "peaks": peak_error(magnitude, spectrum, front_end.stft),
+            }
+        return self.total(terms), terms
+
+    def total(self, terms: Mapping[str, Any]) -> Any:
+        """The weighted sum of the terms."""
         loss = 0.2 * terms["convergence"] + self.log_weight * terms["log_magnitude"]
-        return loss + self.peak_weight * terms["peaks"], terms
+        return loss + self.peak_weight * terms["peaks"]
 
 
 # Data and model
@@ -238,13 +245,13 @@ def train_vocoder(
     fabric = compute.launch(device)
     loop.check_run(out, resume, RESULT)
     learn, held_out = heard.split()
+    own = shares(config.batch, fabric.world_size, compute.accumulate)[fabric.global_rank]
     out.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         vocoder = Vocoder(config.front_end, config.vocoder).to(fabric.device).train()
     objective = VocoderObjective(vocoder, config.log_weight, config.peak_weight)
     pieces, unheard = _pieces(learn, config), _pieces(held_out, config)
-    own = shares(config.batch, fabric.world_size, compute.accumulate)[fabric.global_rank]
 
     def load(step: int) -> list[loop.Part]:
         waves = pieces(step)
@@ -264,6 +271,7 @@ def train_vocoder(
         compute=compute,
         out=out,
         identity=asdict(config),
+        score=objective.total,
         resume=resume,
         on_check=on_check,
         progress=progress,

@@ -52,7 +52,7 @@ class Search:
         metric: the held-out squared error that is minimised: "generation", "reconstruction", or
             their "sum".
         storage: see `study.open_study`.
-        device: see `model_file.to_device`.
+        device: see `device.to_device`.
 
     Raises:
         InputError: for a metric that the model does not have.
