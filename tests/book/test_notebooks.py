@@ -79,17 +79,22 @@ def render(*arguments, **options):
 """
 CHANGES = {
     "a gain of 6 dB in the synthesiser": ("00_sound", "data/synthesis.py", None, QUIETER_RECIPE),
-    "a gain of 6 dB in the generator": ("08_generation", "generation.py", None, QUIETER),
-    "the hop of the STFT": ("01_stft", "stft.py", "self.hop = hop\n", "self.hop = hop // 2\n"),
+    "a gain of 6 dB in the generator": (
+        "08_generation",
+        "generation/toot_generator.py",
+        None,
+        QUIETER,
+    ),
+    "the hop of the STFT": ("01_stft", "dsp/stft.py", "self.hop = hop\n", "self.hop = hop // 2\n"),
     "the hop of the front end": (
         "03_normalization",
-        "front_end.py",
+        "dsp/front_end.py",
         "hop: int = 256",
         "hop: int = 128",
     ),
     "the epsilon of the logarithm": (
         "03_normalization",
-        "front_end.py",
+        "dsp/front_end.py",
         "floor: float = 1e-5",
         "floor: float = 1e-4",
     ),
@@ -214,8 +219,8 @@ def test_the_run_ends_with_the_table(tmp_path, passes):
     """Also of a notebook that fails. The exit status is that of the tests, whatever the clock
     says.
     """
-    for name in ("conftest.py", "budget.py"):
-        shutil.copy(ROOT / "tests/book" / name, tmp_path)
+    for name in ("book/conftest.py", "book/budget.py", "needs.py"):
+        shutil.copy(ROOT / "tests" / name, tmp_path)
     took = [WAYS[0], "00_a", 95.5]
     test = f"def test(record_property):\n    record_property('took', {took})\n    assert {passes}\n"
     (tmp_path / "test_small.py").write_text(test)
