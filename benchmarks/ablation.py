@@ -47,7 +47,7 @@ from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd
 from tootlearn.dsp.normalization import Normalizer
 from tootlearn.dsp.phase import ridge_integration
 from tootlearn.evaluation.metrics import compare
-from tootlearn.evaluation.reconstruction import nearest, pca
+from tootlearn.evaluation.reconstruction import nearest_clips, pca
 from tootlearn.generation import toot_generator
 from tootlearn.losses.log_mel import frame_weights, squared_error
 from tootlearn.models import classifier
@@ -268,7 +268,7 @@ def untrained(row: str, given: Data) -> dict[str, float]:
     def decode(x: Tensor) -> Tensor:
         if WITHOUT_TRAINING[row]:
             return pca(train, x, WITHOUT_TRAINING[row])
-        return nearest(train, x) if row == "nearest clip" else train.mean(0).expand_as(x)
+        return nearest_clips(train, x) if row == "nearest clip" else train.mean(0).expand_as(x)
 
     numbers = 2 * WITHOUT_TRAINING[row] * train[0].numel()
     return figures(given, normalizer, decode) | {"parameters": numbers}

@@ -46,7 +46,7 @@ from tootlearn.data.sound_font import PROGRAMS, find_font, open_font, play
 from tootlearn.data.sounds import note_is_held_out
 from tootlearn.data.synthesis import natural_controls
 from tootlearn.dsp import measures
-from tootlearn.dsp.audio import load, resample
+from tootlearn.dsp.audio import load_audio, resample
 from tootlearn.dsp.front_end import FrontEndConfig
 from tootlearn.evaluation.control import ControlAccuracy
 from tootlearn.generation.toot_generator import TootGenerator
@@ -161,7 +161,7 @@ def recordings(manifest: Path, fresh: bool = False) -> Iterator[Recording]:
         places = np.linspace(0, len(rows) - 1, min(MOST, len(rows))).round().astype(int)
         between = [(a + b) // 2 for a, b in zip(places[:-1], places[1:], strict=True) if b - a > 2]
         for i in between if fresh else places:
-            wave, _ = load(manifest.parent / rows[i]["path"], RATE)
+            wave, _ = load_audio(manifest.parent / rows[i]["path"], RATE)
             wave = wave[: 2 * RATE]
             if len(wave) < 0.06 * RATE:
                 continue

@@ -120,7 +120,7 @@ def recordings(folder: Path, count: int) -> list[Tensor]:
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not files:
         raise InputError(f"{folder} holds no recordings")
-    clips = [audio.load(path, RATE)[0][:WINDOW_SAMPLES] for path in files]
+    clips = [audio.load_audio(path, RATE)[0][:WINDOW_SAMPLES] for path in files]
     clips = [clip for clip in clips if len(clip) > RATE // 5 and bool(clip.any())]
     return [clips[i * len(clips) // count] for i in range(count)] if len(clips) > count else clips
 

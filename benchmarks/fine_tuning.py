@@ -26,7 +26,7 @@ from tootlearn.data import folder
 from tootlearn.data.clips import Clips
 from tootlearn.data.recipes import KINDS
 from tootlearn.evaluation.control import control_table
-from tootlearn.evaluation.report import as_text
+from tootlearn.evaluation.report import report_text
 from tootlearn.generation import toot_generator
 from tootlearn.losses.log_mel import frame_weights
 from tootlearn.models import model_file
@@ -102,7 +102,7 @@ def main() -> None:
             for kind, row in table.items()
             if kind == "all"
         }
-        print(f"\n{word}\n{as_text({'control': rows})}")
+        print(f"\n{word}\n{report_text({'control': rows})}")
 
 
 @torch.inference_mode()

@@ -127,7 +127,7 @@ def fuzz(count: int, folder: Path, first_seed: int = 0) -> tuple[Counter[str], f
         path.write_bytes(broken(originals[which], HEADER[file_format], first_seed + i))
         started = time.perf_counter()
         try:
-            wave, rate = audio.load(path, 16000)
+            wave, rate = audio.load_audio(path, 16000)
             assert (
                 rate == 16000 and wave.ndim == 1 and len(wave) > 0 and bool(wave.isfinite().all())
             ), path

@@ -58,7 +58,7 @@ def streamed(config: TrainConfig, out: Path) -> tuple[TrainConfig, Clips]:
     out.mkdir()
     rows = ["path,label,pitch,source"]
     for i, wave in enumerate(waves):
-        audio.save(out / f"{i}.wav", wave, synthesis.SAMPLE_RATE)
+        audio.save_audio(out / f"{i}.wav", wave, synthesis.SAMPLE_RATE)
         rows.append(f"{i}.wav,{config.kinds[controls.kind[i]]},{controls.pitch[i]},{i % 12}")
     (out / "manifest.csv").write_text("\n".join(rows))
     shard_writer.write([out], out / "shards", megabytes=0.5)

@@ -95,7 +95,7 @@ def recorded(path: Path, count: int, seed: int) -> list[tuple[Tensor, float]]:
     for recording in turns:
         if len(found) == count:
             break
-        if toots := folder.pieces(audio.load(recording.path, RATE)[0], RATE):
+        if toots := folder.pieces(audio.load_audio(recording.path, RATE)[0], RATE):
             wave = functional.pad(toots[0], (ONSET_SAMPLES, ONSET_SAMPLES))
             told = recording.pitch > 0
             found.append(

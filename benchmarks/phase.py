@@ -27,7 +27,7 @@ from tootlearn.data import sounds, synthesis
 from tootlearn.data.recipes import KINDS
 from tootlearn.data.sound_font import PROGRAMS, find_font, open_font, play
 from tootlearn.dsp import measures
-from tootlearn.dsp.audio import load
+from tootlearn.dsp.audio import load_audio
 from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
 from tootlearn.dsp.phase import fast_griffin_lim, ridge_integration
 from tootlearn.errors import InputError
@@ -66,7 +66,7 @@ def recordings(pattern: str, count: int) -> list[Tensor]:
     random.Random(SEED).shuffle(names)
     waves = []
     for name in names:
-        wave = load(name, RATE)[0][:SAMPLES]
+        wave = load_audio(name, RATE)[0][:SAMPLES]
         wave = wave[: len(wave) // 256 * 256]
         if len(wave) >= SAMPLES // 4 and float(wave.abs().max()) > 1e-3:
             waves.append(wave)

@@ -127,7 +127,7 @@ def medians(kind: str, mine: Sequence[Recording], count: int) -> None:
     """
     heard = []
     for recording in mine:
-        wave, _ = audio.load(recording.path, RATE)
+        wave, _ = audio.load_audio(recording.path, RATE)
         for piece in folder.pieces(wave, RATE)[:2]:
             framed = torch.nn.functional.pad(piece, (ONSET_SAMPLES, ONSET_SAMPLES))
             heard.append(measured(framed, recording.pitch))

@@ -22,7 +22,7 @@ import tootlearn
 from tootlearn.data.clips import Clips, synthesise
 from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.evaluation.reconstruction import autoencoder_of, reconstruction_table
-from tootlearn.evaluation.report import as_text
+from tootlearn.evaluation.report import report_text
 from tootlearn.generation.toot_generator import TootGenerator
 from tootlearn.training import config as presets
 from tootlearn.training import train as training
@@ -55,7 +55,7 @@ def main() -> None:
                 tootlearn.load(Path(folder) / "run" / "model.safetensors"), clips
             )
         table |= {name.replace("autoencoder", "baseline"): row for name, row in baseline.items()}
-    print(as_text({"reconstruction": table}))
+    print(report_text({"reconstruction": table}))
     print(f"\n{'loudest band':36}{'median, dB':>12}{'N':>12}")
     for kind, changes in peaks(generator, clips.split()[1]).items():
         print(f"{kind:36}{changes.median():12.1f}{len(changes):12}")

@@ -55,7 +55,7 @@ def write_wavs(out: Path, count: int) -> None:
     waves, controls = synthesis.toots(NAMES, count, 0, 0)
     rows = ["path,label,pitch,source"]
     for i, wave in enumerate(waves):
-        audio.save(out / f"{i}.wav", audio.trim(wave, 22050), 22050)
+        audio.save_audio(out / f"{i}.wav", audio.trim(wave, 22050), 22050)
         rows.append(f"{i}.wav,{NAMES[controls.kind[i]]},{controls.pitch[i]},{i % SOURCES}")
     (out / "manifest.csv").write_text("\n".join(rows))
 
@@ -80,7 +80,7 @@ def reading(wavs: Path, packed: Path, compact: Path, seconds: float) -> None:
         "clips, from the folder": lambda: len(folder.read(wavs, front_end, known)[0]),
         "clips, from shards": lambda: len(shards.read(packed, front_end)[0]),
         "waves, from the folder": lambda: sum(
-            len(audio.load(path, 22050)[0]) > 0 for path in wavs.glob("*.wav")
+            len(audio.load_audio(path, 22050)[0]) > 0 for path in wavs.glob("*.wav")
         ),
         "waves, from shards": lambda: waves_of(packed),
         "waves, from shards of FLAC": lambda: waves_of(compact),

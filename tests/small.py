@@ -41,7 +41,7 @@ def write_shards(out: Path, count: int = 48, sources: int = 12, megabytes: float
     (out / "wavs").mkdir(parents=True)
     rows = ["path,label,pitch,source"]
     for i, wave in enumerate(waves):
-        audio.save(out / "wavs" / f"{i}.wav", wave, synthesis.SAMPLE_RATE)
+        audio.save_audio(out / "wavs" / f"{i}.wav", wave, synthesis.SAMPLE_RATE)
         rows.append(
             f"{i}.wav,{CONFIG.kinds[controls.kind[i]]},{controls.pitch[i]},session {i % sources}"
         )

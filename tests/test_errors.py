@@ -37,5 +37,5 @@ def test_a_large_limit_is_printed_in_full():
 
 
 def test_the_nearest_known_word_is_asked_for():
-    assert errors.nearest("trumpte", ["tuba", "trumpet"]) == "did you mean trumpet? "
-    assert errors.nearest("xyzzy", ["tuba", "trumpet"]) == ""
+    assert errors.did_you_mean("trumpte", ["tuba", "trumpet"]) == "did you mean trumpet? "
+    assert errors.did_you_mean("xyzzy", ["tuba", "trumpet"]) == ""

@@ -63,7 +63,7 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
         raise InputError(f"{name} is one of {', '.join(choices)}, not {value!r}")
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A question that names the known word which is most like this one; nothing where none is."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"did you mean {near[0]}? " if near else ""

@@ -342,7 +342,7 @@ _PANELS: dict[str, Callable[[Any], list[Bars]]] = {
 
 
 def evaluation_sheet(path: str | os.PathLike[str], report: dict[str, Any]) -> None:
-    """Draw the tables of `evaluation.report`: generated beside what it is measured by, a row of
+    """Draw the tables of `report.evaluate_model`: generated beside what it is measured by, a row of
     panels for each part.
 
     Args:

@@ -71,7 +71,7 @@ def test_samples_that_a_header_only_promises_take_no_memory(tmp_path, file_forma
 
     def read():
         try:
-            assert len(audio.load(path)[0]) == 2205
+            assert len(audio.load_audio(path)[0]) == 2205
         except InputError as error:
             assert str(path) in str(error)
 
@@ -81,8 +81,8 @@ def test_samples_that_a_header_only_promises_take_no_memory(tmp_path, file_forma
 def test_channels_by_the_hundred_are_read_in_small_blocks(tmp_path):
     path = tmp_path / "many.wav"
     soundfile.write(path, np.full((2000, 500), 0.25, dtype=np.float32), 22050)
-    assert peak_of(lambda: audio.load(path)) < 4e6
-    torch.testing.assert_close(audio.load(path)[0], torch.full((2000,), 0.25))
+    assert peak_of(lambda: audio.load_audio(path)) < 4e6
+    torch.testing.assert_close(audio.load_audio(path)[0], torch.full((2000,), 0.25))
 
 
 def test_a_file_without_end_is_refused(tmp_path, monkeypatch):
@@ -90,9 +90,9 @@ def test_a_file_without_end_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "long.wav"
     soundfile.write(path, np.zeros(200_001), 22050)
     with pytest.raises(InputError, match="cut it into shorter files"):
-        audio.load(path)
+        audio.load_audio(path)
     soundfile.write(path, np.zeros(200_000), 22050)
-    assert len(audio.load(path)[0]) == 200_000
+    assert len(audio.load_audio(path)[0]) == 200_000
 
 
 @pytest.mark.parametrize("rate", [1, 999, 768_001, 2**31 - 1])
@@ -103,7 +103,7 @@ def test_a_rate_that_is_none_of_sound_is_refused(tmp_path, rate):
     data[24:28] = struct.pack("<I", rate)
     path.write_bytes(data)
     with pytest.raises(InputError, match=f"{rate} Hz"):
-        audio.load(path, 22050)
+        audio.load_audio(path, 22050)
 
 
 def test_rates_without_a_common_divisor_take_a_filter_of_reasonable_length():

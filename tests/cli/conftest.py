@@ -5,7 +5,7 @@ from invoking import Done
 
 import tootlearn
 from tootlearn.cli import main
-from tootlearn.dsp.audio import save
+from tootlearn.dsp.audio import save_audio
 
 
 @pytest.fixture
@@ -48,8 +48,8 @@ def refused(run, tmp_path):
 def recordings(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     g = tootlearn.load()
-    save("car.wav", g.generate("car_horn", 400.0, 0.4, 0.5, -18, seed=1), g.sample_rate)
-    save(
+    save_audio("car.wav", g.generate("car_horn", 400.0, 0.4, 0.5, -18, seed=1), g.sample_rate)
+    save_audio(
         "horn.wav",
         g.generate("french_horn", 300.0, 0.5, 0.4, -18, seed=2, sample_rate=44100),
         44100,

@@ -18,8 +18,8 @@ def noisy(tmp_path):
     tone = torch.zeros(2 * 22050)
     tone[11025:33075] = 0.3 * torch.sin(2 * torch.pi * 440 * torch.arange(22050) / 22050)
     (tmp_path / "mine/horn").mkdir(parents=True)
-    audio.save(tmp_path / "mine/horn/a.wav", tone + both[: len(tone)], 22050)
-    audio.save(tmp_path / "noise.wav", both[len(tone) :], 22050)
+    audio.save_audio(tmp_path / "mine/horn/a.wav", tone + both[: len(tone)], 22050)
+    audio.save_audio(tmp_path / "noise.wav", both[len(tone) :], 22050)
     return tone, tone + both[: len(tone)]
 
 
@@ -29,7 +29,7 @@ def test_a_recording_is_cleaned(run, tmp_path, noisy, words):
     before = (tmp_path / "mine/horn/a.wav").read_bytes()
     done = run("denoise", "mine/horn/a.wav", "clean.flac", *words)
     assert done.status == 0 and "clean.flac" in done.out and done.err == ""
-    wave, rate = audio.load(tmp_path / "clean.flac")
+    wave, rate = audio.load_audio(tmp_path / "clean.flac")
     assert rate == 22050 and float((wave - tone).norm()) < 0.2 * float((mix - tone).norm())
     assert (tmp_path / "mine/horn/a.wav").read_bytes() == before
 
@@ -47,7 +47,7 @@ def test_a_folder_is_cleaned_under_the_same_names_and_what_cannot_be_is_told(run
     written = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert written == {"horn/a.wav", "c.aiff.wav", "manifest.csv"}
     assert (out / "manifest.csv").read_bytes() == (tmp_path / "mine/manifest.csv").read_bytes()
-    assert float((audio.load(out / "horn/a.wav")[0] - noisy[0]).norm()) < 0.2 * float(
+    assert float((audio.load_audio(out / "horn/a.wav")[0] - noisy[0]).norm()) < 0.2 * float(
         (noisy[1] - noisy[0]).norm()
     )
 

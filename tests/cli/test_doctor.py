@@ -102,7 +102,7 @@ def test_a_disk_that_takes_nothing_is_bad(packages, capsys, monkeypatch):
     def full(*_: object) -> None:
         raise InputError("No space left on device")
 
-    monkeypatch.setattr(audio, "save", full)
+    monkeypatch.setattr(audio, "save_audio", full)
     line = examined(capsys)
     assert (
         line.startswith("BAD   sound files cannot be written and read back")

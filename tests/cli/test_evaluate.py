@@ -8,7 +8,9 @@ from tootlearn.evaluation import report as evaluation
 def test_evaluate_prints_its_tables_and_writes_them(run, tmp_path, monkeypatch):
     table = {"reconstruction": {"mean": {"error": 1.25, "lsd": 9.5, "count": 7}}}
     asked = []
-    monkeypatch.setattr(evaluation, "report", lambda generator, *rest: asked.append(rest) or table)
+    monkeypatch.setattr(
+        evaluation, "evaluate_model", lambda generator, *rest: asked.append(rest) or table
+    )
     words = (
         "--count",
         40,

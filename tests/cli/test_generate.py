@@ -72,7 +72,7 @@ def test_options_reach_the_toots_and_the_table_says_how_to_make_each_again(run, 
             -24,
         ]
         again = tootlearn.load().generate("trumpet", "A3", 0.4, 0.3, -24, seed=int(row["seed"]))
-        audio.save(tmp_path / "again.wav", again, 22050)
+        audio.save_audio(tmp_path / "again.wav", again, 22050)
         assert np.array_equal(
             samples(tmp_path / "again.wav"), samples(tmp_path / "a/b" / row["file"])
         )

@@ -5,7 +5,7 @@ from tootlearn.generation import playground
 
 def test_the_playground_gets_the_model_and_the_port(run, monkeypatch):
     calls = []
-    monkeypatch.setattr(playground, "serve", lambda *args: calls.append(args))
+    monkeypatch.setattr(playground, "serve_playground", lambda *args: calls.append(args))
     assert (
         run("play", "--model", "tiny", "--vocoder", "none", "--port", 7, "--no-browser").status == 0
     )

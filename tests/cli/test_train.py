@@ -109,7 +109,7 @@ def kazoos(tmp_path):
     (tmp_path / "mine/kazoo").mkdir(parents=True)
     for i in range(12):
         wave = render("trumpet", 262.0 * 2 ** (i / 24), 0.3, 0.5, -15.0, seed=i)
-        audio.save(tmp_path / "mine/kazoo" / f"{i}.wav", wave, 22050)
+        audio.save_audio(tmp_path / "mine/kazoo" / f"{i}.wav", wave, 22050)
     (tmp_path / "mine/kazoo/letter.wav").write_text("Dear sir")
 
 

@@ -194,8 +194,8 @@ def test_a_room_convolves_its_share():
 def test_rooms_come_from_files_from_their_peaks_on(tmp_path):
     impulse = torch.zeros(3000)
     impulse[400], impulse[700] = 0.8, -0.4
-    audio.save(tmp_path / "hall.wav", impulse, RATE)
-    audio.save(tmp_path / "box.wav", impulse[350:500], RATE)
+    audio.save_audio(tmp_path / "hall.wav", impulse, RATE)
+    audio.save_audio(tmp_path / "box.wav", impulse[350:500], RATE)
     rooms = augmentation.read_rooms([str(tmp_path / "hall.wav"), str(tmp_path / "box.wav")], RATE)
     assert rooms.shape == (2, 2600)
     torch.testing.assert_close(rooms.norm(dim=1), torch.ones(2))
@@ -203,7 +203,7 @@ def test_rooms_come_from_files_from_their_peaks_on(tmp_path):
         float(rooms[0, 300] / rooms[0, 0]) == pytest.approx(-0.5, abs=1e-3)
         and float(rooms[1, 0]) == 1
     )
-    audio.save(tmp_path / "silent.wav", torch.zeros(100), RATE)
+    audio.save_audio(tmp_path / "silent.wav", torch.zeros(100), RATE)
     with pytest.raises(InputError, match=r"silent\.wav is silent"):
         augmentation.read_rooms([str(tmp_path / "silent.wav")], RATE)
 

@@ -259,7 +259,7 @@ def test_synthetic_clips_pass_as_they_are_and_alone_are_refused(clips):
 def test_rooms_of_ones_own_are_heard(clips, tmp_path):
     impulse = torch.zeros(8000)
     impulse[0], impulse[6000] = 0.7, 0.7  # an echo after .27 s
-    audio.save(tmp_path / "echo.wav", impulse, RATE)
+    audio.save_audio(tmp_path / "echo.wav", impulse, RATE)
     made, _ = draw(variants(clips, room=1.0, rooms=(str(tmp_path / "echo.wav"),)))
     longer = made.controls.duration - clips.controls.duration
     fits = clips.controls.duration < 1.5

@@ -21,16 +21,16 @@ def write_tone(path, count: int = RATE, rate: int = RATE) -> None:
     tone = 0.3 * torch.sin(0.1 * torch.arange(count))
     tone[: count // 3] = tone[-(count // 3) :] = 0
     path.parent.mkdir(parents=True, exist_ok=True)
-    audio.save(path, tone + noise(count), rate)
+    audio.save_audio(path, tone + noise(count), rate)
 
 
 @pytest.mark.parametrize("rate", [RATE, 16000])
 def test_a_file_is_cleaned_as_its_wave_is_at_its_rate(tmp_path, rate):
     write_tone(tmp_path / "a.wav", rate=rate)
     clean_file(tmp_path / "a.wav", tmp_path / "b.wav")
-    wave, out_rate = audio.load(tmp_path / "b.wav")
+    wave, out_rate = audio.load_audio(tmp_path / "b.wav")
     assert out_rate == rate
-    expected = clean(audio.load(tmp_path / "a.wav")[0], rate)
+    expected = clean(audio.load_audio(tmp_path / "a.wav")[0], rate)
     torch.testing.assert_close(wave, expected, atol=2 / 32768, rtol=0)
 
 
@@ -43,7 +43,7 @@ def test_a_recording_of_noise_is_brought_to_the_rate_of_the_file(tmp_path, monke
 
     monkeypatch.setattr(cleaning, "clean", recorded)
     write_tone(tmp_path / "a.wav")
-    audio.save(tmp_path / "noise.wav", noise(2 * RATE, seed=1), 2 * RATE)
+    audio.save_audio(tmp_path / "noise.wav", noise(2 * RATE, seed=1), 2 * RATE)
     clean_file(tmp_path / "a.wav", tmp_path / "b.wav", tmp_path / "noise.wav")
     assert lengths == [(RATE, RATE)]
 

@@ -48,7 +48,7 @@ def noise(like: torch.Tensor, level: float) -> torch.Tensor:
 
 def put(path: Path, wave: torch.Tensor, rate: int = RATE) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    audio.save(path, wave, rate)
+    audio.save_audio(path, wave, rate)
     return path
 
 

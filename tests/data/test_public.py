@@ -28,7 +28,7 @@ def tone(path, hertz=330.0):
         * torch.minimum(time, time.flip(0)).div(0.01).clamp_max(1)
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    audio.save(path, torch.cat([torch.zeros(2000), wave, torch.zeros(2000)]), RATE)
+    audio.save_audio(path, torch.cat([torch.zeros(2000), wave, torch.zeros(2000)]), RATE)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def recordings(tmp_path_factory):
     waves, controls = synthesis.toots(NAMES, COUNT, 0, 0)
     rows = ["path,label,pitch,source"]
     for i, wave in enumerate(waves):
-        audio.save(out / f"{i}.wav", wave, RATE)
+        audio.save_audio(out / f"{i}.wav", wave, RATE)
         label = ("trumpet", "my_tuba")[controls.kind[i]]
         rows.append(f"{i}.wav,{label},{controls.pitch[i]},session {i % 5}")
     (out / "text.wav").write_text("this is no sound")
@@ -95,7 +95,7 @@ def test_what_cannot_be_written_leaves_nothing(recordings, tmp_path):
         shard_writer.write([recordings], tmp_path / "new", megabytes=0)
     silent = tmp_path / "silent" / "trumpet"
     silent.mkdir(parents=True)
-    audio.save(silent / "a.wav", torch.zeros(9000), RATE)
+    audio.save_audio(silent / "a.wav", torch.zeros(9000), RATE)
     with pytest.raises(InputError, match="no toot in any of 1 recordings"):
         shard_writer.write([tmp_path / "silent"], tmp_path / "new")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["full", "silent"]

@@ -36,7 +36,7 @@ def recordings(tmp_path_factory):
     waves, controls = synthesis.toots(NAMES, COUNT, 0, 0)
     rows = ["path,label,pitch,source"]
     for i, wave in enumerate(waves):
-        audio.save(out / f"{i}.wav", wave, RATE)
+        audio.save_audio(out / f"{i}.wav", wave, RATE)
         label = ("trumpet", "my_tuba")[controls.kind[i]]
         rows.append(f"{i}.wav,{label},{controls.pitch[i]},session {i % 5}")
     (out / "text.wav").write_text("this is no sound")

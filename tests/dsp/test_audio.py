@@ -35,8 +35,8 @@ def loudest_hz(wave: torch.Tensor, rate: int) -> float:
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".WAV"])
 def test_16_bit_files_keep_every_sample_to_half_a_step(tmp_path, suffix):
     wave = tone(440)
-    audio.save(tmp_path / f"a{suffix}", wave, RATE)
-    back, rate = audio.load(tmp_path / f"a{suffix}")
+    audio.save_audio(tmp_path / f"a{suffix}", wave, RATE)
+    back, rate = audio.load_audio(tmp_path / f"a{suffix}")
     assert rate == RATE and back.dtype == torch.float32 and back.shape == wave.shape
     assert (back - wave).abs().max() <= audio.STEP_16_BIT / 2
     assert soundfile.info(tmp_path / f"a{suffix}").subtype == "PCM_16"
@@ -49,36 +49,36 @@ def test_16_bit_files_keep_every_sample_to_half_a_step(tmp_path, suffix):
 def test_every_16_bit_value_comes_back_exactly(tmp_path_factory, samples, rate):
     path = tmp_path_factory.mktemp("exact") / "a.wav"
     wave = torch.tensor(samples) / 32768
-    audio.save(path, wave, rate)
-    back, back_rate = audio.load(path)
+    audio.save_audio(path, wave, rate)
+    back, back_rate = audio.load_audio(path)
     assert torch.equal(back, wave) and back_rate == rate
 
 
 @pytest.mark.parametrize("suffix", [".ogg", ".mp3"])
 def test_lossy_files_keep_pitch_and_level(tmp_path, suffix):
     wave = tone(440, 1.0)
-    audio.save(tmp_path / f"a{suffix}", wave.numpy(), RATE)  # arrays are welcome, too
-    back, rate = audio.load(tmp_path / f"a{suffix}")
+    audio.save_audio(tmp_path / f"a{suffix}", wave.numpy(), RATE)  # arrays are welcome, too
+    back, rate = audio.load_audio(tmp_path / f"a{suffix}")
     assert rate == RATE and abs(len(back) - len(wave)) < 0.1 * RATE
     assert loudest_hz(back, RATE) == pytest.approx(440, abs=0.5)
     assert audio.rms_db(back[2000:-4000]) == pytest.approx(float(audio.rms_db(wave)), abs=0.3)
 
 
 def test_long_ogg_is_written_in_blocks(tmp_path):
-    audio.save(tmp_path / "a.ogg", 0.1 * torch.randn(400_000), RATE)
-    assert len(audio.load(tmp_path / "a.ogg")[0]) == 400_000
+    audio.save_audio(tmp_path / "a.ogg", 0.1 * torch.randn(400_000), RATE)
+    assert len(audio.load_audio(tmp_path / "a.ogg")[0]) == 400_000
 
 
 def test_stereo_8_bit_wav_is_mixed_to_mono(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.tile([[0.5, -0.25]], (100, 1)), 8000, subtype="PCM_U8")
-    wave, rate = audio.load(tmp_path / "a.wav")
+    wave, rate = audio.load_audio(tmp_path / "a.wav")
     assert rate == 8000
     torch.testing.assert_close(wave, torch.full((100,), 0.125), atol=1 / 128, rtol=0)
 
 
 def test_load_resamples(tmp_path):
-    audio.save(tmp_path / "a.wav", tone(1000, rate=44100), 44100)
-    wave, rate = audio.load(str(tmp_path / "a.wav"), RATE)
+    audio.save_audio(tmp_path / "a.wav", tone(1000, rate=44100), 44100)
+    wave, rate = audio.load_audio(str(tmp_path / "a.wav"), RATE)
     assert rate == RATE and len(wave) == RATE // 2
     torch.testing.assert_close(wave[500:-500], tone(1000)[500:-500], atol=1e-3, rtol=0)
 
@@ -126,7 +126,7 @@ KINDS_OF_BAD = [
 def test_a_bad_file_is_named_in_one_line(tmp_path, what):
     path = bad_file(tmp_path, what)
     with pytest.raises(InputError) as error:
-        audio.load(path)
+        audio.load_audio(path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
     assert ": " in str(error.value).replace(str(path), "")  # what happened, then what to do
 
@@ -149,21 +149,21 @@ def test_a_bad_file_is_named_in_one_line(tmp_path, what):
 def test_what_cannot_be_saved_leaves_nothing(tmp_path, name, wave):
     (tmp_path / "folder.wav").mkdir()
     with pytest.raises(InputError, match=Path(name).name):
-        audio.save(tmp_path / name, wave, RATE)
+        audio.save_audio(tmp_path / name, wave, RATE)
     assert os.listdir(tmp_path) == ["folder.wav"]
 
 
 def test_a_rate_that_a_format_cannot_hold_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="MP3"):
-        audio.save(tmp_path / "a.mp3", torch.zeros(100), 12345)
+        audio.save_audio(tmp_path / "a.mp3", torch.zeros(100), 12345)
     assert os.listdir(tmp_path) == []
 
 
 def test_one_step_too_loud_is_full_scale(tmp_path):
-    audio.save(
+    audio.save_audio(
         tmp_path / "a.wav", torch.tensor([1 + audio.STEP_16_BIT, -1 - audio.STEP_16_BIT]), RATE
     )
-    assert audio.load(tmp_path / "a.wav")[0].tolist() == [32767 / 32768, -1.0]
+    assert audio.load_audio(tmp_path / "a.wav")[0].tolist() == [32767 / 32768, -1.0]
 
 
 class FullDisk:
@@ -190,7 +190,7 @@ def no_space(*_):
 @pytest.mark.parametrize("moment", ["write", "sync", "move"])
 def test_a_full_disk_keeps_the_old_file_and_leaves_no_part(tmp_path, monkeypatch, moment):
     path = tmp_path / "a.wav"
-    audio.save(path, tone(440), RATE)
+    audio.save_audio(path, tone(440), RATE)
     before = path.read_bytes()
     match moment:
         case "write":
@@ -200,12 +200,12 @@ def test_a_full_disk_keeps_the_old_file_and_leaves_no_part(tmp_path, monkeypatch
         case "move":
             monkeypatch.setattr(os, "replace", no_space)
     with pytest.raises(InputError, match=r"a\.wav could not be written \(No space left"):
-        audio.save(path, tone(880), RATE)
+        audio.save_audio(path, tone(880), RATE)
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["a.wav"]
 
 
 def test_saved_files_obey_the_umask(tmp_path):
-    audio.save(tmp_path / "a.wav", tone(440), RATE)
+    audio.save_audio(tmp_path / "a.wav", tone(440), RATE)
     (tmp_path / "plain").touch()
     assert (tmp_path / "a.wav").stat().st_mode == (tmp_path / "plain").stat().st_mode
 

@@ -54,7 +54,7 @@ def test_pca_of_few_clips_is_exact_on_them():
 def test_nearest_finds_an_exact_copy_and_looks_at_training_clips_only():
     train = torch.randn(50, 4, 6, generator=torch.Generator().manual_seed(2))
     test = torch.stack([train[17], train[30] + 0.01, torch.zeros(4, 6)])
-    found = reconstruction.nearest(train, test)
+    found = reconstruction.nearest_clips(train, test)
     assert torch.equal(found[0], train[17]) and torch.equal(found[1], train[30])
     assert torch.equal(found[2], train[train.flatten(1).norm(dim=1).argmin()])
 
@@ -76,7 +76,7 @@ def test_reconstruction_table_by_hand(g, clips, monkeypatch):
     dB.
     """
     monkeypatch.setattr(reconstruction, "pca", lambda train, test, size: test + 1)
-    monkeypatch.setattr(reconstruction, "nearest", lambda train, test: test)
+    monkeypatch.setattr(reconstruction, "nearest_clips", lambda train, test: test)
     table = reconstruction.reconstruction_table(g, clips)
     decibels = 20 / np.log(10) * float(g.model.normalizer.std.square().mean().sqrt())
     assert table["PCA, 64 numbers"]["error"] == pytest.approx(1, rel=1e-3)

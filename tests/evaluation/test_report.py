@@ -53,7 +53,7 @@ def test_report_is_plain_data_of_the_parts_that_are_asked_for(g, monkeypatch):
     monkeypatch.setattr(report, "swap_test", lambda *_: swapped)
     monkeypatch.setattr(report, "reconstruction_table", lambda *_: rebuilt)
     clips = synthesise(["trumpet"], 30, 1, g.model.front_end, progress=False)
-    monkeypatch.setattr(report, "training_clips", lambda *_: clips)
+    monkeypatch.setattr(report, "training_clips_of", lambda *_: clips)
     monkeypatch.setattr(report, "judge_of", lambda *_: None)
     monkeypatch.setattr(report, "LEAST", 1)
     compared = SetDistance(2.5, 0.5, 1.5, 0.25, 8)
@@ -67,14 +67,14 @@ def test_report_is_plain_data_of_the_parts_that_are_asked_for(g, monkeypatch):
         "set": {"coverage": asdict(compared)},
         "reconstruction": rebuilt,
     }
-    assert report.report(g) == whole
+    assert report.evaluate_model(g) == whole
     assert json.loads(json.dumps(whole)) == whole
     for part in report.PARTS:
-        assert report.report(g, only=part) == {part: whole[part]}
+        assert report.evaluate_model(g, only=part) == {part: whole[part]}
     monkeypatch.setattr(report, "LEAST", 100)  # too few held-out sounds to compare with
-    assert set(report.report(g)) == set(whole) - {"set"}
-    assert set(report.report(half(SMALL_GENERATOR))) == {"control", "swap"}
-    assert set(report.report(half(autoencoder=SMALL_AUTOENCODER))) == {"reconstruction"}
+    assert set(report.evaluate_model(g)) == set(whole) - {"set"}
+    assert set(report.evaluate_model(half(SMALL_GENERATOR))) == {"control", "swap"}
+    assert set(report.evaluate_model(half(autoencoder=SMALL_AUTOENCODER))) == {"reconstruction"}
 
 
 @pytest.mark.parametrize(
@@ -94,26 +94,26 @@ def test_report_is_plain_data_of_the_parts_that_are_asked_for(g, monkeypatch):
 )
 def test_a_report_that_cannot_be_says_why(model, only, named):
     with pytest.raises(InputError, match=named):
-        report.report(model, count=1, only=only)
+        report.evaluate_model(model, count=1, only=only)
 
 
 def test_training_clips_are_those_of_the_model_file():
     model = half(SMALL_GENERATOR)
     model.description = {"provenance": {"config": {"kinds": ["trumpet"], "clips": 12, "seed": 5}}}
     expected = synthesise(["trumpet"], 12, 5, model.model.front_end, progress=False)
-    assert torch.equal(report.training_clips(model).log_mel, expected.log_mel)
+    assert torch.equal(report.training_clips_of(model).log_mel, expected.log_mel)
     model.description = {}
     with pytest.raises(InputError, match="does not say what it was trained on"):
-        report.training_clips(model)
+        report.training_clips_of(model)
 
 
 def test_what_it_was_trained_on_can_be_said(g, monkeypatch):
     clips = synthesise(["trumpet"], 30, 1, g.model.front_end, progress=False)
     asked, given = [], []
     monkeypatch.setattr(report, "kind_table", lambda *rest: asked.append(rest) or {})
-    monkeypatch.setattr(report, "training_clips", lambda *rest: given.append(rest[1:]) or clips)
+    monkeypatch.setattr(report, "training_clips_of", lambda *rest: given.append(rest[1:]) or clips)
     monkeypatch.setattr(report, "judge_of", lambda model, learn: ("judge", model, len(learn)))
-    report.report(g, 24, 3, "kind", ["mine"], "my.sf2")
+    report.evaluate_model(g, 24, 3, "kind", ["mine"], "my.sf2")
     ((generator, held_out, judge, *rest),) = asked
     assert given == [(["mine"], "my.sf2")] and rest == [24, 3]
     assert generator is g and judge == ("judge", g, len(clips.split()[0]))
@@ -141,7 +141,7 @@ def test_the_text_shows_every_number():
         "set": {"density": asdict(SetDistance(0.912, 0.034, 1.056, 0.078, 60))},
         "reconstruction": {"PCA, 9 numbers": {"error": 0.1357, "lsd": 2.46, "count": 17}},
     }
-    control, swap, kind, sets, reconstruction = report.as_text(tables).split("\n\n")
+    control, swap, kind, sets, reconstruction = report.report_text(tables).split("\n\n")
     for text, numbers in (
         (control, ("tuba, generated", "12.3", "87%", "45.6", "0.781", "0.892", "123")),
         (swap, ("pitch", "345.6", "0.012", "0.034", "0.56", "75%")),
@@ -152,4 +152,4 @@ def test_the_text_shows_every_number():
         heading, last = text.splitlines()[0], text.splitlines()[-1]
         assert all(number in last for number in numbers)
         assert len(heading) == len(last)  # columns stand under their names
-    assert report.as_text({"swap": tables["swap"]}).startswith("swap")
+    assert report.report_text({"swap": tables["swap"]}).startswith("swap")

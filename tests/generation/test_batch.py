@@ -158,11 +158,11 @@ def test_a_format_that_is_none_is_refused(g, spec):
 def test_files_and_manifest_hold_what_was_asked_for(g, spec, alone, tmp_path, file_format, rate):
     toots = batch.read_spec(spec(TABLE), g, 0, file_format)
     out = tmp_path / "new/out"
-    made, seconds = batch.render(toots, out, Source(), rate)
+    made, seconds = batch.render_batch(toots, out, Source(), rate)
     assert made == 6 and seconds == pytest.approx(
         sum(soundfile.info(out / t.path).duration for t in toots)
     )
-    wave, found = audio.load(out / toots[0].path)
+    wave, found = audio.load_audio(out / toots[0].path)
     assert found == rate and float(measures.loudness(wave, rate)) == pytest.approx(-14, abs=0.3)
     assert abs(measures.cents(measures.tone_f0(wave, rate, 440.0), 440.0)) < 20
     clips, report = folder.read(out, g.model.front_end)  # what `tootlearn train --data` reads
@@ -176,46 +176,46 @@ def test_files_and_manifest_hold_what_was_asked_for(g, spec, alone, tmp_path, fi
     again = rows[5]  # the manifest says all that it takes to make a toot again
     numbers = (float(again[name]) for name in ("pitch", "duration", "brightness", "loudness"))
     wave = g.generate(again["label"], *numbers, seed=int(again["seed"]), sample_rate=rate)
-    audio.save(tmp_path / f"a.{file_format}", wave, rate)
+    audio.save_audio(tmp_path / f"a.{file_format}", wave, rate)
     assert (tmp_path / f"a.{file_format}").read_bytes() == (out / again["path"]).read_bytes()
 
 
 def test_only_what_is_missing_is_made(g, spec, alone, tmp_path):
     toots = batch.read_spec(spec(TABLE), g)
-    batch.render(toots, tmp_path / "out", Source(), 22050)
+    batch.render_batch(toots, tmp_path / "out", Source(), 22050)
     lost, kept = toots[2], toots[3]
     before = {t.path: (tmp_path / "out" / t.path).read_bytes() for t in toots}
     (tmp_path / "out" / lost.path).unlink()
     (tmp_path / "out" / "manifest.csv").unlink()
     (tmp_path / "out" / kept.kind / f".{Path(kept.path).name}.1a2b.part").write_bytes(b"half")
-    assert batch.render(toots, tmp_path / "out", Source(), 22050)[0] == 1
+    assert batch.render_batch(toots, tmp_path / "out", Source(), 22050)[0] == 1
     assert alone[1:] == [[lost]]
     assert {t.path: (tmp_path / "out" / t.path).read_bytes() for t in toots} == before
     assert not list(tmp_path.rglob("*.part")) and (tmp_path / "out" / "manifest.csv").is_file()
-    assert batch.render(toots, tmp_path / "out", Source(), 22050) == (0, 0.0)
+    assert batch.render_batch(toots, tmp_path / "out", Source(), 22050) == (0, 0.0)
 
 
 def test_a_folder_of_something_else_is_left_alone(g, spec, alone, tmp_path):
     toots = batch.read_spec(spec(TABLE), g)
     out = tmp_path / "out"
-    batch.render(toots, out, Source(), 22050)
+    batch.render_batch(toots, out, Source(), 22050)
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     for other, rate, named in (
         (toots[:-1], 22050, "another toots, plan"),
         (toots, 44100, "another sample_rate"),
     ):
         with pytest.raises(InputError, match=f"{named}.*give another folder"):
-            batch.render(other, out, Source(), rate)
+            batch.render_batch(other, out, Source(), rate)
     with pytest.raises(InputError, match=r"another bandwidth\)"):
-        batch.render(toots, out, Source(bandwidth="none"), 22050)
+        batch.render_batch(toots, out, Source(bandwidth="none"), 22050)
     (out / "batch.json").write_text("{")
     with pytest.raises(InputError, match="another record"):
-        batch.render(toots, out, Source(), 22050)
+        batch.render_batch(toots, out, Source(), 22050)
     (out / "batch.json").unlink()
     with pytest.raises(InputError, match="holds other files"):
-        batch.render(toots, out, Source(), 22050)
+        batch.render_batch(toots, out, Source(), 22050)
     with pytest.raises(InputError, match="is a file"):
-        batch.render(toots, out / "manifest.csv", Source(), 22050)
+        batch.render_batch(toots, out / "manifest.csv", Source(), 22050)
     assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} | {
         out / "batch.json": before[out / "batch.json"]
     }
@@ -228,7 +228,9 @@ def test_a_wrong_setting_is_refused_before_the_folder_is_made(
     g, spec, tmp_path, rate, workers, named
 ):
     with pytest.raises(InputError, match=named):
-        batch.render(batch.read_spec(spec(TABLE), g), tmp_path / "out", Source(), rate, workers)
+        batch.render_batch(
+            batch.read_spec(spec(TABLE), g), tmp_path / "out", Source(), rate, workers
+        )
     assert not (tmp_path / "out").exists()
 
 

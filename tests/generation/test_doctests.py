@@ -14,7 +14,7 @@ PUBLIC = {
     "streaming": ("stream",),
     "inversion": ("invert",),
     "variation": ("vary", "morph"),
-    "batch": ("read_spec", "render"),
+    "batch": ("read_spec", "render_batch"),
 }
 METHODS = ("kinds_with", "controls", "generate", "residual", "reconstruct")
 

@@ -189,4 +189,4 @@ def test_a_port_that_is_taken_is_said(generator):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(InputError, match="cannot be used"):
-            playground.serve(generator, taken.getsockname()[1], browser=False)
+            playground.serve_playground(generator, taken.getsockname()[1], browser=False)

@@ -8,20 +8,20 @@ import torch
 import tootlearn
 from tootlearn.errors import InputError
 from tootlearn.teaching import answers
-from tootlearn.teaching.check import every, find
+from tootlearn.teaching.check import every, find_exercise
 
 
 def test_names_are_unique_and_say_their_chapter():
     names = [exercise.name for exercise in every()]
     assert len(set(names)) == len(names)
     for exercise in every():
-        assert find(exercise.name) is exercise
+        assert find_exercise(exercise.name) is exercise
 
 
 @pytest.mark.parametrize("name", ["0.99", "77.1", "x", "", "0"])
 def test_an_unknown_name_is_refused(name):
     with pytest.raises(InputError, match="no exercise"):
-        find(name)
+        find_exercise(name)
 
 
 def test_check_prints_and_returns(capsys):

@@ -176,6 +176,6 @@ def test_serve_prints_the_address_and_opens_it(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
         notebooks.http.server.ThreadingHTTPServer, "serve_forever", lambda self: None
     )
-    notebooks.serve(tmp_path)
-    notebooks.serve(tmp_path, browser=False)
+    notebooks.serve_book(tmp_path)
+    notebooks.serve_book(tmp_path, browser=False)
     assert len(opened) == 1 and f"the book is at {opened[0]} until" in capsys.readouterr().out

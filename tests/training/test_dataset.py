@@ -34,7 +34,7 @@ def recordings(tmp_path):
             synthesis.render("trumpet", hertz, 0.4, 0.3 + 0.03 * i, -15.0, seed=i)
         )
         (tmp_path / "mine" / label).mkdir(parents=True, exist_ok=True)
-        audio.save(tmp_path / "mine" / label / f"{i}.wav", wave, 22050)
+        audio.save_audio(tmp_path / "mine" / label / f"{i}.wav", wave, 22050)
     (tmp_path / "mine" / "kazoo" / "letter.wav").write_text("Dear sir")
     return tmp_path / "mine"
 

@@ -44,7 +44,7 @@ def run(args: Namespace) -> None:
     generator = source.load()
     toots = batch.read_spec(args.spec, generator, args.seed, args.format)
     rate = generator.sample_rate if args.sample_rate is None else args.sample_rate
-    made, seconds = batch.render(toots, args.out, source, rate, args.workers, progress=True)
+    made, seconds = batch.render_batch(toots, args.out, source, rate, args.workers, progress=True)
     print(
         f"{len(toots)} toots and manifest.csv are in {args.out}; {made} of them were made now, "
         f"{seconds:.1f} s of sound"

@@ -19,4 +19,4 @@ def run(args: Namespace) -> None:
     """Serve the book."""
     from tootlearn.teaching import notebooks
 
-    notebooks.serve(notebooks.site(), args.port, not args.no_browser)
+    notebooks.serve_book(notebooks.site(), args.port, not args.no_browser)

@@ -29,10 +29,10 @@ def add_arguments(parser: Parser) -> None:
 def run(args: Namespace) -> None:
     """Clean the recordings."""
     from tootlearn.data.cleaning import clean_file, clean_folder
-    from tootlearn.dsp.audio import load
+    from tootlearn.dsp.audio import load_audio
 
     if args.noise:
-        load(args.noise)  # refused here, since the recordings are not at fault
+        load_audio(args.noise)  # refused here, since the recordings are not at fault
     source, target = Path(args.input), Path(args.output)
     if source.is_dir():
         problems: list[str] = []

@@ -145,13 +145,13 @@ def _first_toot() -> Finding:
 def _disk() -> Finding:
     import torch
 
-    from tootlearn.dsp.audio import load, save
+    from tootlearn.dsp.audio import load_audio, save_audio
 
     wave = torch.sin(torch.arange(2205) / 8.0) / 2
     with tempfile.TemporaryDirectory() as folder:
         for suffix in (".wav", ".flac", ".ogg", ".mp3"):
-            save(Path(folder) / f"a{suffix}", wave, 22050)
-            load(Path(folder) / f"a{suffix}")
+            save_audio(Path(folder) / f"a{suffix}", wave, 22050)
+            load_audio(Path(folder) / f"a{suffix}")
     return Finding("WAV, FLAC, Ogg and MP3 files are written and read back")
 
 

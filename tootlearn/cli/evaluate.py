@@ -48,10 +48,10 @@ def run(args: Namespace) -> None:
     from tootlearn.evaluation import report as evaluation
     from tootlearn.files import atomic_write
 
-    report = evaluation.report(
+    report = evaluation.evaluate_model(
         load_generator(args), args.count, args.seed, args.only, args.data, args.font
     )
-    print(evaluation.as_text(report))
+    print(evaluation.report_text(report))
     if args.json:
         atomic_write(Path(args.json), (json.dumps(report, indent=1) + "\n").encode())
     if args.figure:

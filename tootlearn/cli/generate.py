@@ -94,7 +94,7 @@ def run(args: Namespace) -> None:
             )
             yield Toot(wave, generator.kinds[int(controls.kind[0])], controls, seed)
 
-    toot_files.write(Path(args.out), toots(), rate)
+    toot_files.write_toots(Path(args.out), toots(), rate)
     seconds = time.perf_counter() - cli.STARTED
     count = f"{args.count} toot{'s' if args.count > 1 else ''}"
     print(

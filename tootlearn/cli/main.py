@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from types import ModuleType
 
 from tootlearn.cli.parser import Parser, fail
-from tootlearn.errors import InputError, nearest
+from tootlearn.errors import InputError, did_you_mean
 from tootlearn.version import __version__
 
 COMMANDS = (
@@ -74,7 +74,9 @@ def _run(words: list[str]) -> None:
     if not words:
         fail(f"give a command: {names}")
     if words[0] not in (*COMMANDS, "-h", "--help", "--version"):
-        fail(f"there is no command {words[0]!r}: {nearest(words[0], COMMANDS)}there are {names}")
+        fail(
+            f"there is no command {words[0]!r}: {did_you_mean(words[0], COMMANDS)}there are {names}"
+        )
     args = build_parser(words, words[:1]).parse_args(words)
     _module(args.command).run(args[args.command])
 

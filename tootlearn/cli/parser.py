@@ -11,7 +11,7 @@ from typing import Any, NoReturn, get_args
 
 from jsonargparse import ActionSubCommands, ArgumentParser, DefaultHelpFormatter, Namespace
 
-from tootlearn.errors import nearest
+from tootlearn.errors import did_you_mean
 
 
 class Help(DefaultHelpFormatter):
@@ -115,7 +115,7 @@ class Parser(ArgumentParser):
             return self._not_known(found[1])
         if found := re.search(r"Option '([\w.]+)' is not accepted", message):
             # of a part, such as --generator.width
-            near = nearest(found[1], [action.dest for action in self._actions])
+            near = did_you_mean(found[1], [action.dest for action in self._actions])
             return f"unknown option {found[1]!r}: {near}see --help"
         if found := re.search(
             r'Parser key "([\w.-]+)".*[Gg](?:iven|ot) value: (.*)', message, re.S
@@ -128,7 +128,7 @@ class Parser(ArgumentParser):
             return f"something is missing: give one of {found[1]}"
         if found := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
             known = re.findall(r"[\w-]+", found[2])
-            near = nearest(found[1], known)
+            near = did_you_mean(found[1], known)
             return f"{self.prog} has no {found[1]!r}: {near}there are {', '.join(known)}"
         return message
 
@@ -136,7 +136,9 @@ class Parser(ArgumentParser):
         if word[0] != "-":
             return f"{word!r} is too much: see {self.prog} --help"
         flag = word.split("=")[0].replace("_", "-")
-        near = nearest(flag, [name for action in self._actions for name in action.option_strings])
+        near = did_you_mean(
+            flag, [name for action in self._actions for name in action.option_strings]
+        )
         return f"unknown flag {flag}: {near}see {self.prog} --help"
 
     def _not_usable(self, name: str, value: str, message: str) -> str:

@@ -20,4 +20,4 @@ def run(args: Namespace) -> None:
     """Serve the playground."""
     from tootlearn.generation import playground
 
-    playground.serve(load_generator(args), args.port, not args.no_browser)
+    playground.serve_playground(load_generator(args), args.port, not args.no_browser)

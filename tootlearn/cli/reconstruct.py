@@ -19,11 +19,11 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: Namespace) -> None:
     """Reconstruct the recording."""
-    from tootlearn.dsp.audio import load, save
+    from tootlearn.dsp.audio import load_audio, save_audio
 
     generator = load_generator(args)
-    wave, rate = load(args.input, generator.sample_rate)
-    save(args.output, generator.reconstruct(wave), rate)
+    wave, rate = load_audio(args.input, generator.sample_rate)
+    save_audio(args.output, generator.reconstruct(wave), rate)
     print(
         f"{args.output}: {len(wave) / rate:.2f} s through {generator.latent} numbers "
         "a window of 2.04 s"

@@ -18,10 +18,10 @@ def described(
     generator: TootGenerator, path: str, kind: str | None, pitch: str | None = None
 ) -> Inversion:
     """What a recording is as a toot of the model; printed, too."""
-    from tootlearn.dsp.audio import load
+    from tootlearn.dsp.audio import load_audio
     from tootlearn.generation.inversion import invert
 
-    sound = invert(generator, load(path, generator.sample_rate)[0], kind, pitch)
+    sound = invert(generator, load_audio(path, generator.sample_rate)[0], kind, pitch)
     c = sound.controls
     print(
         f"{path}: {generator.kinds[int(c.kind[0])]}, {c.pitch[0]:.1f} Hz, {c.duration[0]:.2f} s, "
@@ -38,7 +38,7 @@ def write(generator: TootGenerator, toots: Iterator[Toot], count: int, args: Nam
     from tootlearn.generation import toot_files
 
     bar = tqdm(toots, desc="toots", unit="", total=count, leave=False, disable=None)
-    done = toot_files.write(Path(args.out), bar, args.sample_rate or generator.sample_rate)
+    done = toot_files.write_toots(Path(args.out), bar, args.sample_rate or generator.sample_rate)
     print(
         f"{done} toot{'s' if done > 1 else ''}, toots.csv and contact_sheet.png are in {args.out}"
     )

@@ -194,7 +194,7 @@ def read_rooms(paths: Sequence[str], sample_rate: int) -> Tensor:
     """
     responses = []
     for path in paths:
-        wave, _ = audio.load(path, sample_rate)
+        wave, _ = audio.load_audio(path, sample_rate)
         if not wave.any():
             raise InputError(f"{path} is silent: give the recording of an impulse in a room")
         wave = wave[int(wave.abs().argmax()) :][: round(_LONGEST_ROOM * sample_rate)]

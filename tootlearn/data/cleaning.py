@@ -6,7 +6,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tootlearn.data.folder import FOREIGN, SUFFIXES
-from tootlearn.dsp.audio import load, save
+from tootlearn.dsp.audio import load_audio, save_audio
 from tootlearn.dsp.denoising import clean
 from tootlearn.errors import InputError
 from tootlearn.files import atomic_write
@@ -25,8 +25,10 @@ def clean_file(source: Path, target: Path, noise: str | os.PathLike[str] | None 
     """
     if target.is_dir():
         raise InputError(f"{target} is a folder: name the file to write")
-    wave, rate = load(source)
-    save(target, clean(wave, rate, None if noise is None else load(noise, rate)[0]), rate)
+    wave, rate = load_audio(source)
+    save_audio(
+        target, clean(wave, rate, None if noise is None else load_audio(noise, rate)[0]), rate
+    )
 
 
 def clean_folder(
@@ -35,7 +37,7 @@ def clean_folder(
     """Apply :func:`clean_file` to each recording in a folder and below, with the same names in
     another folder.
 
-    A recording in a format that `audio.save` does not write becomes a WAV file, with .wav appended
+    A recording in a format that `audio.save_audio` does not write becomes a WAV file, with .wav appended
     to its name. A `manifest.csv` is copied.
 
     Args:

@@ -258,7 +258,7 @@ def read_recordings(
         recordings, desc="files", unit="", disable=None if progress else True, leave=False
     ):
         try:
-            wave, _ = audio.load(recording.path, rate)
+            wave, _ = audio.load_audio(recording.path, rate)
         except InputError as error:
             problems.append(f"left out: {error}")
             continue

@@ -21,7 +21,7 @@ from tootlearn import rng
 from tootlearn.data import folder, synthesis
 from tootlearn.data.recipes import KINDS
 from tootlearn.data.sound_font import PROGRAMS, find_font, open_font, play
-from tootlearn.dsp.audio import load
+from tootlearn.dsp.audio import load_audio
 from tootlearn.dsp.front_end import WINDOW_SAMPLES
 from tootlearn.errors import InputError
 
@@ -136,7 +136,7 @@ def _recordings(
         raise InputError(f"{path} has no recordings: {', '.join(folder.SUFFIXES)} can be read")
     for file in files:
         try:
-            wave, _ = load(file, sample_rate)
+            wave, _ = load_audio(file, sample_rate)
         except InputError as error:
             if problems is not None:
                 problems.append(str(error))

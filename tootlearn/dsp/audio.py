@@ -30,7 +30,7 @@ RATES = (1000, 768_000)
 _LARGEST_RATIO = 16384
 
 
-def load(path: str | os.PathLike[str], sample_rate: int | None = None) -> tuple[Tensor, int]:
+def load_audio(path: str | os.PathLike[str], sample_rate: int | None = None) -> tuple[Tensor, int]:
     """Read an audio file as one mono wave.
 
     Args:
@@ -98,7 +98,7 @@ def _read_mono(path: Path) -> tuple[NDArray[np.float32], int]:
         return np.concatenate(blocks), int(file.samplerate)
 
 
-def save(
+def save_audio(
     path: str | os.PathLike[str], wave: Tensor | NDArray[np.float32], sample_rate: int
 ) -> None:
     """Write one mono wave to a file, whole or not at all.

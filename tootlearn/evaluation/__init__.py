@@ -10,5 +10,5 @@
     report          all tables of a model: what `tootlearn evaluate` prints
 
 Imports from every layer below it; `tuning` and this folder do not know each other. Start with
-`report.report` for a model and `metrics.compare` for a pair of sounds.
+`report.evaluate_model` for a model and `metrics.compare` for a pair of sounds.
 """

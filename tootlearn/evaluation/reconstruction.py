@@ -46,7 +46,7 @@ def reconstruction_table(generator: TootGenerator, clips: Clips) -> dict[str, di
         decoded["its principal components alone"] = linear
     decoded |= {
         f"PCA, {size} numbers": pca(train, test, size),
-        "nearest training clip": nearest(train, test),
+        "nearest training clip": nearest_clips(train, test),
         "mean": train.mean(0).expand_as(test),
     }
     duration = torch.as_tensor(held_out.controls.duration, dtype=torch.float32)
@@ -92,6 +92,6 @@ def pca(train: Tensor, test: Tensor, size: int) -> Tensor:
     return ((test.flatten(1) - mean) @ basis @ basis.T + mean).view_as(test)
 
 
-def nearest(train: Tensor, test: Tensor) -> Tensor:
+def nearest_clips(train: Tensor, test: Tensor) -> Tensor:
     """For each test clip (B, M, T) the training clip (of A) at the least Euclidean distance."""
     return train[torch.cdist(test.flatten(1), train.flatten(1)).argmin(1)]

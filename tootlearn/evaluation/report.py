@@ -18,7 +18,7 @@ from tootlearn.training import dataset
 PARTS = ("control", "swap", "kind", "set", "reconstruction")
 
 
-def report(
+def evaluate_model(
     generator: TootGenerator,
     count: int = 120,
     seed: int = 1000,
@@ -59,7 +59,7 @@ def report(
     if rebuilt:
         autoencoder_of(generator)  # before minutes go into the clips
     if by_classifier or rebuilt:
-        clips = training_clips(generator, data, font)
+        clips = training_clips_of(generator, data, font)
     if by_classifier:
         learn, held_out = clips.split()
         judge = judge_of(generator, learn)
@@ -76,7 +76,7 @@ def report(
     return tables
 
 
-def training_clips(
+def training_clips_of(
     generator: TootGenerator, data: Sequence[str] = (), font: str | None = None
 ) -> Clips:
     """The clips that a model was trained with, held-out ones included, made again
@@ -91,8 +91,8 @@ def training_clips(
     return dataset.training_clips(trained, generator.model.front_end.config, data, font)
 
 
-def as_text(tables: dict[str, Any]) -> str:
-    """The tables of `report` as text."""
+def report_text(tables: dict[str, Any]) -> str:
+    """The tables of `evaluate_model` as text."""
     blocks = []
     for part, rows in _ROWS.items():
         if part in tables:

@@ -7,6 +7,7 @@ variations of a sound and morphs between two. `batch` makes many toots from a ta
 writes a few with a contact sheet, and `playground` serves the page on which toots are played.
 
 Entry points: `toot_generator.load` (also `tootlearn.load`), `TootGenerator.generate`,
-`streaming.stream`, `inversion.invert`, `variation.vary` and `morph`, `batch.read_spec` and `render`.
+`streaming.stream`, `inversion.invert`, `variation.vary` and `morph`, `batch.read_spec` and
+`render_batch`.
 May import `models`, `data`, `losses` and what lies below them, but nothing of `training`.
 """

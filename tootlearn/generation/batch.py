@@ -35,7 +35,7 @@ from tqdm import tqdm
 
 from tootlearn import rng
 from tootlearn.data.folder import read_table
-from tootlearn.dsp.audio import save
+from tootlearn.dsp.audio import save_audio
 from tootlearn.errors import InputError, check_range
 from tootlearn.files import atomic_write
 from tootlearn.generation import toot_generator
@@ -205,7 +205,7 @@ def _whole(values: Mapping[str, str], name: str, default: int) -> int:
     return int(text or default)
 
 
-def render(
+def render_batch(
     toots: list[PlannedToot],
     folder: str | os.PathLike[str],
     source: Source,
@@ -370,6 +370,6 @@ def _make(toots: list[PlannedToot]) -> tuple[int, int]:
         wave = generator.generate(
             t.kind, t.pitch, t.duration, t.brightness, t.loudness, t.seed, sample_rate=rate
         )
-        save(folder / t.path, wave, rate)
+        save_audio(folder / t.path, wave, rate)
         samples += len(wave)
     return len(toots), samples

@@ -206,7 +206,7 @@ def application(generator: TootGenerator) -> Starlette:
     )
 
 
-def serve(generator: TootGenerator, port: int = 0, browser: bool = True) -> None:
+def serve_playground(generator: TootGenerator, port: int = 0, browser: bool = True) -> None:
     """Serve the playground to this machine until Ctrl-C, and open it in a browser.
 
     Args:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tootlearn.controls import Controls
-from tootlearn.dsp.audio import save
+from tootlearn.dsp.audio import save_audio
 from tootlearn.errors import InputError
 from tootlearn.figures import contact_sheet
 from tootlearn.files import atomic_write
@@ -39,7 +39,7 @@ def check_folder(out: Path) -> None:
         raise InputError(f"--out {out} is a file: give a folder")
 
 
-def write(out: Path, toots: Iterable[Toot], sample_rate: int) -> int:
+def write_toots(out: Path, toots: Iterable[Toot], sample_rate: int) -> int:
     """Write toots as they are made, with `toots.csv` and `contact_sheet.png`: all appear in the
     folder, or none.
 
@@ -61,7 +61,7 @@ def write(out: Path, toots: Iterable[Toot], sample_rate: int) -> int:
         folder = Path(unfinished)
         for i, toot in enumerate(toots):
             path = folder / f"{i:03d}_{toot.kind}.wav"
-            save(path, toot.wave, sample_rate)
+            save_audio(path, toot.wave, sample_rate)
             columns = (
                 toot.controls.pitch,
                 toot.controls.duration,

@@ -24,13 +24,13 @@ def check(name: str, answer: Any) -> bool:
     Raises:
         InputError: there is no such exercise.
     """
-    right, comment = judge(find(name), answer)
+    right, comment = judge(find_exercise(name), answer)
     verdict = f"{name} {'is right.' if right else 'is not right yet.'} {comment}".strip()
     print(textwrap.fill(verdict, 76))  # what a page shows without scrolling
     return right
 
 
-def find(name: str) -> Exercise:
+def find_exercise(name: str) -> Exercise:
     """The exercise of that name."""
     chapter = name.split(".")[0]
     try:

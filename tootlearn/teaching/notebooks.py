@@ -165,7 +165,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def serve(folder: Path, port: int = 0, browser: bool = True) -> None:
+def serve_book(folder: Path, port: int = 0, browser: bool = True) -> None:
     """Serve the book until Ctrl-C, and open it in a browser."""
     with server(folder, port) as book:
         address = f"http://127.0.0.1:{book.server_port}/"

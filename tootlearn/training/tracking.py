@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tootlearn.data.clips import Clips
-from tootlearn.dsp.audio import save
+from tootlearn.dsp.audio import save_audio
 from tootlearn.dsp.phase import ridge_integration
 from tootlearn.errors import InputError
 from tootlearn.figures import COLOURS, RANGE_LOG_MEL
@@ -150,7 +150,7 @@ class MLflow:
     def play(self, step: int, name: str, wave: Tensor, sample_rate: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{Path(name).name}.wav"
-            save(path, wave, sample_rate)
+            save_audio(path, wave, sample_rate)
             self._client.log_artifact(
                 self._run, str(path), f"{Path(name).parent.as_posix()}/{step:07d}"
             )
