@@ -1,14 +1,16 @@
-"""A training run that takes a moment: what the tests of training share."""
+"""A training run that takes a moment, and what it writes."""
 
+import json
 from pathlib import Path
+from typing import Any
 
-from tootlearn.data import shard_writer, synthesis
 from tootlearn.data.clips import Clips, synthesise
-from tootlearn.dsp import audio
 from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
 from tootlearn.models.autoencoder import AutoencoderConfig
 from tootlearn.models.generator import GeneratorConfig
+from tootlearn.models.toot_model import TootModel
 from tootlearn.training.config import TrainConfig
+from tootlearn.training.train import train
 
 # With all that has a state: batch statistics, noise in the latent, a prior.
 CONFIG = TrainConfig(
@@ -33,18 +35,11 @@ def clips_of(config: TrainConfig) -> Clips:
     )
 
 
-def write_shards(out: Path, count: int = 48, sources: int = 12, megabytes: float = 0.3) -> Path:
-    """A folder of shards of synthetic toots of the kinds of `CONFIG`, each with its own pitch, as
-    if recorded.
-    """
-    waves, controls = synthesis.toots(CONFIG.kinds, count, 0, 0)
-    (out / "wavs").mkdir(parents=True)
-    rows = ["path,label,pitch,source"]
-    for i, wave in enumerate(waves):
-        audio.save_audio(out / "wavs" / f"{i}.wav", wave, synthesis.SAMPLE_RATE)
-        rows.append(
-            f"{i}.wav,{CONFIG.kinds[controls.kind[i]]},{controls.pitch[i]},session {i % sources}"
-        )
-    (out / "wavs" / "manifest.csv").write_text("\n".join(rows))
-    shard_writer.write([out / "wavs"], out / "shards", megabytes)
-    return out / "shards"
+def run(config: TrainConfig, clips: Clips, out: Path, **options: Any) -> TootModel:
+    """Train without a progress bar."""
+    return train(config, clips, out, progress=False, **options)
+
+
+def log(out: Path) -> list[dict[str, Any]]:
+    """The rows that a run has logged."""
+    return [json.loads(line) for line in (out / "log.jsonl").read_text("utf8").splitlines()]

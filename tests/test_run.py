@@ -9,8 +9,9 @@ import tomllib
 from pathlib import Path
 from types import ModuleType
 
-import needs
 import pytest
+
+from tests import needs
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import budget
-import needs
 import pytest
 
+from tests import needs
+from tests.book import budget
 from tootlearn.teaching import notebooks
 
 ROOT = Path(__file__).resolve().parents[2]

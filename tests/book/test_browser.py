@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-from lint import NOTEBOOKS, ROOT
+
+from tests.book.lint import NOTEBOOKS, ROOT
 
 pytestmark = pytest.mark.book
 AXE = (ROOT / "tests/book/vendor/axe/axe.min.js").read_text("utf8")

@@ -7,8 +7,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
-from budget import WAYS
-from lint import NOTEBOOKS, ROOT, code_cells
+
+from tests.book.budget import WAYS
+from tests.book.lint import NOTEBOOKS, ROOT, code_cells
 
 pytestmark = pytest.mark.book
 LOADING = "script[src], link[href]:not([rel=next], [rel=prev]), img[src], audio[src], source[src]"

@@ -8,8 +8,8 @@ import re
 
 import pytest
 import yaml
-from lint import CHECKED, LARGEST, NOTEBOOKS, ROOT, code_cells, problems, prose, source
 
+from tests.book.lint import CHECKED, LARGEST, NOTEBOOKS, ROOT, code_cells, problems, prose, source
 from tootlearn.cli.doctor import Trouble
 from tootlearn.teaching.check import every
 

@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from budget import CHAPTER, WAYS, table
-from lint import CHECKED, NOTEBOOKS, ROOT
+
+from tests.book.budget import CHAPTER, WAYS, table
+from tests.book.lint import CHECKED, NOTEBOOKS, ROOT
 
 pytestmark = pytest.mark.book
 
@@ -219,8 +220,7 @@ def test_the_run_ends_with_the_table(tmp_path, passes):
     """Also of a notebook that fails. The exit status is that of the tests, whatever the clock
     says.
     """
-    for name in ("book/conftest.py", "book/budget.py", "needs.py"):
-        shutil.copy(ROOT / "tests" / name, tmp_path)
+    shutil.copy(ROOT / "tests/book/conftest.py", tmp_path)
     took = [WAYS[0], "00_a", 95.5]
     test = f"def test(record_property):\n    record_property('took', {took})\n    assert {passes}\n"
     (tmp_path / "test_small.py").write_text(test)

@@ -5,7 +5,8 @@ import json
 import sys
 
 import pytest
-from lint import ROOT
+
+from tests.book.lint import ROOT
 
 pytestmark = pytest.mark.book
 

@@ -1,9 +1,9 @@
 """Running the command line in the process of the test."""
 
 import pytest
-from invoking import Done
 
 import tootlearn
+from tests.cli.invoking import Done
 from tootlearn.cli import main
 from tootlearn.dsp.audio import save_audio
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from invoking import Interrupt, elsewhere, samples
 
 import tootlearn
+from tests.cli.invoking import Interrupt, elsewhere, samples
 from tootlearn.dsp import audio
 
 

@@ -5,9 +5,9 @@ import subprocess
 import sys
 
 import pytest
-from invoking import ROOT, elsewhere
 
 import tootlearn
+from tests.cli.invoking import ROOT, elsewhere
 
 
 def test_without_torch_one_line_leads_to_the_doctor_who_names_it(tmp_path):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import soundfile
-from invoking import samples
+
+from tests.cli.invoking import samples
 
 
 @pytest.mark.parametrize("trouble", ["empty", "text", "directory", "no samples", "nan", "infinite"])

@@ -1,8 +1,8 @@
 """What `vary` and `morph` share: kinds that are found, and what is refused."""
 
 import pytest
-from invoking import rows
 
+from tests.cli.invoking import rows
 from tootlearn.cli.main import main
 from tootlearn.generation import inversion
 

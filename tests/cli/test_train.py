@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from invoking import Interrupt
 from safetensors import safe_open
 
 import tootlearn
+from tests.cli.invoking import Interrupt
 from tootlearn.dsp import audio
 from tootlearn.training import config as presets
 from tootlearn.training import loop

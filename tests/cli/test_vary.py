@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 import soundfile
-from invoking import rows
 
+from tests.cli.invoking import rows
 from tootlearn.cli.main import main
 
 

@@ -14,21 +14,6 @@ from tootlearn.dsp import measures
 from tootlearn.dsp.front_end import WINDOW_SAMPLES
 
 RATE = synthesis.SAMPLE_RATE
-# no change of any kind in what a recipe draws
-_ZERO = [
-    "glide",
-    "vibrato",
-    "tremolo",
-    "flutter",
-    "hold",
-    "droop",
-    "sweep",
-    "drift",
-    "trill",
-    "swell",
-    "breath_lead",
-]
-STILL = dict.fromkeys(_ZERO, 0.0)
 
 
 @given(
@@ -53,20 +38,6 @@ def test_the_sum_by_groups_equals_the_sum_of_sines(count, f0, swell, turn, seed)
     found = acoustics.harmonics(turns, pressure.astype(np.float32), level, swell, np.ones((1, 200)))
     assert found.dtype == np.float32
     assert np.abs(found - direct).max() < 1e-4 * np.abs(direct).max()
-
-
-def pressures(
-    duration: float, seed: int = 0, rate: float = 0.0, **drawn: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """`synthesis._pressure` of a toot that is still but for this; ``rate`` is the trill's."""
-    return synthesis._pressure(
-        duration, STILL | drawn, rate, rng.normal(seed, rng.Stream.SYNTHESIS_FLUTTER, 64)
-    )
-
-
-def pressure(duration: float, seed: int = 0, rate: float = 0.0, **drawn: float) -> np.ndarray:
-    """That of the tone."""
-    return pressures(duration, seed, rate, **drawn)[0]
 
 
 def test_a_resonator_is_loudest_at_its_formant():

@@ -7,8 +7,9 @@ import tracemalloc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small import CONFIG, write_shards
 
+from tests.shard_files import write_shards
+from tests.small import CONFIG
 from tootlearn.data import shard_stream, shards
 from tootlearn.data.shard_stream import LANES, ShardStream
 from tootlearn.dsp.front_end import FrontEnd

@@ -8,43 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from tests.shard_files import COUNT, RATE
 from tootlearn.cli.main import main
-from tootlearn.data import shard_writer, shards, synthesis
+from tootlearn.data import shard_writer, shards
 from tootlearn.data.recipes import KINDS
 from tootlearn.data.shard_stream import ShardStream
 from tootlearn.dsp import audio
 from tootlearn.errors import InputError
-
-RATE = 22050
-NAMES = ("trumpet", "tuba")
-COUNT = 36
-
-
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory):
-    """A manifest with pitches: trumpets, tubas under a name of their own, and a file that is no
-    sound.
-    """
-    out = tmp_path_factory.mktemp("recordings")
-    waves, controls = synthesis.toots(NAMES, COUNT, 0, 0)
-    rows = ["path,label,pitch,source"]
-    for i, wave in enumerate(waves):
-        audio.save_audio(out / f"{i}.wav", wave, RATE)
-        label = ("trumpet", "my_tuba")[controls.kind[i]]
-        rows.append(f"{i}.wav,{label},{controls.pitch[i]},session {i % 5}")
-    (out / "text.wav").write_text("this is no sound")
-    (out / "manifest.csv").write_text("\n".join([*rows, "text.wav,trumpet,440,session 0"]))
-    return out
-
-
-@pytest.fixture(scope="module")
-def sharded(recordings, tmp_path_factory):
-    out = tmp_path_factory.mktemp("sharded") / "shards"
-    problems = []
-    report = shard_writer.write([recordings], out, megabytes=0.15, problems=problems)
-    assert report.clips == report.files == COUNT
-    assert len(problems) == 1 and "text.wav" in problems[0]
-    return out
 
 
 def test_shards_have_the_size_asked_for_and_hold_all(sharded):

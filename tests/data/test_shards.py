@@ -11,47 +11,17 @@ import numpy as np
 import pytest
 import torch
 
-from tootlearn.data import folder, shard_writer, shards, synthesis
+from tests.shard_files import COUNT, RATE, members, rewrite
+from tootlearn.data import folder, shard_writer, shards
 from tootlearn.data.clips import Clips
 from tootlearn.data.recipes import KINDS
 from tootlearn.data.shard_stream import ShardStream
-from tootlearn.dsp import audio
 from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
 from tootlearn.errors import InputError
 from tootlearn.training import dataset
 from tootlearn.training.config import TrainConfig
 
 FRONT_END = FrontEnd(FrontEndConfig(n_fft=512, mels=24))
-RATE = 22050
-NAMES = ("trumpet", "tuba")
-COUNT = 36
-
-
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory):
-    """A manifest with pitches: trumpets, tubas under a name of their own, and a file that is no
-    sound.
-    """
-    out = tmp_path_factory.mktemp("recordings")
-    waves, controls = synthesis.toots(NAMES, COUNT, 0, 0)
-    rows = ["path,label,pitch,source"]
-    for i, wave in enumerate(waves):
-        audio.save_audio(out / f"{i}.wav", wave, RATE)
-        label = ("trumpet", "my_tuba")[controls.kind[i]]
-        rows.append(f"{i}.wav,{label},{controls.pitch[i]},session {i % 5}")
-    (out / "text.wav").write_text("this is no sound")
-    (out / "manifest.csv").write_text("\n".join([*rows, "text.wav,trumpet,440,session 0"]))
-    return out
-
-
-@pytest.fixture(scope="module")
-def sharded(recordings, tmp_path_factory):
-    out = tmp_path_factory.mktemp("sharded") / "shards"
-    problems = []
-    report = shard_writer.write([recordings], out, megabytes=0.15, problems=problems)
-    assert report.clips == report.files == COUNT
-    assert len(problems) == 1 and "text.wav" in problems[0]
-    return out
 
 
 def by_pitch(clips):
@@ -192,9 +162,7 @@ def test_a_shard_that_was_cut_off_is_told(broken, where):
 
 def test_a_shard_that_ends_between_two_samples_is_told(broken):
     shard = shards.read_index(broken).paths[1]
-    with tarfile.open(shard) as tar:
-        members = [(m, tar.extractfile(m).read()) for m in tar.getmembers()]
-    rewrite(shard, members[:-2])
+    rewrite(shard, members(shard)[:-2])
     with pytest.raises(InputError, match=r"holds \d+ samples, and the index says"):
         shards.read(broken, FRONT_END)
 
@@ -202,13 +170,6 @@ def test_a_shard_that_ends_between_two_samples_is_told(broken):
 def all_of(stream):
     """An epoch, and what is held out."""
     return [*filter(None, map(stream.toot, range(stream.count))), *stream.held_out()]
-
-
-def rewrite(shard, members):
-    with tarfile.open(shard, "w") as tar:
-        for member, content in members:
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
 
 
 def sound(samples, **options):
@@ -238,9 +199,7 @@ def sound(samples, **options):
 )
 def test_a_sample_that_cannot_be_understood_is_told_and_left_out(broken, suffix, content, why):
     shard = shards.read_index(broken).paths[0]
-    with tarfile.open(shard) as tar:
-        members = [(m, tar.extractfile(m).read()) for m in tar.getmembers()]
-    changed = [(m, content if m.name == f"000000001.{suffix}" else c) for m, c in members]
+    changed = [(m, content if m.name == f"000000001.{suffix}" else c) for m, c in members(shard)]
     rewrite(shard, [(m, c) for m, c in changed if c is not None])
     clips, report = shards.read(broken, FRONT_END)
     assert len(clips) == COUNT - 1 and len(report.problems) == 1

@@ -3,10 +3,10 @@
 import sys
 from types import SimpleNamespace
 
-import needs
 import pytest
 import torch
 
+from tests import needs
 from tootlearn.controls import midi_to_hz
 from tootlearn.data import sampled, sound_font
 from tootlearn.dsp import measures

@@ -1,11 +1,11 @@
 """Describing a sound: what was asked for is found again, and drawn again. On the model that ships."""
 
-import needs
 import numpy as np
 import pytest
 import torch
 
 import tootlearn
+from tests import needs
 from tootlearn.controls import Controls
 from tootlearn.data import sampled, synthesis
 from tootlearn.data.sound_font import PROGRAMS, open_font, play

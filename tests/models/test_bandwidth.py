@@ -4,12 +4,12 @@ is to the truth.
 
 import math
 
-import needs
 import numpy as np
 import pytest
 import torch
 
 import tootlearn
+from tests import needs
 from tootlearn.dsp import measures
 from tootlearn.dsp.audio import resample
 from tootlearn.dsp.front_end import FrontEndConfig

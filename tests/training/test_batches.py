@@ -1,58 +1,19 @@
 """Batches and how they are shared out: the parts of a step are the step."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.training.uneven import CONFIG, in_double
 from tootlearn import losses
-from tootlearn.data.clips import synthesise
-from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
 from tootlearn.errors import InputError
-from tootlearn.models.autoencoder import AutoencoderConfig
-from tootlearn.models.decoder import Condition
-from tootlearn.models.generator import GeneratorConfig
 from tootlearn.rng import Stream
 from tootlearn.training import batches
 from tootlearn.training import train as training
 from tootlearn.training.batches import Batch, batch_rows, shares
-from tootlearn.training.config import TrainConfig
 from tootlearn.training.objective import Objective, sample
-
-WIDTHS = {"encoder_widths": (8, 8), "decoder_start": 8, "decoder_widths": (8, 8), "norm": "group"}
-CONFIG = TrainConfig(
-    generator=GeneratorConfig(residual=2, width=8, blocks=1, encoder_widths=(8, 8)),
-    autoencoder=AutoencoderConfig(latent=4, variational=True, **WIDTHS),
-    free_bits=0.0,
-    front_end=FrontEndConfig(hop=512, mels=16),
-    kinds=("trumpet", "slide_whistle"),
-    clips=40,
-    batch=11,
-    weights={
-        f"{part}_{loss}": 0.5
-        for part in ("generation", "reconstruction")
-        for loss in ("audible", "multi_scale")
-    },
-)
-
-
-@pytest.fixture(scope="module")
-def clips():
-    """Every third clip's bend is unknown, so that parts have more or less of it than their share."""
-    clips = synthesise(CONFIG.kinds, CONFIG.clips, 0, FrontEnd(CONFIG.front_end), progress=False)
-    bend = clips.known_bend().clone()
-    bend[::3] = torch.nan
-    return replace(clips, bend=bend)
-
-
-def in_double(batch: Batch) -> Batch:
-    controls = Condition(*(x.double() if x.is_floating_point() else x for x in batch.controls))
-    bend, weight = batch.bend.double(), batch.bend_weight.double()
-    log_mel = batch.log_mel.double()
-    return Batch(log_mel, controls, batch.weight.double(), bend, weight, log_mel)
 
 
 @given(batch=st.integers(1, 70), processes=st.integers(1, 5), accumulate=st.integers(1, 5))
@@ -72,8 +33,8 @@ def test_every_clip_of_a_batch_is_in_one_part_and_parts_are_equal_but_for_a_clip
 
 
 @pytest.mark.parametrize("parts", [2, 3, 11])
-def test_the_gradients_of_the_parts_of_a_batch_add_up_to_that_of_the_batch(clips, parts):
-    learn, _ = clips.split()
+def test_the_gradients_of_the_parts_of_a_batch_add_up_to_that_of_the_batch(uneven, parts):
+    learn, _ = uneven.split()
     model = training.build(CONFIG, learn).double()
     objective = Objective(model, CONFIG).double()
     whole = in_double(Batch.of(learn, CONFIG.front_end, torch.device("cpu")))[
@@ -107,8 +68,8 @@ def test_a_part_gets_the_noise_of_its_place():
     assert torch.equal(part, whole[2:5]) and not torch.equal(part, whole[:3])
 
 
-def test_a_part_that_is_the_whole_is_the_whole_to_the_bit(clips):
-    batch = Batch.of(clips, CONFIG.front_end, torch.device("cpu"))[torch.arange(9)]
+def test_a_part_that_is_the_whole_is_the_whole_to_the_bit(uneven):
+    batch = Batch.of(uneven, CONFIG.front_end, torch.device("cpu"))[torch.arange(9)]
     part = batch.part(0, 9)
     assert torch.equal(part.bend_weight, batch.bend_weight) and torch.equal(
         part.log_mel, batch.log_mel
@@ -134,15 +95,15 @@ def test_batches_are_shuffled_anew_in_each_epoch_and_a_function_of_seed_and_step
     assert not torch.equal(batch_rows(1, 32, 1, 32), second)
 
 
-def test_a_batch_has_the_weights_and_controls_of_its_clips(clips):
-    everything = Batch.of(clips, CONFIG.front_end, torch.device("cpu"))
+def test_a_batch_has_the_weights_and_controls_of_its_clips(uneven):
+    everything = Batch.of(uneven, CONFIG.front_end, torch.device("cpu"))
     batch = everything[torch.tensor([7, 3])]
     assert batch.log_mel.dtype == torch.float32 and torch.equal(
-        batch.log_mel[0], clips.log_mel[7].float()
+        batch.log_mel[0], uneven.log_mel[7].float()
     )
-    assert batch.controls.kind.tolist() == clips.controls.kind[[7, 3]].tolist()
+    assert batch.controls.kind.tolist() == uneven.controls.kind[[7, 3]].tolist()
     np.testing.assert_allclose(
-        batch.controls.octave.exp2(), clips.controls.pitch[[7, 3]], rtol=1e-5
+        batch.controls.octave.exp2(), uneven.controls.pitch[[7, 3]], rtol=1e-5
     )
-    duration = torch.tensor(clips.controls.duration, dtype=torch.float32)
+    duration = torch.tensor(uneven.controls.duration, dtype=torch.float32)
     assert torch.equal(batch.weight, losses.frame_weights(duration, 88, 512, 22050)[[7, 3]])

@@ -10,17 +10,17 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-from small import CONFIG as RUN
-from small import clips_of
+from safetensors.torch import save_file
 from torch import nn
 
+from tests.small import CONFIG as RUN
+from tests.small import log, run
+from tests.training.interrupting import assert_same_run, ctrl_c, interrupt, killed
 from tootlearn.errors import InputError
 from tootlearn.training import checkpoint
 from tootlearn.training import train as training
 from tootlearn.training.loop import Stopped
 from tootlearn.training.objective import Objective
-from tootlearn.training.train import train
 
 CONFIG = {"steps": 10, "widths": (8, 16), "generator": {"width": 8}, "seed": 0}
 
@@ -156,72 +156,10 @@ def test_a_failing_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch, failing
 # Runs that are interrupted
 
 
-@pytest.fixture(scope="module")
-def clips():
-    return clips_of(RUN)
-
-
-def run(config, clips, out, **options):
-    return train(config, clips, out, progress=False, **options)
-
-
-@pytest.fixture(scope="module")
-def whole_run(clips, tmp_path_factory):
-    """The folder of a run that nothing interrupts."""
-    out = tmp_path_factory.mktemp("runs") / "whole"
-    run(RUN, clips, out)
-    return out
-
-
-def log(out):
-    return [json.loads(line) for line in (out / "log.jsonl").read_text("utf8").splitlines()]
-
-
-def assert_same_run(out, whole):
-    """Weights, statistics, prior, the optimiser's moments and the log are those of the other run,
-    to the bit.
-    """
-    for name in ("model.safetensors", "checkpoint.safetensors"):
-        ours, theirs = load_file(out / name), load_file(whole / name)
-        assert ours.keys() == theirs.keys()
-        assert [key for key in ours if not torch.equal(ours[key], theirs[key])] == []
-    assert log(out) == log(whole)
-
-
 def test_two_runs_are_the_same_to_the_bit(clips, whole_run, tmp_path):
     torch.manual_seed(123)
     run(RUN, clips, tmp_path / "run")
     assert_same_run(tmp_path / "run", whole_run)
-
-
-def interrupt(monkeypatch, owner, name, call, stop):
-    """Call ``stop`` after the ``call``-th call of ``owner.name`` has done its work."""
-    original, calls = getattr(owner, name), []
-
-    def wrapped(*arguments, **options):
-        result = original(*arguments, **options)
-        calls.append(name)
-        if len(calls) == call:
-            stop()
-        return result
-
-    monkeypatch.setattr(owner, name, wrapped)
-
-
-def killed(monkeypatch, step, start):
-    """Start a training that ends in this step as a killed one does: nothing more is written."""
-
-    def kill():
-        raise MemoryError
-
-    with monkeypatch.context() as patch:
-        interrupt(patch, Objective, "forward", step, kill)
-        with pytest.raises(MemoryError):
-            start()
-
-
-def ctrl_c():
-    signal.raise_signal(signal.SIGINT)
 
 
 def pre_emption():

@@ -12,10 +12,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-import two_processes
 from safetensors.torch import load_file
-from test_batches import CONFIG, clips  # noqa: F401 (a fixture)
 
+from tests.small import log, run
+from tests.training import two_processes
+from tests.training.uneven import CONFIG
 from tootlearn import losses
 from tootlearn.cli import main
 from tootlearn.errors import InputError
@@ -26,14 +27,6 @@ from tootlearn.training.objective import Objective
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = replace(CONFIG, steps=6, batch=8, check_every=3)
-
-
-def run(config, clips, out, **options):  # noqa: F811
-    return training.train(config, clips, out, progress=False, **options)
-
-
-def log(out):
-    return [json.loads(line) for line in (out / "log.jsonl").read_text("utf8").splitlines()]
 
 
 # What is asked for
@@ -142,18 +135,18 @@ def test_the_slurm_script_gives_words_that_torchrun_and_tootlearn_understand(tmp
     assert submitted()[-1] == "--resume"
 
 
-def test_more_parts_than_clips_are_refused_before_anything_is_written(clips, tmp_path):  # noqa: F811
+def test_more_parts_than_clips_are_refused_before_anything_is_written(uneven, tmp_path):
     with pytest.raises(InputError, match="--batch 9 or more"):
-        run(SHORT, clips, tmp_path / "run", compute=Compute(accumulate=9))
+        run(SHORT, uneven, tmp_path / "run", compute=Compute(accumulate=9))
     assert not (tmp_path / "run").exists()
 
 
 # What is computed
 
 
-def test_a_batch_in_parts_learns_what_a_batch_at_once_does(clips, tmp_path):  # noqa: F811
-    run(SHORT, clips, tmp_path / "whole")
-    run(SHORT, clips, tmp_path / "parts", compute=Compute(accumulate=3))
+def test_a_batch_in_parts_learns_what_a_batch_at_once_does(uneven, tmp_path):
+    run(SHORT, uneven, tmp_path / "whole")
+    run(SHORT, uneven, tmp_path / "parts", compute=Compute(accumulate=3))
     for a, b in zip(log(tmp_path / "whole"), log(tmp_path / "parts"), strict=True):
         held = a.pop("held_out"), b.pop("held_out")
         assert a == pytest.approx(b, rel=1e-4, abs=2e-6) and held[0] == pytest.approx(
@@ -161,21 +154,21 @@ def test_a_batch_in_parts_learns_what_a_batch_at_once_does(clips, tmp_path):  # 
         )
 
 
-def test_a_run_may_go_on_in_another_way_than_it_began(clips, tmp_path, monkeypatch):  # noqa: F811
-    run(SHORT, clips, tmp_path / "whole")
+def test_a_run_may_go_on_in_another_way_than_it_began(uneven, tmp_path, monkeypatch):
+    run(SHORT, uneven, tmp_path / "whole")
     with monkeypatch.context() as patch:
         steps = iter(range(99))
         patch.setattr(loop, "any_rank", lambda *_: next(steps) == 6)  # asked twice a step
         with pytest.raises(loop.Stopped):
-            run(SHORT, clips, tmp_path / "parts")
-    run(SHORT, clips, tmp_path / "parts", resume=True, compute=Compute(accumulate=2, keep_every=1))
+            run(SHORT, uneven, tmp_path / "parts")
+    run(SHORT, uneven, tmp_path / "parts", resume=True, compute=Compute(accumulate=2, keep_every=1))
     whole, parts = (log(tmp_path / name)[-1]["held_out"] for name in ("whole", "parts"))
     assert whole == pytest.approx(parts, rel=1e-4)
 
 
 def test_bf16_is_for_networks_and_weights_losses_and_targets_keep_32_bits(
-    clips, tmp_path, monkeypatch
-):  # noqa: F811
+    uneven, tmp_path, monkeypatch
+):
     seen, forward = set(), torch.nn.Conv1d.forward
 
     def watched(layer, x):
@@ -192,23 +185,23 @@ def test_bf16_is_for_networks_and_weights_losses_and_targets_keep_32_bits(
         return squared_error(y, x, weight)
 
     monkeypatch.setattr(losses, "squared_error", judge)
-    run(SHORT, clips, tmp_path / "bf16", compute=Compute(precision="bf16"))
+    run(SHORT, uneven, tmp_path / "bf16", compute=Compute(precision="bf16"))
     assert seen == {torch.bfloat16} and judged == {torch.float32}
     saved = load_file(tmp_path / "bf16" / "checkpoint.safetensors")
     assert all(t.dtype == torch.float32 for t in saved.values() if t.is_floating_point())
     monkeypatch.undo()
-    run(SHORT, clips, tmp_path / "full")
+    run(SHORT, uneven, tmp_path / "full")
     mixed, full = (log(tmp_path / name)[-1]["held_out"] for name in ("bf16", "full"))
     assert mixed != full and mixed == pytest.approx(full, rel=0.02)
 
 
-def test_compile_is_for_the_networks(clips, tmp_path, monkeypatch):  # noqa: F811
+def test_compile_is_for_the_networks(uneven, tmp_path, monkeypatch):
     """That they compile, and how fast they are then, is measured by benchmarks/training.py."""
     compiled = []
     monkeypatch.setattr(
         torch.nn.Module, "compile", lambda module: compiled.append(type(module).__name__)
     )
-    run(replace(SHORT, steps=1), clips, tmp_path / "run", compute=Compute(compile=True))
+    run(replace(SHORT, steps=1), uneven, tmp_path / "run", compute=Compute(compile=True))
     assert sorted(compiled) == ["ConditionalDecoder", "Decoder", "Encoder", "Encoder"]
 
 
@@ -220,7 +213,7 @@ def test_two_processes_are_one(tmp_path):
     one.mkdir(), two.mkdir()
     two_processes.main(1, one)
     command = [sys.executable, two_processes.__file__, "2", two]  # which starts the second
-    env = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=300)
     assert done.returncode == 0, done.stderr
     ours, theirs = (load_file(out / "gradients.safetensors") for out in (two, one))

@@ -4,8 +4,8 @@ import math
 from dataclasses import replace
 
 import pytest
-from small import CONFIG
 
+from tests.small import CONFIG
 from tootlearn.errors import InputError
 from tootlearn.models.autoencoder import AutoencoderConfig
 from tootlearn.training import config as presets

@@ -7,19 +7,18 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-import two_processes
 from safetensors.torch import load_file
-from small import CONFIG as SMALL
-from small import write_shards
-from test_checkpoint import assert_same_run, ctrl_c, interrupt, killed, log
-from test_shards import rewrite
 
+from tests.shard_files import members, rewrite, write_shards
+from tests.small import CONFIG as SMALL
+from tests.small import log, run
+from tests.training import two_processes
+from tests.training.interrupting import assert_same_run, ctrl_c, interrupt, killed
 from tootlearn.cli.main import main
 from tootlearn.data import shard_stream, shards
 from tootlearn.data.augmentation import Augmentation
@@ -50,10 +49,6 @@ def config(sharded):
 @pytest.fixture(scope="module")
 def pool(config):
     return dataset.gather_clips(config, progress=False)
-
-
-def run(config, pool, out, **options):
-    return training.train(config, pool, out, progress=False, **options)
 
 
 @pytest.fixture(scope="module")
@@ -250,12 +245,10 @@ def broken(sharded, tmp_path):
     """A copy of the shards, in whose first one a sample that is learned from makes no sense."""
     copy = shutil.copytree(sharded, tmp_path / "broken")
     index = shards.read_index(copy)
-    with tarfile.open(index.paths[0]) as tar:
-        members = [(member, tar.extractfile(member).read()) for member in tar.getmembers()]
     bad = f"{min(set(range(index.counts[0])) - index.held_out[0]):09d}.json"
     rewrite(
         index.paths[0],
-        [(member, b"{" if member.name == bad else content) for member, content in members],
+        [(m, b"{" if m.name == bad else content) for m, content in members(index.paths[0])],
     )
     return copy
 
@@ -311,7 +304,7 @@ def test_two_processes_share_the_epoch_and_learn_what_one_does(sharded, tmp_path
     two_processes.stream(1, one, sharded)
     command = [sys.executable, two_processes.__file__, "2", two, sharded]
     env = os.environ | {
-        "PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[1:3])),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
         "OMP_NUM_THREADS": "1",
     }
     done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=300)

@@ -2,7 +2,6 @@
 is not finite.
 """
 
-import json
 import math
 import signal
 from collections.abc import Callable
@@ -13,9 +12,9 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from safetensors.torch import load_file
-from small import CONFIG, clips_of
 from torch import nn
 
+from tests.small import CONFIG, clips_of, log
 from tootlearn.data.sounds import Sounds
 from tootlearn.dsp.front_end import FrontEndConfig
 from tootlearn.models.bandwidth import BandwidthConfig
@@ -93,10 +92,6 @@ def networks() -> dict[str, Network]:
 
 
 NAMES = ("toots", "vocoder", "bandwidth", "classifier")
-
-
-def log(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (out / "log.jsonl").read_text("utf8").splitlines()]
 
 
 @pytest.fixture(scope="module")

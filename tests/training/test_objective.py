@@ -2,14 +2,13 @@
 goes.
 """
 
-import json
 import math
 from dataclasses import replace
 
 import pytest
 import torch
-from small import CONFIG, clips_of
 
+from tests.small import CONFIG, log
 from tootlearn import losses
 from tootlearn.data import synthesis
 from tootlearn.dsp.front_end import FrontEnd
@@ -27,11 +26,6 @@ from tootlearn.training.train import train
 
 EVERYTHING = dict.fromkeys(WEIGHTS, 0.5)
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def clips():
-    return clips_of(CONFIG)
 
 
 @pytest.fixture
@@ -54,10 +48,6 @@ def started(config, clips):
     batch = Batch.of(clips, config.front_end, CPU)[torch.arange(8)]
     model = training.build(config, clips)
     return model, batch, Objective.of(model, config, CPU)
-
-
-def log(out):
-    return [json.loads(line) for line in (out / "log.jsonl").read_text("utf8").splitlines()]
 
 
 # Terms

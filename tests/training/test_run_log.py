@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_checkpoint import RUN, assert_same_run, clips, interrupt, killed, run, whole_run  # noqa: F401 (fixtures)
 
+from tests.small import CONFIG as RUN
+from tests.small import run
+from tests.training.interrupting import assert_same_run, killed
 from tootlearn.training import train as training
 from tootlearn.training.compute import Compute
 
@@ -22,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_checkpoints_are_kept_every_so_many_steps_and_any_can_be_gone_on_from(
     clips, whole_run, tmp_path
-):  # noqa: F811
+):
     out = tmp_path / "run"
     run(RUN, clips, out, compute=Compute(keep_every=4))
     assert sorted(path.name for path in out.glob("checkpoint-*")) == [
@@ -39,7 +41,7 @@ def test_checkpoints_are_kept_every_so_many_steps_and_any_can_be_gone_on_from(
 
 def test_the_best_checkpoint_is_of_the_lowest_held_out_loss_and_makes_the_model(
     clips, tmp_path, monkeypatch
-):  # noqa: F811
+):
     scores = iter([0.5, 0.2, 0.4, 0.4, 0.2])
     evaluate = training.evaluate
     monkeypatch.setattr(training, "evaluate", lambda *a: {n: next(scores) for n in evaluate(*a)})
@@ -53,7 +55,7 @@ def test_the_best_checkpoint_is_of_the_lowest_held_out_loss_and_makes_the_model(
         assert (weight == best[f"model.{name}"].half().float()).all()
 
 
-def test_a_checkpoint_from_before_the_first_check_begins_the_log_anew(clips, tmp_path):  # noqa: F811
+def test_a_checkpoint_from_before_the_first_check_begins_the_log_anew(clips, tmp_path):
     config, out = replace(RUN, steps=4, check_every=2), tmp_path / "run"
     run(config, clips, out, compute=Compute(keep_every=1))
     log = (out / "log.jsonl").read_text()
@@ -63,7 +65,7 @@ def test_a_checkpoint_from_before_the_first_check_begins_the_log_anew(clips, tmp
     assert (out / "log.jsonl").read_text() == log and log.count("\n") == 2
 
 
-def test_the_best_asked_for_at_the_end_of_a_run_is_its_last(clips, tmp_path):  # noqa: F811
+def test_the_best_asked_for_at_the_end_of_a_run_is_its_last(clips, tmp_path):
     config, out = replace(RUN, steps=2, check_every=2), tmp_path / "run"
     whole = run(config, clips, out)
     again = run(config, clips, out, resume=True, compute=Compute(best=True))
@@ -76,7 +78,7 @@ def test_the_best_asked_for_at_the_end_of_a_run_is_its_last(clips, tmp_path):  #
 @pytest.mark.parametrize("left", ["", '{"step": 5, "gen', "whole", "more"])
 def test_a_log_that_a_kill_cut_short_is_whole_after_going_on(
     clips, whole_run, tmp_path, monkeypatch, left
-):  # noqa: F811
+):
     out = tmp_path / "run"
     killed(monkeypatch, 8, lambda: run(RUN, clips, out))
     row = (out / "log.jsonl").read_text()
@@ -98,7 +100,7 @@ def test_killed_at_any_point_a_run_goes_on_to_the_same_weights():
         command,
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 of 3 bit-equal, 0 unreadable" in done.stdout

@@ -4,9 +4,9 @@ import json
 from dataclasses import asdict, replace
 
 import pytest
-from small import CONFIG as SMALL
-from small import clips_of
 
+from tests.small import CONFIG as SMALL
+from tests.small import clips_of
 from tootlearn.cli import main
 from tootlearn.errors import InputError
 from tootlearn.training import checkpoint, runs

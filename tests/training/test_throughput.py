@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_batches import CONFIG, clips  # noqa: F401 (a fixture)
 
+from tests.training.uneven import CONFIG
 from tootlearn.training import loop, throughput
 from tootlearn.training.throughput import Rate, fastest
 
 
-def test_every_batch_and_width_is_trained_with_and_counted(clips, monkeypatch):  # noqa: F811
+def test_every_batch_and_width_is_trained_with_and_counted(uneven, monkeypatch):
     clock, seen = iter(range(1000)), []
     monkeypatch.setattr(throughput.time, "perf_counter", lambda: float(next(clock)))
     take = loop.take_step
@@ -33,7 +33,7 @@ def test_every_batch_and_width_is_trained_with_and_counted(clips, monkeypatch): 
         return terms
 
     monkeypatch.setattr(loop, "take_step", watched)
-    found = list(throughput.measure(CONFIG, clips, (8, 4), (16, 8), seconds=3))
+    found = list(throughput.measure(CONFIG, uneven, (8, 4), (16, 8), seconds=3))
     assert [(rate.width, rate.batch) for rate in found] == [(8, 4), (8, 8), (16, 4), (16, 8)]
     assert set(seen) == {(rate.batch, rate.width, True) for rate in found}
     # of a clock that ticks once a reading: it starts after the first step, and is read after each
@@ -41,12 +41,12 @@ def test_every_batch_and_width_is_trained_with_and_counted(clips, monkeypatch): 
     assert all(rate.examples == pytest.approx(rate.batch * 3 / 4, rel=0.5) for rate in found)
 
 
-def test_a_batch_that_needs_more_memory_than_there_may_be_ends_it(clips, monkeypatch):  # noqa: F811
+def test_a_batch_that_needs_more_memory_than_there_may_be_ends_it(uneven, monkeypatch):
     held = iter([100.0, 300.0, 300.0, 300.0])  # a peak, which does not fall
     monkeypatch.setattr(throughput, "_held", lambda _: next(held))
     monkeypatch.setattr(throughput, "_examples", lambda *_: 1.0)
     config = replace(CONFIG, autoencoder=None)
-    found = list(throughput.measure(config, clips, (8, 16), (8, 16), memory=200.0))
+    found = list(throughput.measure(config, uneven, (8, 16), (8, 16), memory=200.0))
     assert [(rate.width, rate.batch) for rate in found] == [(8, 8)]
 
 

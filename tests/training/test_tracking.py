@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 from matplotlib import image
-from small import CONFIG as SMALL
-from small import clips_of
 
+from tests.small import CONFIG as SMALL
+from tests.small import clips_of
 from tootlearn.cli import main
 from tootlearn.errors import InputError
 from tootlearn.training import loop

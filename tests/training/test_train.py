@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from small import CONFIG, clips_of
 
+from tests.small import CONFIG, log, run
 from tootlearn import losses
 from tootlearn.dsp.front_end import FrontEndConfig
 from tootlearn.errors import InputError
@@ -19,21 +19,6 @@ from tootlearn.training import train as training
 from tootlearn.training.batches import batch_rows
 from tootlearn.training.objective import Objective
 from tootlearn.training.schedule import learning_rate
-from tootlearn.training.train import train
-
-
-@pytest.fixture(scope="module")
-def clips():
-    return clips_of(CONFIG)
-
-
-def run(config, clips, out, **options):
-    return train(config, clips, out, progress=False, **options)
-
-
-def log(out):
-    return [json.loads(line) for line in (out / "log.jsonl").read_text("utf8").splitlines()]
-
 
 # What is learned
 

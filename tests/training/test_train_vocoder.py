@@ -2,13 +2,13 @@
 stopped or resumed.
 """
 
-import json
 import math
 from dataclasses import replace
 
 import pytest
 import torch
 
+from tests.small import log
 from tootlearn.data.sounds import Sounds
 from tootlearn.dsp.front_end import FrontEndConfig
 from tootlearn.dsp.stft import Stft
@@ -43,10 +43,6 @@ def heard():
 
 def run(config, heard, out, **options):
     return train_vocoder(config, heard, out, progress=False, **options)
-
-
-def log(out):
-    return [json.loads(line) for line in (out / "log.jsonl").read_text("utf8").splitlines()]
 
 
 # What is minimised

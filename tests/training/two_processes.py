@@ -1,7 +1,7 @@
 """What tests compare with one process: gradients, a loss curve and an evaluation, of as many as
 asked for.
 
-python tests/two_processes.py PROCESSES FOLDER [SHARDS]
+python tests/training/two_processes.py PROCESSES FOLDER [SHARDS]
 
 With shards, the toots that each process learns from in the first epoch, and a loss curve.
 """
@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from safetensors.torch import save_file
-from test_batches import CONFIG, in_double
 
+from tests.training.uneven import CONFIG, in_double
 from tootlearn.data.clips import synthesise
 from tootlearn.data.shard_stream import ShardStream
 from tootlearn.data.shards import Sample

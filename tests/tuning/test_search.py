@@ -9,9 +9,9 @@ import optuna
 import pytest
 import yaml
 from optuna.trial import TrialState
-from small import CONFIG as SMALL
-from small import clips_of
 
+from tests.small import CONFIG as SMALL
+from tests.small import clips_of
 from tootlearn.cli import main
 from tootlearn.errors import InputError
 from tootlearn.training import loop, runs
