@@ -43,7 +43,8 @@ from shared import halved, one_machine, parser_of
 from torch import Tensor
 
 from tootlearn.data.clips import Clips
-from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd
+from tootlearn.dsp.config import WINDOW_SAMPLES
+from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.dsp.normalization import Normalizer
 from tootlearn.dsp.phase import ridge_integration
 from tootlearn.evaluation.metrics import compare
@@ -51,8 +52,7 @@ from tootlearn.evaluation.reconstruction import nearest_clips, pca
 from tootlearn.generation import toot_generator
 from tootlearn.losses.log_mel import frame_weights, squared_error
 from tootlearn.models import classifier
-from tootlearn.models.autoencoder import AutoencoderConfig
-from tootlearn.models.classifier import ClassifierConfig
+from tootlearn.models.config import AutoencoderConfig, ClassifierConfig
 from tootlearn.models.vocoder import Vocoder
 from tootlearn.training import config as presets
 from tootlearn.training import dataset

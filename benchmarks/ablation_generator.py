@@ -31,13 +31,14 @@ from torch import Tensor
 from tootlearn import rng
 from tootlearn.data import synthesis
 from tootlearn.data.clips import Clips
-from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd
+from tootlearn.dsp.config import WINDOW_SAMPLES
+from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.evaluation import set_metrics
 from tootlearn.evaluation.control import ControlAccuracy, measured_controls
 from tootlearn.evaluation.set_distances import clip_controls, coarse_log_mels
 from tootlearn.generation import toot_generator
 from tootlearn.models import classifier
-from tootlearn.models.classifier import ClassifierConfig
+from tootlearn.models.config import ClassifierConfig
 from tootlearn.models.decoder import Condition
 from tootlearn.training import dataset
 from tootlearn.training import train as training

@@ -34,8 +34,8 @@ from numpy.typing import NDArray
 from shared import one_machine, parser_of
 
 from tootlearn.data import folder
-from tootlearn.data.augmentation import Augmentation
 from tootlearn.data.clips import Clips
+from tootlearn.data.config import Augmentation
 from tootlearn.data.folder import Recording
 from tootlearn.data.recipes import KINDS
 from tootlearn.dsp.front_end import FrontEnd

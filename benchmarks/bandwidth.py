@@ -47,13 +47,14 @@ from tootlearn.data.sounds import note_is_held_out
 from tootlearn.data.synthesis import natural_controls
 from tootlearn.dsp import measures
 from tootlearn.dsp.audio import load_audio, resample
-from tootlearn.dsp.front_end import FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
 from tootlearn.evaluation.control import ControlAccuracy
 from tootlearn.generation.toot_generator import TootGenerator
 from tootlearn.models import model_file
 from tootlearn.models.bandwidth import Bandwidth, tone_share
 from tootlearn.models.vocoder import Vocoder
-from tootlearn.training.train_vocoder import VocoderObjective, VocoderTrainConfig
+from tootlearn.training.config import VocoderTrainConfig
+from tootlearn.training.train_vocoder import VocoderObjective
 
 RATE = 44100
 TONES = (12.5e3, 15.5e3, 18.5e3)  # Hz

@@ -40,9 +40,9 @@ from tootlearn import rng
 from tootlearn.controls import Controls, Kind
 from tootlearn.data import sampled, synthesis
 from tootlearn.data.clips import Clips, synthesise
-from tootlearn.dsp.front_end import WINDOW_SAMPLES
+from tootlearn.dsp.config import WINDOW_SAMPLES
 from tootlearn.generation.toot_generator import TootGenerator
-from tootlearn.models.classifier import ClassifierConfig
+from tootlearn.models.config import ClassifierConfig
 from tootlearn.training.train_classifier import train_classifier
 
 BRASS = ("trumpet", "trombone", "tuba", "french_horn")

@@ -44,7 +44,7 @@ from tootlearn import rng
 from tootlearn.data import synthesis
 from tootlearn.data.folder import SUFFIXES
 from tootlearn.dsp import audio, denoising
-from tootlearn.dsp.front_end import WINDOW_SAMPLES
+from tootlearn.dsp.config import WINDOW_SAMPLES
 from tootlearn.dsp.stft import Stft
 from tootlearn.errors import InputError
 from tootlearn.evaluation import metrics

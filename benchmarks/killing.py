@@ -29,9 +29,9 @@ from tootlearn import files
 from tootlearn.data import shard_writer, synthesis
 from tootlearn.data.clips import Clips, synthesise
 from tootlearn.dsp import audio
-from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
-from tootlearn.models.autoencoder import AutoencoderConfig
-from tootlearn.models.generator import GeneratorConfig
+from tootlearn.dsp.config import FrontEndConfig
+from tootlearn.dsp.front_end import FrontEnd
+from tootlearn.models.config import AutoencoderConfig, GeneratorConfig
 from tootlearn.training import dataset
 from tootlearn.training import train as training
 from tootlearn.training.config import TrainConfig

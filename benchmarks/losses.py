@@ -46,18 +46,18 @@ from tqdm import tqdm
 from tootlearn import rng
 from tootlearn.data import synthesis
 from tootlearn.data.clips import Clips, synthesise
-from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd
+from tootlearn.dsp.config import WINDOW_SAMPLES
+from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.evaluation import metrics
 from tootlearn.evaluation.control import control_table
 from tootlearn.generation import toot_generator
-from tootlearn.losses.log_mel import DRAWING_LOSSES
 from tootlearn.models import classifier
-from tootlearn.models.classifier import ClassifierConfig
+from tootlearn.models.config import ClassifierConfig
 from tootlearn.training import config as presets
 from tootlearn.training import train as training
 from tootlearn.training import train_classifier
 from tootlearn.training.batches import Batch
-from tootlearn.training.config import TrainConfig
+from tootlearn.training.config import DRAWING_LOSSES, TrainConfig
 from tootlearn.training.objective import Objective
 
 WEIGHTS = {"audible": 0.1, "multi_scale": 0.3, "embedding": 0.5}

@@ -37,7 +37,8 @@ from tootlearn.data import folder, synthesis
 from tootlearn.data.clips import synthesise
 from tootlearn.data.recipes import KINDS
 from tootlearn.dsp import audio, jitter, loudness, measures
-from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd
+from tootlearn.dsp.config import WINDOW_SAMPLES
+from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.dsp.mel import Mel
 from tootlearn.dsp.stft import Stft
 from tootlearn.errors import InputError

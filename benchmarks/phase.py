@@ -28,7 +28,8 @@ from tootlearn.data.recipes import KINDS
 from tootlearn.data.sound_font import PROGRAMS, find_font, open_font, play
 from tootlearn.dsp import measures
 from tootlearn.dsp.audio import load_audio
-from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
+from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.dsp.phase import fast_griffin_lim, ridge_integration
 from tootlearn.errors import InputError
 from tootlearn.evaluation.metrics import compare

@@ -34,13 +34,13 @@ from tootlearn.data.recipes import KINDS
 from tootlearn.data.shard_stream import ShardStream
 from tootlearn.dsp import audio
 from tootlearn.dsp.front_end import FrontEnd
-from tootlearn.models.autoencoder import AutoencoderConfig
+from tootlearn.models.config import AutoencoderConfig
 from tootlearn.training import config as presets
 from tootlearn.training import dataset, loop
 from tootlearn.training import train as training
 from tootlearn.training.batches import Batch, shares
-from tootlearn.training.compute import Compute
-from tootlearn.training.config import TrainConfig
+from tootlearn.training.compute import launch
+from tootlearn.training.config import Compute, TrainConfig
 from tootlearn.training.loader import Loader, ShardLoader, make_loader
 from tootlearn.training.objective import Objective
 
@@ -105,7 +105,7 @@ def learning(packed: Path, batch: int, seconds: float) -> None:
 
     def step_of() -> Callable[[Batch, int], object]:
         """A step on this processor."""
-        model, fabric = training.build(config, learn).train(), Compute().launch("cpu")
+        model, fabric = training.build(config, learn).train(), launch(Compute(), "cpu")
         optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate)
         prepared = loop.prepare(fabric, Objective(model, config), optimizer)
         return lambda batch, step: loop.take_step(

@@ -33,8 +33,8 @@ from tootlearn.training import config as presets
 from tootlearn.training import loop, throughput
 from tootlearn.training import train as training
 from tootlearn.training.batches import Batch, batch_rows, shares
-from tootlearn.training.compute import Compute
-from tootlearn.training.config import TrainConfig
+from tootlearn.training.compute import launch
+from tootlearn.training.config import Compute, TrainConfig
 from tootlearn.training.objective import Objective
 
 STEPS = 2  # of a turn
@@ -42,7 +42,7 @@ STEPS = 2  # of a turn
 
 def ours(config: TrainConfig, clips: Clips, compute: Compute) -> Callable[[], None]:
     """A turn of our loop."""
-    fabric = compute.launch("cpu")
+    fabric = launch(compute, "cpu")
     model = training.build(config, clips).train()
     objective = Objective.of(model, config, fabric.device)
     optimizer = torch.optim.AdamW(
@@ -188,7 +188,7 @@ def worker(count: int, seconds: float, batch: int) -> None:
 
     config = presets.preset("synthetic", batch=batch)
     compute = Compute(devices=count)
-    fabric = compute.launch("cpu")
+    fabric = launch(compute, "cpu")
     learn, _ = synthesise(
         config.kinds, 4 * batch, 0, FrontEnd(config.front_end), progress=False
     ).split()

@@ -29,7 +29,7 @@ from pathlib import Path
 
 from shared import one_machine
 
-from tootlearn.dsp.front_end import FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
 from tootlearn.training import config as presets
 from tootlearn.training import dataset
 from tootlearn.training import train as training

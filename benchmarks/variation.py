@@ -25,7 +25,7 @@ from tootlearn.data import synthesis
 from tootlearn.data.clips import synthesise
 from tootlearn.data.synthesis import natural_controls
 from tootlearn.dsp import measures
-from tootlearn.dsp.front_end import WINDOW_SAMPLES
+from tootlearn.dsp.config import WINDOW_SAMPLES
 from tootlearn.generation import variation
 from tootlearn.generation.inversion import invert
 from tootlearn.generation.toot_generator import TootGenerator

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from tootlearn.data.clips import Clips, synthesise
-from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
-from tootlearn.models.autoencoder import AutoencoderConfig
-from tootlearn.models.generator import GeneratorConfig
+from tootlearn.dsp.config import FrontEndConfig
+from tootlearn.dsp.front_end import FrontEnd
+from tootlearn.models.config import AutoencoderConfig, GeneratorConfig
 from tootlearn.models.toot_model import TootModel
 from tootlearn.training.config import TrainConfig
 from tootlearn.training.train import train

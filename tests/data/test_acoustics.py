@@ -11,7 +11,7 @@ from tootlearn import rng
 from tootlearn.data import acoustics, synthesis
 from tootlearn.data.recipes import RECIPES
 from tootlearn.dsp import measures
-from tootlearn.dsp.front_end import WINDOW_SAMPLES
+from tootlearn.dsp.config import WINDOW_SAMPLES
 
 RATE = synthesis.SAMPLE_RATE
 

@@ -11,9 +11,9 @@ from scipy import signal
 
 from tootlearn.controls import ONSET_SAMPLES
 from tootlearn.data import augmentation
-from tootlearn.data.augmentation import HIGHEST, Augmentation
 from tootlearn.dsp import audio, measures
-from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd
+from tootlearn.dsp.config import WINDOW_SAMPLES
+from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.errors import InputError
 
 RATE = 22050
@@ -315,16 +315,3 @@ def test_the_mask_reaches_both_ends():
     x = torch.zeros(2, 10, 20)
     hidden = augmentation.mask(x, tensor(0.2, 0.2), tensor(0.0, 1.0), 2, tensor(1.0))[:, 0]
     assert hidden[0, :4].all() and hidden[1, 16:].all() and int(hidden.sum()) == 8
-
-
-@pytest.mark.parametrize("name", HIGHEST)
-def test_a_strength_out_of_its_range_is_told(name):
-    assert not Augmentation().on and Augmentation(**{name: HIGHEST[name]}).on
-    for value in (-0.1, HIGHEST[name] * 1.01, float("nan")):
-        with pytest.raises(InputError, match=f"{name} is 0 to"):
-            Augmentation(**{name: value})
-
-
-def test_rooms_without_a_share_are_told():
-    with pytest.raises(InputError, match="rooms are given"):
-        Augmentation(rooms=("hall.wav",))

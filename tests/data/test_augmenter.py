@@ -10,14 +10,15 @@ import torch
 
 from tootlearn.controls import ONSET_SAMPLES
 from tootlearn.data import augmentation, synthesis
-from tootlearn.data.augmentation import Augmentation
 from tootlearn.data.augmenter import Augmenter
 from tootlearn.data.clips import Clips, from_waves, synthesise
+from tootlearn.data.config import Augmentation
 from tootlearn.data.recipes import KINDS
 from tootlearn.dsp import audio, measures
-from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
+from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.errors import InputError
-from tootlearn.models.autoencoder import AutoencoderConfig
+from tootlearn.models.config import AutoencoderConfig
 from tootlearn.training import train as training
 from tootlearn.training.config import TrainConfig
 from tootlearn.training.objective import Objective

@@ -18,7 +18,8 @@ from tootlearn.data.clips import (
     synthesise,
 )
 from tootlearn.data.recipes import KINDS, RECIPES
-from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
+from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.errors import InputError
 
 NAMES = list(KINDS)

@@ -15,7 +15,8 @@ from tootlearn.controls import ONSET_SAMPLES, hz_to_midi, midi_to_hz
 from tootlearn.data import sampled
 from tootlearn.data.recipes import KINDS
 from tootlearn.dsp import measures
-from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd
+from tootlearn.dsp.config import WINDOW_SAMPLES
+from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.errors import InputError
 
 RATE = 22050

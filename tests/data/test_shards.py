@@ -16,7 +16,8 @@ from tootlearn.data import folder, shard_writer, shards
 from tootlearn.data.clips import Clips
 from tootlearn.data.recipes import KINDS
 from tootlearn.data.shard_stream import ShardStream
-from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
+from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.errors import InputError
 from tootlearn.training import dataset
 from tootlearn.training.config import TrainConfig

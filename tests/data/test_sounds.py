@@ -9,7 +9,7 @@ import torch
 
 from tootlearn.data import sounds
 from tootlearn.data.sounds import Pieces
-from tootlearn.dsp.front_end import WINDOW_SAMPLES
+from tootlearn.dsp.config import WINDOW_SAMPLES
 from tootlearn.errors import InputError
 
 RATE = 22050

@@ -13,7 +13,7 @@ from tootlearn.controls import ONSET_SAMPLES
 from tootlearn.data import synthesis
 from tootlearn.data.recipes import KINDS, RECIPES
 from tootlearn.dsp import measures
-from tootlearn.dsp.front_end import WINDOW_SAMPLES
+from tootlearn.dsp.config import WINDOW_SAMPLES
 
 RATE = synthesis.SAMPLE_RATE
 NAMES = list(KINDS)

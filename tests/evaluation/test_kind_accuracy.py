@@ -10,7 +10,7 @@ from tootlearn.data.clips import synthesise
 from tootlearn.errors import InputError
 from tootlearn.evaluation import kind_accuracy
 from tootlearn.evaluation.kind_accuracy import KindAccuracy
-from tootlearn.models.classifier import ClassifierConfig
+from tootlearn.models.config import ClassifierConfig
 
 CONFIG = ClassifierConfig(steps=50, batch=24, width=4, embedding=16, augmentation=0.1)
 

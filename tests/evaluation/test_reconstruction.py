@@ -7,12 +7,12 @@ import torch
 import tootlearn
 from tootlearn.data.clips import synthesise
 from tootlearn.data.recipes import KINDS
-from tootlearn.dsp.front_end import FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
 from tootlearn.dsp.normalization import Normalizer
 from tootlearn.errors import InputError
 from tootlearn.evaluation import reconstruction
 from tootlearn.generation.toot_generator import TootGenerator
-from tootlearn.models.generator import GeneratorConfig
+from tootlearn.models.config import GeneratorConfig
 from tootlearn.models.toot_model import TootModel
 
 

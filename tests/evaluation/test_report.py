@@ -9,7 +9,7 @@ import torch
 import tootlearn
 from tootlearn.data.clips import synthesise
 from tootlearn.data.recipes import KINDS
-from tootlearn.dsp.front_end import FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
 from tootlearn.dsp.normalization import Normalizer
 from tootlearn.errors import InputError
 from tootlearn.evaluation import report
@@ -17,8 +17,7 @@ from tootlearn.evaluation.control import ControlAccuracy
 from tootlearn.evaluation.kind_accuracy import KindAccuracy
 from tootlearn.evaluation.set_metrics import SetDistance
 from tootlearn.generation.toot_generator import TootGenerator
-from tootlearn.models.autoencoder import AutoencoderConfig
-from tootlearn.models.generator import GeneratorConfig
+from tootlearn.models.config import AutoencoderConfig, GeneratorConfig
 from tootlearn.models.toot_model import TootModel
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
+from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.generation import harmonics
 from tootlearn.models.decoder import Drawing
 

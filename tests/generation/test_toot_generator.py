@@ -15,18 +15,17 @@ from tootlearn import rng
 from tootlearn.controls import Kind
 from tootlearn.data import recipes, synthesis
 from tootlearn.dsp import measures
-from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEndConfig
+from tootlearn.dsp.config import WINDOW_SAMPLES, FrontEndConfig
 from tootlearn.dsp.normalization import Normalizer
 from tootlearn.errors import InputError
 from tootlearn.evaluation import metrics
 from tootlearn.generation import toot_generator
 from tootlearn.generation.toot_generator import TootGenerator
 from tootlearn.models import model_file
-from tootlearn.models.autoencoder import AutoencoderConfig
+from tootlearn.models.config import AutoencoderConfig, GeneratorConfig, VocoderConfig
 from tootlearn.models.decoder import Condition
-from tootlearn.models.generator import GeneratorConfig
 from tootlearn.models.toot_model import TootModel
-from tootlearn.models.vocoder import Vocoder, VocoderConfig
+from tootlearn.models.vocoder import Vocoder
 
 RATE = 22050
 KINDS = tuple(recipes.KINDS)

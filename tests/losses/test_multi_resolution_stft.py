@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from tootlearn.data import synthesis
-from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
+from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.evaluation import metrics
 from tootlearn.losses.multi_resolution_stft import (
     CLIPS,

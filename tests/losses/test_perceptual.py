@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
+from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.dsp.mel import mel_frequencies
 from tootlearn.dsp.stft import Stft
 from tootlearn.losses import perceptual
-from tootlearn.models.classifier import Classifier, ClassifierConfig
+from tootlearn.models.classifier import Classifier
+from tootlearn.models.config import ClassifierConfig
 
 RATE, HOP = 22050, 256
 

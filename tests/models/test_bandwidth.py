@@ -12,13 +12,13 @@ import tootlearn
 from tests import needs
 from tootlearn.dsp import measures
 from tootlearn.dsp.audio import resample
-from tootlearn.dsp.front_end import FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
 from tootlearn.dsp.normalization import Normalizer
 from tootlearn.errors import InputError
 from tootlearn.generation.toot_generator import TootGenerator
 from tootlearn.models import bandwidth, model_file
-from tootlearn.models.autoencoder import AutoencoderConfig
-from tootlearn.models.bandwidth import Bandwidth, BandwidthConfig, HighBand
+from tootlearn.models.bandwidth import Bandwidth, HighBand
+from tootlearn.models.config import AutoencoderConfig
 from tootlearn.models.toot_model import TootModel
 
 RATE = 44100
@@ -115,20 +115,6 @@ def test_a_seed_gives_the_same_noise_and_another_other_noise(shipped):
 def test_what_is_no_wave_and_no_notes_is_refused(shipped, wave, notes, named):
     with pytest.raises(InputError, match=named):
         shipped.extend(wave, notes)
-
-
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        ({"width": 0}, "width"),
-        ({"kernel": 4}, "odd"),
-        ({"front_end": FrontEndConfig(16000, 512, 128, 48, 0.0, 8000.0)}, "22050"),
-        ({"front_end": FrontEndConfig(22050, 512, 128, 48)}, "10150"),
-    ],
-)
-def test_a_size_that_is_none_is_refused(change, named):
-    with pytest.raises(InputError, match=named):
-        BandwidthConfig(**change)
 
 
 # Where it puts what

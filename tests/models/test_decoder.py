@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tootlearn.controls import Controls, Kind
-from tootlearn.dsp.front_end import FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
 from tootlearn.dsp.mel import mel_frequencies
 from tootlearn.errors import InputError
 from tootlearn.models.decoder import Condition, ConditionalDecoder, Decoder

@@ -7,7 +7,7 @@ import torch
 
 from tootlearn import losses
 from tootlearn.controls import Controls, Kind
-from tootlearn.dsp.front_end import FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
 from tootlearn.models.decoder import Condition, ConditionalDecoder
 
 SMALL = FrontEndConfig(hop=512, mels=24)  # 88 frames

@@ -11,15 +11,14 @@ import torch
 from tootlearn import rng
 from tootlearn.cli import main
 from tootlearn.controls import Kind
-from tootlearn.dsp.front_end import FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
 from tootlearn.dsp.normalization import Normalizer
 from tootlearn.errors import InputError
 from tootlearn.evaluation.metrics import compare
 from tootlearn.generation.toot_generator import TootGenerator
 from tootlearn.models import export, model_file
-from tootlearn.models.autoencoder import AutoencoderConfig
+from tootlearn.models.config import AutoencoderConfig, GeneratorConfig
 from tootlearn.models.decoder import Condition
-from tootlearn.models.generator import GeneratorConfig
 from tootlearn.models.toot_model import TootModel
 
 KINDS = [

@@ -17,16 +17,20 @@ from safetensors.torch import save_file
 
 from tootlearn.controls import Controls
 from tootlearn.data.recipes import KINDS
-from tootlearn.dsp.front_end import FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
 from tootlearn.dsp.normalization import Normalizer
 from tootlearn.errors import InputError
 from tootlearn.models import model_file
-from tootlearn.models.autoencoder import AutoencoderConfig
-from tootlearn.models.bandwidth import Bandwidth, BandwidthConfig
+from tootlearn.models.bandwidth import Bandwidth
+from tootlearn.models.config import (
+    AutoencoderConfig,
+    BandwidthConfig,
+    GeneratorConfig,
+    VocoderConfig,
+)
 from tootlearn.models.decoder import Condition
-from tootlearn.models.generator import GeneratorConfig
 from tootlearn.models.toot_model import TootModel
-from tootlearn.models.vocoder import Vocoder, VocoderConfig
+from tootlearn.models.vocoder import Vocoder
 from tootlearn.training import config
 
 FRONT_END = FrontEndConfig(hop=512, mels=16)

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from tootlearn.controls import Controls
 from tootlearn.data.recipes import KINDS
-from tootlearn.dsp.front_end import FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
 from tootlearn.dsp.normalization import Normalizer
 from tootlearn.models import model_file
+from tootlearn.models.config import GeneratorConfig
 from tootlearn.models.decoder import Condition
-from tootlearn.models.generator import GeneratorConfig
 from tootlearn.models.prior import GaussianPrior
 from tootlearn.models.toot_model import TootModel
 

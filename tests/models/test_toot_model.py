@@ -4,11 +4,10 @@ import pytest
 import torch
 
 from tootlearn.data.recipes import KINDS
-from tootlearn.dsp.front_end import FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
 from tootlearn.dsp.normalization import Normalizer
 from tootlearn.errors import InputError
-from tootlearn.models.autoencoder import AutoencoderConfig
-from tootlearn.models.generator import GeneratorConfig
+from tootlearn.models.config import AutoencoderConfig, GeneratorConfig
 from tootlearn.models.toot_model import TootModel
 
 SMALL = FrontEndConfig(hop=512, mels=24)  # 88 frames

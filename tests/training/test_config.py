@@ -7,8 +7,9 @@ import pytest
 
 from tests.small import CONFIG
 from tootlearn.errors import InputError
-from tootlearn.models.autoencoder import AutoencoderConfig
+from tootlearn.models.config import AutoencoderConfig
 from tootlearn.training import config as presets
+from tootlearn.training.config import Compute
 
 
 @pytest.mark.parametrize(
@@ -47,3 +48,18 @@ def test_presets_can_be_changed_by_field_and_unknown_ones_are_named():
         InputError, match="unknown preset 'best': there are default, synthetic, tiny, own, "
     ):
         presets.preset("best")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"precision": "8"}, "precision is one of 32, bf16, 16, not '8'"),
+        ({"strategy": "dp"}, "strategy is one of auto, ddp, fsdp, not 'dp'"),
+        ({"devices": 0}, "devices is 1 or more, not 0"),
+        ({"accumulate": 0}, "accumulate is 1 or more"),
+        ({"keep_every": -1}, "keep_every is 0 or more"),
+    ],
+)
+def test_a_way_to_compute_that_cannot_be_is_named(given, message):
+    with pytest.raises(InputError, match=message):
+        Compute(**given)

@@ -12,10 +12,11 @@ from tootlearn.data import sampled, synthesis
 from tootlearn.data.clips import RECORDED, SAMPLED, SYNTHETIC, synthesise
 from tootlearn.data.recipes import KINDS
 from tootlearn.dsp import audio
-from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
+from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.dsp.normalization import Normalizer
 from tootlearn.errors import InputError
-from tootlearn.models.generator import GeneratorConfig
+from tootlearn.models.config import GeneratorConfig
 from tootlearn.models.toot_model import TootModel
 from tootlearn.training import dataset, fine_tuning
 from tootlearn.training.config import TrainConfig

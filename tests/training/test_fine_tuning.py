@@ -10,13 +10,12 @@ from tootlearn import rng
 from tootlearn.controls import Kind
 from tootlearn.data.clips import RECORDED, synthesise
 from tootlearn.data.recipes import KINDS
-from tootlearn.dsp.front_end import FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
 from tootlearn.dsp.normalization import Normalizer
 from tootlearn.errors import InputError
 from tootlearn.models import model_file
-from tootlearn.models.autoencoder import AutoencoderConfig
+from tootlearn.models.config import AutoencoderConfig, GeneratorConfig
 from tootlearn.models.decoder import Condition
-from tootlearn.models.generator import GeneratorConfig
 from tootlearn.models.toot_model import TootModel
 from tootlearn.training import config as presets
 from tootlearn.training import fine_tuning

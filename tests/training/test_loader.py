@@ -21,13 +21,13 @@ from tests.training import two_processes
 from tests.training.interrupting import assert_same_run, ctrl_c, interrupt, killed
 from tootlearn.cli.main import main
 from tootlearn.data import shard_stream, shards
-from tootlearn.data.augmentation import Augmentation
+from tootlearn.data.config import Augmentation
 from tootlearn.data.shard_stream import ShardStream
 from tootlearn.errors import InputError
 from tootlearn.training import dataset
 from tootlearn.training import train as training
 from tootlearn.training.batches import Batch, shares
-from tootlearn.training.compute import Compute
+from tootlearn.training.config import Compute
 from tootlearn.training.loader import ShardLoader, make_loader
 from tootlearn.training.loop import Stopped
 from tootlearn.training.objective import Objective

@@ -16,23 +16,18 @@ from torch import nn
 
 from tests.small import CONFIG, clips_of, log
 from tootlearn.data.sounds import Sounds
-from tootlearn.dsp.front_end import FrontEndConfig
-from tootlearn.models.bandwidth import BandwidthConfig
-from tootlearn.models.classifier import ClassifierConfig
-from tootlearn.models.vocoder import VocoderConfig
+from tootlearn.dsp.config import FrontEndConfig
+from tootlearn.models.config import BandwidthConfig, ClassifierConfig, VocoderConfig
 from tootlearn.training import checkpoint, loop
-from tootlearn.training.compute import Compute, one_process
+from tootlearn.training.compute import one_process
+from tootlearn.training.config import BandwidthTrainConfig, Compute, VocoderTrainConfig
 from tootlearn.training.loop import Diverged, Optimisation, Part, Stopped, fit
 from tootlearn.training.objective import Objective
 from tootlearn.training.tracking import tracked
 from tootlearn.training.train import train
-from tootlearn.training.train_bandwidth import (
-    BandwidthObjective,
-    BandwidthTrainConfig,
-    train_bandwidth,
-)
+from tootlearn.training.train_bandwidth import BandwidthObjective, train_bandwidth
 from tootlearn.training.train_classifier import ClassifierObjective, train_classifier
-from tootlearn.training.train_vocoder import VocoderObjective, VocoderTrainConfig, train_vocoder
+from tootlearn.training.train_vocoder import VocoderObjective, train_vocoder
 
 VOCODER = VocoderTrainConfig(
     front_end=FrontEndConfig(mels=48),

@@ -14,13 +14,12 @@ from tootlearn.data import synthesis
 from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.errors import InputError
 from tootlearn.losses import perceptual
-from tootlearn.losses.log_mel import DRAWING_LOSSES
-from tootlearn.models.classifier import ClassifierConfig
+from tootlearn.models.config import ClassifierConfig
 from tootlearn.training import config as presets
 from tootlearn.training import loop, train_classifier
 from tootlearn.training import train as training
 from tootlearn.training.batches import Batch
-from tootlearn.training.config import WEIGHTS, TrainConfig
+from tootlearn.training.config import DRAWING_LOSSES, WEIGHTS, TrainConfig
 from tootlearn.training.objective import Objective, listener_features
 from tootlearn.training.train import train
 

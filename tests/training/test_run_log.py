@@ -17,7 +17,7 @@ from tests.small import CONFIG as RUN
 from tests.small import run
 from tests.training.interrupting import assert_same_run, killed
 from tootlearn.training import train as training
-from tootlearn.training.compute import Compute
+from tootlearn.training.config import Compute
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -10,11 +10,11 @@ from safetensors.torch import load_file
 
 from tests.small import CONFIG, log, run
 from tootlearn import losses
-from tootlearn.dsp.front_end import FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
 from tootlearn.errors import InputError
 from tootlearn.evaluation.reconstruction import pca
 from tootlearn.models import model_file
-from tootlearn.models.autoencoder import AutoencoderConfig
+from tootlearn.models.config import AutoencoderConfig
 from tootlearn.training import train as training
 from tootlearn.training.batches import batch_rows
 from tootlearn.training.objective import Objective

@@ -13,13 +13,14 @@ import torch
 from tootlearn.data import sounds
 from tootlearn.data.sounds import Sounds
 from tootlearn.dsp.audio import resample
-from tootlearn.dsp.front_end import WINDOW_SAMPLES
+from tootlearn.dsp.config import WINDOW_SAMPLES
 from tootlearn.errors import InputError
 from tootlearn.models import model_file
-from tootlearn.models.bandwidth import CENTRES, Bandwidth, BandwidthConfig, HighBand
+from tootlearn.models.bandwidth import CENTRES, Bandwidth, HighBand
+from tootlearn.models.config import BandwidthConfig
 from tootlearn.training import train_bandwidth as bandwidth_training
+from tootlearn.training.config import BandwidthTrainConfig
 from tootlearn.training.train_bandwidth import (
-    BandwidthTrainConfig,
     bands_present,
     error,
     features,

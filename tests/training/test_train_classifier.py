@@ -7,9 +7,10 @@ import torch
 
 from tootlearn.data.clips import synthesise
 from tootlearn.data.recipes import KINDS as KINDS_OF_RECIPES
-from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
+from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.errors import InputError
-from tootlearn.models.classifier import ClassifierConfig
+from tootlearn.models.config import ClassifierConfig
 from tootlearn.training import train_classifier as classifier_training
 from tootlearn.training.train_classifier import (
     CHANCES,

@@ -10,15 +10,16 @@ import torch
 
 from tests.small import log
 from tootlearn.data.sounds import Sounds
-from tootlearn.dsp.front_end import FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
 from tootlearn.dsp.stft import Stft
 from tootlearn.errors import InputError
 from tootlearn.models import model_file
-from tootlearn.models.vocoder import Vocoder, VocoderConfig
+from tootlearn.models.config import VocoderConfig
+from tootlearn.models.vocoder import Vocoder
 from tootlearn.training import train_vocoder as vocoder_training
+from tootlearn.training.config import VocoderTrainConfig
 from tootlearn.training.train_vocoder import (
     VocoderObjective,
-    VocoderTrainConfig,
     peak_error,
     relative_error,
     train_vocoder,

@@ -21,7 +21,8 @@ from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.training import dataset
 from tootlearn.training import train as training
 from tootlearn.training.batches import Batch, batch_rows, shares
-from tootlearn.training.compute import Compute
+from tootlearn.training.compute import launch
+from tootlearn.training.config import Compute
 from tootlearn.training.objective import Objective
 
 # The losses that training has without being asked. At the default learning rate rounding grows to
@@ -32,7 +33,7 @@ CURVE = replace(CONFIG, steps=50, batch=7, check_every=5, warmup=5, learning_rat
 
 def main(processes: int, out: Path) -> None:
     compute = Compute(devices=processes, accumulate=2)
-    fabric = compute.launch("cpu")
+    fabric = launch(compute, "cpu")
     clips = synthesise(CONFIG.kinds, CONFIG.clips, 0, FrontEnd(CONFIG.front_end), progress=False)
     learn, held_out = clips.split()
 
@@ -59,7 +60,7 @@ def main(processes: int, out: Path) -> None:
 
 def stream(processes: int, out: Path, folder: Path) -> None:
     compute = Compute(devices=processes)
-    rank = compute.launch("cpu").global_rank
+    rank = launch(compute, "cpu").global_rank
     config = replace(CURVE, kinds=(), clips=0, data=(str(folder),), stream=True, steps=12)
     pool = dataset.gather_clips(config, progress=False)
     names, original = [], ShardStream.toot

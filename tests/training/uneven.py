@@ -5,10 +5,10 @@ from dataclasses import replace
 import torch
 
 from tootlearn.data.clips import Clips, synthesise
-from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
-from tootlearn.models.autoencoder import AutoencoderConfig
+from tootlearn.dsp.config import FrontEndConfig
+from tootlearn.dsp.front_end import FrontEnd
+from tootlearn.models.config import AutoencoderConfig, GeneratorConfig
 from tootlearn.models.decoder import Condition
-from tootlearn.models.generator import GeneratorConfig
 from tootlearn.training.batches import Batch
 from tootlearn.training.config import TrainConfig
 

@@ -4,7 +4,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from tootlearn.errors import InputError
-from tootlearn.models.autoencoder import AutoencoderConfig
+from tootlearn.models.config import AutoencoderConfig
 from tootlearn.training import config as presets
 from tootlearn.tuning import space as search_space
 

@@ -32,6 +32,7 @@ def run(args: Namespace) -> None:
     from tootlearn.models import model_file
     from tootlearn.training import dataset, fine_tuning, loop, tracking
     from tootlearn.training import train as training
+    from tootlearn.training.compute import launch
     from tootlearn.training.config import PRESETS
 
     config, compute = config_of(args), compute_of(args)
@@ -40,7 +41,7 @@ def run(args: Namespace) -> None:
     loop.check_run(out, args.resume, training.RESULT)
     tracking.check_trackers(args.track)
     # before the clips are gathered: other processes begin at the beginning
-    fabric = compute.launch(args.device)
+    fabric = launch(compute, args.device)
     base = model_file.load_model(config.start_from)[0] if config.start_from else None
     config = fine_tuning.adapted(config, base, PRESETS[args.preset]) if base else config
     problems: list[str] = []

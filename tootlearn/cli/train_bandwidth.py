@@ -21,7 +21,7 @@ HELP = "Train the network that says how loud toots are above 11 kHz."
 
 def add_arguments(parser: Parser) -> None:
     """Add the options."""
-    from tootlearn.training.train_bandwidth import BandwidthTrainConfig
+    from tootlearn.training.config import BandwidthTrainConfig
 
     add_extra_data(parser)
     add_out(parser, "runs/bandwidth", "the folder of the run")
@@ -31,11 +31,12 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: Namespace) -> None:
     """Train, and say where the extension is."""
-    from tootlearn.dsp.front_end import FrontEndConfig
-    from tootlearn.models.bandwidth import BandwidthConfig
+    from tootlearn.dsp.config import FrontEndConfig
+    from tootlearn.models.config import BandwidthConfig
     from tootlearn.training import loop, tracking
     from tootlearn.training import train_bandwidth as bandwidth_training
-    from tootlearn.training.train_bandwidth import BandwidthTrainConfig
+    from tootlearn.training.compute import launch
+    from tootlearn.training.config import BandwidthTrainConfig
 
     size = vars(args.bandwidth) | {"front_end": FrontEndConfig(**vars(args.bandwidth.front_end))}
     values = {f.name: args[f.name] for f in fields(BandwidthTrainConfig)}
@@ -45,7 +46,7 @@ def run(args: Namespace) -> None:
     out, compute = Path(args.out), compute_of(args)
     loop.check_run(out, args.resume, bandwidth_training.RESULT)
     tracking.check_trackers(args.track)
-    fabric = compute.launch(args.device)
+    fabric = launch(compute, args.device)
     problems: list[str] = []
     sounds = bandwidth_training.bandwidth_sounds(config, problems)
     warn(problems if fabric.is_global_zero else ())

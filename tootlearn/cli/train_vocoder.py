@@ -21,7 +21,7 @@ HELP = "Train the network that turns mel spectrograms to sound."
 
 def add_arguments(parser: Parser) -> None:
     """Add the options."""
-    from tootlearn.training.train_vocoder import VocoderTrainConfig
+    from tootlearn.training.config import VocoderTrainConfig
 
     add_extra_data(parser)
     add_out(parser, "runs/vocoder", "the folder of the run")
@@ -31,11 +31,12 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: Namespace) -> None:
     """Train, and say where the vocoder is."""
-    from tootlearn.dsp.front_end import FrontEndConfig
-    from tootlearn.models.vocoder import VocoderConfig
+    from tootlearn.dsp.config import FrontEndConfig
+    from tootlearn.models.config import VocoderConfig
     from tootlearn.training import loop, tracking
     from tootlearn.training import train_vocoder as vocoder_training
-    from tootlearn.training.train_vocoder import VocoderTrainConfig
+    from tootlearn.training.compute import launch
+    from tootlearn.training.config import VocoderTrainConfig
 
     values = {f.name: args[f.name] for f in fields(VocoderTrainConfig)} | {"data": tuple(args.data)}
     parts = {
@@ -46,7 +47,7 @@ def run(args: Namespace) -> None:
     out, compute = Path(args.out), compute_of(args)
     loop.check_run(out, args.resume, vocoder_training.RESULT)
     tracking.check_trackers(args.track)
-    fabric = compute.launch(args.device)
+    fabric = launch(compute, args.device)
     problems: list[str] = []
     sounds = vocoder_training.vocoder_sounds(config, problems)
     warn(problems if fabric.is_global_zero else ())

@@ -17,8 +17,7 @@ from tootlearn.cli.parser import Parser, fail
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-    from tootlearn.training.compute import Compute
-    from tootlearn.training.config import TrainConfig
+    from tootlearn.training.config import Compute, TrainConfig
     from tootlearn.training.loop import OnCheck
 
 
@@ -75,7 +74,7 @@ def add_extra_data(parser: Parser) -> None:
 
 def add_run_options(parser: Parser) -> None:
     """What every training has: how it computes, where else it logs, its device, and `--resume`."""
-    from tootlearn.training.compute import Compute
+    from tootlearn.training.config import Compute
 
     parser.add_class_arguments(Compute)
     parser.add_argument(
@@ -93,7 +92,7 @@ def add_run_options(parser: Parser) -> None:
 
 def compute_of(args: Namespace) -> Compute:
     """How a training computes, as the options say."""
-    from tootlearn.training.compute import Compute
+    from tootlearn.training.config import Compute
 
     return Compute(**{f.name: args[f.name] for f in fields(Compute)})
 
@@ -118,11 +117,10 @@ def tracked(
 def config_of(args: Namespace) -> TrainConfig:
     """The training config that the options stand for."""
     from tootlearn.controls import find_kind
-    from tootlearn.data.augmentation import Augmentation
+    from tootlearn.data.config import Augmentation
     from tootlearn.data.recipes import KINDS
-    from tootlearn.dsp.front_end import FrontEndConfig
-    from tootlearn.models.autoencoder import AutoencoderConfig
-    from tootlearn.models.generator import GeneratorConfig
+    from tootlearn.dsp.config import FrontEndConfig
+    from tootlearn.models.config import AutoencoderConfig, GeneratorConfig
     from tootlearn.training import config as presets
 
     values = {f.name: args[f.name] for f in fields(presets.TrainConfig)}

@@ -4,8 +4,8 @@
 Its sources: `synthesis` makes toots from the physics in `acoustics` and the kinds in `recipes`;
 `sampled` plays notes of a `sound_font`; `folder` reads recordings, `public` reads data sets;
 `shards` stores toots for training sets that do not fit into memory (`shard_writer`,
-`shard_stream`). `augmentation` varies recordings, `augmenter` does so during training. `sounds`
-collects sounds without labels, and `cleaning` reduces noise in files.
+`shard_stream`). `augmentation` varies recordings by the settings in `config`, `augmenter` does so
+during training. `sounds` collects sounds without labels, and `cleaning` reduces noise in files.
 
 Entry points: `synthesis.toots`, `clips.synthesise`, `clips.from_waves`, `folder.read`,
 `public.read`, `sampled.clips`, `shard_writer.write`, `shard_stream.pool`. May import `controls`,

@@ -13,11 +13,12 @@ from torch import Tensor
 from tootlearn import rng
 from tootlearn.controls import LOUDNESS_RANGE, ONSET_SAMPLES
 from tootlearn.data import augmentation
-from tootlearn.data.augmentation import Augmentation
 from tootlearn.data.clips import BEND_FRAMES, Clips
+from tootlearn.data.config import Augmentation
 from tootlearn.data.synthesis import PEAK
 from tootlearn.dsp import measures
-from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd, FrontEndConfig
+from tootlearn.dsp.config import WINDOW_SAMPLES, FrontEndConfig
+from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.errors import InputError
 
 # principal components are fitted to so many variants of each clip, and so many clips in all

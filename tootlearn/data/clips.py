@@ -20,7 +20,8 @@ from tootlearn.controls import LOUDNESS_RANGE, ONSET_SAMPLES, Controls, Kind, hz
 from tootlearn.data import synthesis
 from tootlearn.data.recipes import KINDS
 from tootlearn.dsp import measures
-from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd
+from tootlearn.dsp.config import WINDOW_SAMPLES
+from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.errors import InputError
 
 BEND_FRAMES = 4  # frames that share a value of the bend, as in `ConditionalDecoder`

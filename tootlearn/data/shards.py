@@ -36,7 +36,8 @@ from tqdm import tqdm
 from tootlearn.controls import Controls, Kind
 from tootlearn.data.clips import RECORDED, Clips
 from tootlearn.data.folder import Report
-from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd
+from tootlearn.dsp.config import WINDOW_SAMPLES
+from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.errors import InputError
 
 INDEX = "shards.json"

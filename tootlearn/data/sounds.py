@@ -22,7 +22,7 @@ from tootlearn.data import folder, synthesis
 from tootlearn.data.recipes import KINDS
 from tootlearn.data.sound_font import PROGRAMS, find_font, open_font, play
 from tootlearn.dsp.audio import load_audio
-from tootlearn.dsp.front_end import WINDOW_SAMPLES
+from tootlearn.dsp.config import WINDOW_SAMPLES
 from tootlearn.errors import InputError
 
 # one in so many semitones of an instrument, or files of a folder, is held out

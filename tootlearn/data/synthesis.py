@@ -31,7 +31,7 @@ from tootlearn.data import acoustics, recipes
 from tootlearn.data.acoustics import Array, Signal
 from tootlearn.data.recipes import KINDS, RECIPES
 from tootlearn.dsp import measures
-from tootlearn.dsp.front_end import WINDOW_SAMPLES
+from tootlearn.dsp.config import WINDOW_SAMPLES
 from tootlearn.rng import Stream
 
 SAMPLE_RATE = acoustics.SAMPLE_RATE

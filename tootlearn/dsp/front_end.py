@@ -6,53 +6,18 @@ noise.
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from tootlearn.dsp.config import FrontEndConfig
 from tootlearn.dsp.mel import Mel
 from tootlearn.dsp.normalization import log_mel
 from tootlearn.dsp.stft import Stft
-from tootlearn.errors import check_at_least, check_positive
 
-WINDOW_SAMPLES = 45056  # what the models see: 2.04 s at 22,050 Hz, 176 frames at hop 256
 # log-mels so near to the floor (0.009 dB) are at it: the normalizer's way there and back rounds
 AT_FLOOR = 1e-3
 _CHUNK_FRAMES = 448  # frames worked on at a time: their spectra stay in a core's cache
-
-
-@dataclass(frozen=True)
-class FrontEndConfig:
-    """What a log-mel is made with.
-
-    Args:
-        sample_rate: Hz.
-        n_fft: length of window and FFT, samples.
-        hop: from frame to frame, samples.
-        mels: number of bands.
-        fmin: lower edge of the lowest band, Hz.
-        fmax: upper edge of the highest band, Hz.
-        floor: the smallest band magnitude that is told from silence; a full-scale sine has about
-            10.
-
-    Raises:
-        InputError: values that do not fit together; the message says which, and what is allowed.
-    """
-
-    sample_rate: int = 22050
-    n_fft: int = 1024
-    hop: int = 256
-    mels: int = 128
-    fmin: float = 0.0
-    fmax: float = 11025.0
-    floor: float = 1e-5
-
-    def __post_init__(self) -> None:
-        check_at_least("sample_rate", self.sample_rate, 1)
-        check_positive("floor", self.floor)
-        Stft(self.n_fft, self.hop)
-        Mel(self.sample_rate, self.n_fft, self.mels, self.fmin, self.fmax)
 
 
 class FrontEnd(nn.Module):
@@ -63,7 +28,7 @@ class FrontEnd(nn.Module):
 
     Example:
         >>> front_end = FrontEnd()
-        >>> front_end(torch.zeros(2, WINDOW_SAMPLES)).shape
+        >>> front_end(torch.zeros(2, 45056)).shape
         torch.Size([2, 128, 176])
     """
 

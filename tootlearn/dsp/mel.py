@@ -11,7 +11,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from tootlearn.errors import InputError, check_at_least
+from tootlearn.dsp.config import check_bands
+from tootlearn.errors import InputError
 
 _LINEAR_STEP = 200 / 3  # Hz a mel below the knee
 _KNEE_HZ = 1000.0
@@ -62,12 +63,7 @@ def mel_filterbank(
         InputError: no bands, or edges that are not 0 <= fmin < fmax <= sample_rate / 2.
     """
     fmax = sample_rate / 2 if fmax is None else fmax
-    check_at_least("mels", mels, 1)
-    if not 0 <= fmin < fmax <= sample_rate / 2:
-        raise InputError(
-            f"mel bands need 0 <= fmin < fmax <= {sample_rate / 2:g} Hz, not {fmin:g} to "
-            f"{fmax:g} Hz"
-        )
+    check_bands(sample_rate, mels, fmin, fmax)
     points = mel_frequencies(mels + 2, fmin, fmax)
     bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)
     low, centre, high = points[:-2, None], points[1:-1, None], points[2:, None]

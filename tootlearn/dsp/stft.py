@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tootlearn.errors import InputError
+from tootlearn.dsp.config import check_window
 
 _LEAST_WINDOW_SUM = 0.01
 
@@ -45,12 +45,7 @@ class Stft(nn.Module):
 
     def __init__(self, n_fft: int = 1024, hop: int = 256) -> None:
         super().__init__()
-        if n_fft < 4 or n_fft % 2:
-            raise InputError(f"n_fft is an even number of samples, at least 4, not {n_fft}")
-        if hop < 1 or n_fft % hop or n_fft // hop < 2:
-            raise InputError(
-                f"hop must divide n_fft ({n_fft}) and be at most its half, which {hop} is not"
-            )
+        check_window(n_fft, hop)
         self.n_fft = n_fft
         self.hop = hop
         self.bins = n_fft // 2 + 1

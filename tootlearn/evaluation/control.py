@@ -16,7 +16,7 @@ from tootlearn.controls import ONSET_SAMPLES, Controls, Kind
 from tootlearn.data import synthesis
 from tootlearn.data.synthesis import natural_controls
 from tootlearn.dsp import measures
-from tootlearn.dsp.front_end import WINDOW_SAMPLES
+from tootlearn.dsp.config import WINDOW_SAMPLES
 from tootlearn.errors import InputError
 from tootlearn.evaluation.metrics import rank_correlation
 from tootlearn.generation.toot_generator import TootGenerator

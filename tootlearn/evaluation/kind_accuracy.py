@@ -18,11 +18,11 @@ from tootlearn import rng
 from tootlearn.controls import ONSET_SAMPLES, Controls
 from tootlearn.data.clips import Clips
 from tootlearn.data.synthesis import natural_controls
-from tootlearn.dsp.front_end import WINDOW_SAMPLES
+from tootlearn.dsp.config import WINDOW_SAMPLES
 from tootlearn.errors import InputError
 from tootlearn.generation.toot_generator import TootGenerator
 from tootlearn.models import classifier
-from tootlearn.models.classifier import ClassifierConfig
+from tootlearn.models.config import ClassifierConfig
 from tootlearn.training.train_classifier import train_classifier
 
 

@@ -12,7 +12,8 @@ import math
 import torch
 from torch import Tensor
 
-from tootlearn.dsp.front_end import AT_FLOOR, FrontEnd, FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
+from tootlearn.dsp.front_end import AT_FLOOR, FrontEnd
 from tootlearn.models.decoder import Drawing
 from tootlearn.models.harmonic_comb import harmonic_magnitude
 

@@ -24,7 +24,8 @@ from tootlearn.controls import ControlRequest, Controls, complete, kinds_with
 from tootlearn.dsp import denoising, measures
 from tootlearn.dsp import envelope as level_envelope
 from tootlearn.dsp.audio import resample
-from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd
+from tootlearn.dsp.config import WINDOW_SAMPLES
+from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.dsp.phase import ridge_integration
 from tootlearn.errors import InputError, check_range
 from tootlearn.generation import harmonics

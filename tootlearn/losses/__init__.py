@@ -9,7 +9,6 @@ import `models` and what lies below it.
 """
 
 from tootlearn.losses.log_mel import (
-    DRAWING_LOSSES,
     bend_error,
     divergence,
     frame_weights,
@@ -18,7 +17,6 @@ from tootlearn.losses.log_mel import (
 )
 
 __all__ = [
-    "DRAWING_LOSSES",
     "bend_error",
     "divergence",
     "frame_weights",

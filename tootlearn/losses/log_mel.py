@@ -18,9 +18,6 @@ from tootlearn.controls import ONSET_SAMPLES
 
 SILENT_WEIGHT = 0.1  # of a frame later than .1 s after the end
 HIGHEST = 6.0  # natural log, far above full scale (2.3): an untrained network cannot overflow
-# Losses of what any network draws: `objective.Objective` names a term after the network and one of
-# these.
-DRAWING_LOSSES = ("convergence", "stft", "audible", "multi_scale", "embedding")
 
 
 def frame_weights(duration: Tensor, frames: int, hop: int, sample_rate: int) -> Tensor:

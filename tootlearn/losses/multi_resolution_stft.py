@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from tootlearn import rng
-from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
+from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.dsp.phase import ridge_phase
 from tootlearn.dsp.stft import Stft
 from tootlearn.losses.log_mel import HIGHEST

@@ -7,99 +7,16 @@ For *generation* see `generator`: there the decoder gets the controls and a smal
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from tootlearn.errors import InputError, check_at_least, check_choice
+from tootlearn.errors import InputError
+from tootlearn.models.config import AutoencoderConfig
 from tootlearn.models.decoder import Decoder
-from tootlearn.models.encoder import POOLINGS, Encoder
-from tootlearn.models.layers import UPSAMPLERS, Style
+from tootlearn.models.encoder import Encoder
+from tootlearn.models.layers import Style
 from tootlearn.models.pca import PCAPath
-
-
-@dataclass(frozen=True)
-class AutoencoderConfig:
-    """The plain autoencoder; the defaults are the baseline.
-
-    Args:
-        latent: Z, the numbers that the decoder gets.
-        encoder_widths: channels of the encoder's convolutions.
-        stride: of the encoder's convolutions over time.
-        pooling: "mean" over time, "attention", or "flatten"; see `Encoder`.
-        decoder_start: channels of the vector once it is expanded over time.
-        decoder_widths: channels after each doubling of the frames.
-        residual: residual blocks after each convolution; 0 for an activation and a norm instead.
-        patch: how many neighbouring frames the convolutions read and write as one, which saves time
-            by the same factor.
-        upsampling: what doubles the frames: "transposed" convolution, "nearest" frame and
-            convolution, or "subpixel".
-        dilated: whether the dilation doubles from one residual block to the next.
-        attention: heads of a self-attention over time in encoder and decoder, where frames are
-            fewest; 0 for none.
-        activation: "relu", "leaky_relu", "gelu", "silu" or "snake".
-        norm: "batch", "group" or "none".
-        dropout: share of the activations that are set to zero in training.
-        linear: whether there is a parallel path of principal components, to which encoder and
-            decoder only add.
-        variational: whether the encoder gives a distribution, of which the decoder gets a sample in
-            training.
-
-    Raises:
-        InputError: values that are not allowed; the message says what is.
-    """
-
-    latent: int = 128
-    encoder_widths: tuple[int, ...] = (32, 64, 128)
-    stride: int = 1
-    pooling: str = "mean"
-    decoder_start: int = 128
-    decoder_widths: tuple[int, ...] = (64, 32)
-    residual: int = 0
-    patch: int = 1
-    upsampling: str = "transposed"
-    dilated: bool = False
-    attention: int = 0
-    activation: str = "relu"
-    norm: str = "batch"
-    dropout: float = 0.0
-    linear: bool = False
-    variational: bool = False
-
-    def __post_init__(self) -> None:
-        check_choice("pooling", self.pooling, POOLINGS)
-        check_choice("upsampling", self.upsampling, UPSAMPLERS)
-        for name in ("latent", "stride", "patch", "decoder_start"):
-            check_at_least(name, getattr(self, name), 1)
-        for name in ("residual", "attention"):
-            check_at_least(name, getattr(self, name), 0)
-        for name in ("encoder_widths", "decoder_widths"):
-            widths = getattr(self, name)
-            if not widths:
-                raise InputError(f"{name} has one number or more, not none")
-            for width in widths:
-                check_at_least(f"each of {name}", width, 1)
-            if (self.residual or self.norm == "group") and any(width % 8 for width in widths):
-                raise InputError(
-                    f"with residual blocks or group norm {name} are multiples of 8, not {widths}"
-                )
-        attended = {
-            "the last of encoder_widths": self.encoder_widths[-1],
-            "decoder_start": self.decoder_start,
-        }
-        for name, channels in attended.items() if self.attention else ():
-            if channels % 8 or channels % self.attention:
-                raise InputError(
-                    f"with {self.attention} heads of attention {name} is a multiple of 8 and of "
-                    f"{self.attention}, not {channels}"
-                )
-        _ = self.style  # raises for what is not allowed
-
-    @property
-    def style(self) -> Style:
-        """Activation, norm and dropout."""
-        return Style(self.activation, self.norm, self.dropout)
 
 
 class Autoencoder(nn.Module):
@@ -129,6 +46,7 @@ class Autoencoder(nn.Module):
                 f"patch must divide the {frames} frames, which {config.patch} does not"
             )
         channels, inside = mels * config.patch, frames // config.patch
+        style = Style(config.activation, config.norm, config.dropout)
         self.encoder = Encoder(
             channels,
             inside,
@@ -137,7 +55,7 @@ class Autoencoder(nn.Module):
             config.residual,
             config.pooling,
             latent=2 * config.latent if config.variational else config.latent,
-            style=config.style,
+            style=style,
             dilated=config.dilated,
             attention=config.attention,
         )
@@ -149,7 +67,7 @@ class Autoencoder(nn.Module):
             config.decoder_start,
             config.residual,
             config.upsampling,
-            style=config.style,
+            style=style,
             dilated=config.dilated,
             attention=config.attention,
         )

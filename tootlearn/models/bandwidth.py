@@ -16,7 +16,6 @@ Below the cross-over the wave is left unchanged.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -24,13 +23,12 @@ from torch import Tensor, nn
 
 from tootlearn import rng
 from tootlearn.dsp.audio import resample
-from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
+from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.dsp.stft import Stft
-from tootlearn.errors import InputError, check_at_least
+from tootlearn.errors import InputError
+from tootlearn.models.config import CROSS_OVER, BandwidthConfig
 from tootlearn.models.vocoder import Block
 
-# Hz: the high band fades in where `audio.resample` fades the wave out
-CROSS_OVER = (10150.0, 11000.0)
 # Hz: the least move of what sounds above 5 kHz, for each half of the high band
 PATCHES = (5500.0, 11000.0)
 SEAM = (15500.0, 15900.0)  # Hz: from the first half to the second
@@ -51,43 +49,6 @@ _LONG = 4096  # samples of the window in which periods are searched
 _PERIODS = (0.0012, 0.017)
 _CHANCE = 0.16  # the periodicity that noise shows by chance
 _SMOOTH = (1, 2, 3, 2, 1)  # weights of neighbouring frames in the level of a band
-
-
-@dataclass(frozen=True)
-class BandwidthConfig:
-    """The front end and the size of the network of an extension.
-
-    Args:
-        front_end: makes the log-mels that the network reads. They end where resampling begins to
-            fade a wave out, and have a shorter window than those of the models, so that attacks are
-            located well in time.
-        width: channels between the blocks.
-        hidden: channels inside a block.
-        blocks: how many.
-        kernel: of the convolution over time in each block, frames, odd.
-
-    Raises:
-        InputError: values that are not allowed.
-    """
-
-    front_end: FrontEndConfig = field(
-        default_factory=lambda: FrontEndConfig(22050, 512, 128, 48, 0.0, 10000.0)
-    )
-    width: int = 64
-    hidden: int = 192
-    blocks: int = 3
-    kernel: int = 7
-
-    def __post_init__(self) -> None:
-        for name in ("width", "hidden", "blocks", "kernel"):
-            check_at_least(name, getattr(self, name), 1)
-        if self.kernel % 2 == 0:
-            raise InputError(f"kernel is odd, so that it has a middle, not {self.kernel}")
-        if self.front_end.sample_rate != 22050 or self.front_end.fmax > CROSS_OVER[0]:
-            raise InputError(
-                f"an extension makes 44100 Hz from 22050 Hz, and reads what lies below "
-                f"{CROSS_OVER[0]:g} Hz"
-            )
 
 
 class HighBand(NamedTuple):

@@ -9,60 +9,16 @@ convolutions, and statistics over the frames that sound).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tootlearn import rng
-from tootlearn.dsp.front_end import FrontEndConfig
-from tootlearn.errors import check_at_least, check_below_one, check_between, check_positive
+from tootlearn.dsp.config import FrontEndConfig
+from tootlearn.models.config import ClassifierConfig
 
 RANGE = 6.0  # nats (52 dB) below the peak of a clip: anything lower is silence
 _SOUNDING = 3.5  # nats (30 dB): frames whose loudest band is this close to the peak count
 _ENVELOPES = (1, 5, 9, 17)  # widths of the envelopes, in pairs of bands; 1 is the spectrum itself
-
-
-@dataclass(frozen=True)
-class ClassifierConfig:
-    """How a classifier is trained.
-
-    Args:
-        steps: of the optimiser.
-        batch: clips a step.
-        learning_rate: the highest; it rises linearly over a tenth of the steps and falls to zero
-            along a cosine.
-        width: channels of the first convolution; the later ones have four times as many.
-        embedding: E, size of the embedding.
-        dropout: share of the embedding's numbers that are set to zero in a step.
-        smoothing: of the labels, against overconfidence (Szegedy et al. 2016).
-        augmentation: from 0, which trains on the clips as they are, to 1, which varies them as much
-            as recordings differ: see `train_classifier.augmented`.
-        seed: of initial weights, batches and augmentation.
-
-    Raises:
-        InputError: values that are not allowed; the message says what is.
-    """
-
-    steps: int = 700
-    batch: int = 48
-    learning_rate: float = 3e-3
-    width: int = 8
-    embedding: int = 64
-    dropout: float = 0.1
-    smoothing: float = 0.05
-    augmentation: float = 0.1
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("batch", 2), ("width", 1), ("embedding", 1)):
-            check_at_least(name, getattr(self, name), least)
-        check_positive("learning_rate", self.learning_rate)
-        check_at_least("augmentation", self.augmentation, 0)
-        for name in ("dropout", "smoothing"):
-            check_below_one(name, getattr(self, name))
-        check_between("seed", self.seed, 0, rng.MAX_SEED)
 
 
 def _block(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:

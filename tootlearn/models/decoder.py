@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tootlearn.controls import LOUDNESS_RANGE, ONSET_SAMPLES, Controls, Kind
-from tootlearn.dsp.front_end import FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
 from tootlearn.dsp.mel import mel_frequencies
 from tootlearn.errors import InputError
 from tootlearn.models.harmonic_comb import TIME_FEATURES, HarmonicComb, time_features

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from tootlearn.errors import InputError
 from tootlearn.models.layers import PLAIN, AttentionPooling, Style, TimeAttention, after_convolution
 
-POOLINGS = ("mean", "attention", "flatten")
-
 
 class Encoder(nn.Module):
     """Log-mel to latent.

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tootlearn.controls import LOUDNESS_RANGE, USUAL_LOUDNESS, Controls, Kind
-from tootlearn.dsp.front_end import WINDOW_SAMPLES
+from tootlearn.dsp.config import WINDOW_SAMPLES
 from tootlearn.errors import InputError
 from tootlearn.files import atomic_write
 from tootlearn.models.decoder import Condition

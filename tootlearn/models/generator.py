@@ -6,52 +6,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from tootlearn.controls import LOUDNESS_RANGE, Kind
-from tootlearn.dsp.front_end import FrontEndConfig
-from tootlearn.errors import InputError, check_at_least, check_between, check_choice
+from tootlearn.dsp.config import FrontEndConfig
+from tootlearn.models.config import GeneratorConfig
 from tootlearn.models.decoder import Condition, ConditionalDecoder, Drawing
 from tootlearn.models.encoder import Encoder
 from tootlearn.models.layers import SMOOTH
 from tootlearn.models.prior import GaussianPrior
-
-
-@dataclass(frozen=True)
-class GeneratorConfig:
-    """The conditional generator.
-
-    Args:
-        residual: Z, size of the residual latent, 1 to 16.
-        width: channels inside the decoder, a multiple of 8.
-        blocks: residual blocks of the decoder.
-        conditioning: "film" or "concat"; see `ConditionalDecoder`.
-        encoder_widths: channels of the encoder's convolutions, each of which halves the frames;
-            multiples of 8.
-
-    Raises:
-        InputError: values that are not allowed; the message says what is.
-    """
-
-    residual: int = 8
-    width: int = 160
-    blocks: int = 4
-    conditioning: str = "film"
-    encoder_widths: tuple[int, ...] = (64, 64, 64)
-
-    def __post_init__(self) -> None:
-        check_choice("conditioning", self.conditioning, ("film", "concat"))
-        check_between("residual", self.residual, 1, 16)
-        check_at_least("blocks", self.blocks, 1)
-        if self.width < 8 or self.width % 8:
-            raise InputError(f"width is a positive multiple of 8, not {self.width}")
-        if not self.encoder_widths or any(width < 8 or width % 8 for width in self.encoder_widths):
-            raise InputError(
-                f"encoder_widths are one or more multiples of 8, not {self.encoder_widths}"
-            )
 
 
 class Generator(nn.Module):

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from tootlearn.dsp.front_end import FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
 from tootlearn.dsp.mel import mel_filterbank
 
 _ATTACKS = (0.006, 0.012, 0.025, 0.05, 0.1, 0.2, 0.4)  # s: time constants after the onset

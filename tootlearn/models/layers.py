@@ -13,7 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tootlearn.errors import check_below_one, check_choice
+from tootlearn.models.config import ACTIVATIONS as ACTIVATIONS
+from tootlearn.models.config import UPSAMPLERS as UPSAMPLERS
+from tootlearn.models.config import check_style
 
 Layer = TypeVar("Layer", bound=nn.Module)
 
@@ -67,13 +69,13 @@ class Style:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        check_choice("activation", self.activation, ACTIVATIONS)
-        check_choice("norm", self.norm, NORMS)
-        check_below_one("dropout", self.dropout)
+        check_style(self.activation, self.norm, self.dropout)
 
     def activate(self, channels: int) -> nn.Module:
         """The activation, followed by dropout where its share is not 0."""
-        layer = Snake(channels) if self.activation == "snake" else ACTIVATIONS[self.activation]()
+        layer = (
+            Snake(channels) if self.activation == "snake" else _ACTIVATION_LAYERS[self.activation]()
+        )
         return nn.Sequential(layer, nn.Dropout(self.dropout)) if self.dropout else layer
 
     def normalize(self, channels: int) -> nn.Module:
@@ -100,14 +102,13 @@ class Snake(nn.Module):
         return curved
 
 
-ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {
+_ACTIVATION_LAYERS: dict[str, Callable[..., nn.Module]] = {
     "relu": nn.ReLU,
     "leaky_relu": lambda: nn.LeakyReLU(0.1),
     "gelu": nn.GELU,
     "silu": nn.SiLU,
     "snake": Snake,
 }
-NORMS = ("batch", "group", "none")
 SMOOTH = Style()  # of the generator and of the default preset
 PLAIN = Style("relu", "batch")  # of the baseline
 
@@ -249,6 +250,3 @@ def upsampler(name: str, before: int, channels: int) -> nn.Module:
     if name == "nearest":
         return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv1d(before, channels, 3, padding=1))
     return SubPixel(before, channels)
-
-
-UPSAMPLERS = ("transposed", "nearest", "subpixel")

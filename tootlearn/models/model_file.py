@@ -26,15 +26,19 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from tootlearn.controls import LOUDNESS_RANGE, Kind
-from tootlearn.dsp.front_end import FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
 from tootlearn.dsp.normalization import Normalizer
 from tootlearn.errors import InputError
 from tootlearn.files import atomic_write
-from tootlearn.models.autoencoder import AutoencoderConfig
-from tootlearn.models.bandwidth import Bandwidth, BandwidthConfig
-from tootlearn.models.generator import GeneratorConfig
+from tootlearn.models.bandwidth import Bandwidth
+from tootlearn.models.config import (
+    AutoencoderConfig,
+    BandwidthConfig,
+    GeneratorConfig,
+    VocoderConfig,
+)
 from tootlearn.models.toot_model import TootModel
-from tootlearn.models.vocoder import Vocoder, VocoderConfig
+from tootlearn.models.vocoder import Vocoder
 
 SCHEMA = 2
 SHIPPED = ("default", "tiny")  # names of the models that come with the package

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from torch import nn
 
 from tootlearn.controls import Kind
-from tootlearn.dsp.front_end import WINDOW_SAMPLES, FrontEnd, FrontEndConfig
+from tootlearn.dsp.config import WINDOW_SAMPLES, FrontEndConfig
+from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.dsp.normalization import Normalizer
-from tootlearn.models.autoencoder import Autoencoder, AutoencoderConfig
+from tootlearn.models.autoencoder import Autoencoder
+from tootlearn.models.config import AutoencoderConfig
+from tootlearn.models.config import GeneratorConfig as GeneratorConfig
 from tootlearn.models.generator import Generator as Generator
-from tootlearn.models.generator import GeneratorConfig as GeneratorConfig
 
 
 class TootModel(nn.Module):

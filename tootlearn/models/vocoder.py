@@ -14,50 +14,18 @@ only for small errors.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
+from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.dsp.phase import ridge_integration
-from tootlearn.errors import InputError, check_at_least
+from tootlearn.models.config import VocoderConfig
 
 ITERATIONS = 4  # of fast Griffin-Lim after the ridges
 _RANGE = 12.0  # nats (104 dB) below a clip's peak: levels are clamped there
 _FACTOR = (-9.0, 4.0)  # nats: the smallest and the largest factor
-
-
-@dataclass(frozen=True)
-class VocoderConfig:
-    """The size of a vocoder.
-
-    Args:
-        width: channels between the blocks.
-        hidden: channels inside a block.
-        blocks: how many.
-        kernel: frames of the convolution over time in each block, odd.
-        wide: channels of the last hidden layer. It must be wide to tell apart the harmonic patterns
-            of all pitches.
-        updates: steps of the mel inversion that follows.
-
-    Raises:
-        InputError: values that are not allowed.
-    """
-
-    width: int = 128
-    hidden: int = 384
-    blocks: int = 3
-    kernel: int = 5
-    wide: int = 640
-    updates: int = 5
-
-    def __post_init__(self) -> None:
-        for name in ("width", "hidden", "blocks", "kernel", "wide", "updates"):
-            check_at_least(name, getattr(self, name), 1)
-        if self.kernel % 2 == 0:
-            raise InputError(f"kernel is odd, so that it has a middle, not {self.kernel}")
 
 
 class Block(nn.Module):

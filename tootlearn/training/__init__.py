@@ -6,8 +6,9 @@
   `train_classifier.train_classifier`: what differs between networks: data, model and objective.
 * `objective.Objective`: the loss of generator and autoencoder, term by term. The other networks have
   their objectives in `train_*.py`.
-* `config.TrainConfig`: all settings, and the presets. `compute.Compute`: precision, processes, and
-  which checkpoints are kept.
+* `config`: all settings, and the presets: `TrainConfig`, `VocoderTrainConfig`,
+  `BandwidthTrainConfig`, and `Compute` (precision, processes, and which checkpoints are kept), with
+  which `compute.launch` starts.
 * `dataset.gather_clips` collects the clips of a config, `loader.make_loader` makes batches of them.
 * `run_log`, `checkpoint`, `provenance`, `tracking`, `runs`: what a run leaves behind.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from tootlearn import losses, rng
 from tootlearn.controls import ONSET_SAMPLES
 from tootlearn.data.clips import BEND_FRAMES, Clips
-from tootlearn.dsp.front_end import FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
 from tootlearn.errors import InputError
 from tootlearn.models.decoder import Condition
 

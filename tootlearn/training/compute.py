@@ -10,106 +10,56 @@ import functools
 import inspect
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from tootlearn.errors import InputError, check_at_least, check_choice
+from tootlearn.errors import InputError
 from tootlearn.models.device import to_device
+from tootlearn.training.config import Compute
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-# and Fabric's names for them
-PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
-STRATEGIES = ("auto", "ddp", "fsdp")
 
+def launch(compute: Compute, device: str = "cpu") -> Fabric:
+    """Start computing on a device (see `device.to_device`), in as many processes as asked for.
 
-@dataclass(frozen=True)
-class Compute:
-    """How a run computes, and which checkpoints it keeps.
-
-    With precision 32, the parts of a batch (by ``accumulate``, or by several processes) give the
-    gradient of the whole, to rounding. A few things see a part and not the batch: batch norm,
-    dropout, the free bits of a variational latent, the error of the bandwidth extension (a weighted
-    mean), and the loss "stft", which turns only the first clips of each part into sound. Where
-    toots are streamed, each process takes the error of f0 as a mean over its own toots.
-
-    Args:
-        precision: "32"; "bf16" or "16": convolutions and matrix products in 16 bits, weights and
-            losses in 32 (Micikevicius et al. 2018). "16" scales the loss and needs CUDA.
-        devices: how many of each machine, one process each; under `torchrun` the number that it
-            started counts.
-        nodes: how many machines.
-        strategy: "auto", which is "ddp" for several processes: each has the whole model and a share
-            of the batch. "fsdp", which would split the model as well, is refused: evaluation and
-            checkpoints need all of it.
-        accumulate: into how many parts a process splits its share of the batch, to save memory.
-        compile: compile the networks with `torch.compile`, which needs a C++ compiler.
-        keep_every: steps between checkpoints that are kept; 0 keeps only the last.
-        best: save the weights that did best on the held-out clips, not the last ones. Their
-            held-out error has then been chosen by that very error.
+    Processes that `torchrun` has not started are started here: each runs the same command from
+    its beginning.
 
     Raises:
-        InputError: values that are not allowed; the message says what is.
+        InputError: if the device is not there, there are too few of it, or it cannot do what is
+            asked.
     """
-
-    precision: str = "32"
-    devices: int = 1
-    nodes: int = 1
-    strategy: str = "auto"
-    accumulate: int = 1
-    compile: bool = False
-    keep_every: int = 0
-    best: bool = False
-
-    def __post_init__(self) -> None:
-        for name, allowed in (("precision", tuple(PRECISIONS)), ("strategy", STRATEGIES)):
-            check_choice(name, getattr(self, name), allowed)
-        for name, least in (("devices", 1), ("nodes", 1), ("accumulate", 1), ("keep_every", 0)):
-            check_at_least(name, getattr(self, name), least)
-
-    def launch(self, device: str = "cpu") -> Fabric:
-        """Start computing on a device (see `device.to_device`), with as many processes as asked
-        for.
-
-        Processes that `torchrun` has not started are started here: each runs the same command from
-        its beginning.
-
-        Raises:
-            InputError: if the device is not there, there are too few of it, or it cannot do what is
-                asked.
-        """
-        where = to_device(device).type
-        if self.precision == "16" and where != "cuda":
-            raise InputError(
-                f"precision 16 needs CUDA, and the device is {where}: give --precision bf16 or 32"
-            )
-        if self.strategy == "fsdp":
-            raise InputError(
-                "fsdp is for models that do not fit one device, and these do: give --strategy ddp"
-            )
-        local = int(os.environ.get("LOCAL_WORLD_SIZE", self.devices))
-        nodes = (
-            int(os.environ.get("WORLD_SIZE", 0)) // local
-            if "LOCAL_WORLD_SIZE" in os.environ
-            else self.nodes
+    where = to_device(device).type
+    if compute.precision == "16" and where != "cuda":
+        raise InputError(
+            f"precision 16 needs CUDA, and the device is {where}: give --precision bf16 or 32"
         )
-        if where == "mps" and local * nodes > 1:
-            raise InputError("mps is one device: give --devices 1")
-        if where == "cuda" and local > torch.cuda.device_count():
-            raise InputError(
-                f"there are {torch.cuda.device_count()} CUDA devices, not {local}: give fewer "
-                "--devices"
-            )
-        if local * nodes > 1:
-            return _processes(where, self.precision, local, nodes)
-        index = to_device(device).index
-        return _fabric(
-            where, self.precision, devices=1 if index is None or where != "cuda" else [index]
+    if compute.strategy == "fsdp":
+        raise InputError(
+            "fsdp is for models that do not fit one device, and these do: give --strategy ddp"
         )
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", compute.devices))
+    nodes = (
+        int(os.environ.get("WORLD_SIZE", 0)) // local
+        if "LOCAL_WORLD_SIZE" in os.environ
+        else compute.nodes
+    )
+    if where == "mps" and local * nodes > 1:
+        raise InputError("mps is one device: give --devices 1")
+    if where == "cuda" and local > torch.cuda.device_count():
+        raise InputError(
+            f"there are {torch.cuda.device_count()} CUDA devices, not {local}: give fewer --devices"
+        )
+    if local * nodes > 1:
+        return _processes(where, compute.precision, local, nodes)
+    index = to_device(device).index
+    return _fabric(
+        where, compute.precision, devices=1 if index is None or where != "cuda" else [index]
+    )
 
 
 def _fabric(accelerator: str, precision: str, **options: Any) -> Fabric:
@@ -122,7 +72,7 @@ def _fabric(accelerator: str, precision: str, **options: Any) -> Fabric:
 
     if precision == "32":
         return Fabric(accelerator=accelerator, **options)
-    mixed: Any = PRECISIONS[precision]
+    mixed: Any = f"{precision}-mixed"
     return Fabric(accelerator=accelerator, plugins=[Mixed(mixed, accelerator)], **options)
 
 

@@ -1,4 +1,4 @@
-"""What can be set about training, and the settings that have a name."""
+"""What can be set about training, and the settings that have a name; none of this needs torch."""
 
 from __future__ import annotations
 
@@ -7,13 +7,27 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tootlearn import rng
-from tootlearn.data.augmentation import Augmentation
+from tootlearn.data.config import Augmentation
 from tootlearn.data.recipes import KINDS
-from tootlearn.dsp.front_end import FrontEndConfig
-from tootlearn.errors import InputError, check_at_least, check_between, check_positive, check_share
-from tootlearn.losses.log_mel import DRAWING_LOSSES
-from tootlearn.models.autoencoder import AutoencoderConfig
-from tootlearn.models.generator import GeneratorConfig
+from tootlearn.dsp.config import FrontEndConfig
+from tootlearn.errors import (
+    InputError,
+    check_at_least,
+    check_between,
+    check_choice,
+    check_positive,
+    check_share,
+)
+from tootlearn.models.config import (
+    AutoencoderConfig,
+    BandwidthConfig,
+    GeneratorConfig,
+    VocoderConfig,
+)
+
+# Losses of what any network draws: `objective.Objective` names a term after the network and one of
+# these.
+DRAWING_LOSSES = ("convergence", "stft", "audible", "multi_scale", "embedding")
 
 # What a term of the loss weighs unless a config says otherwise. The first part of a name says which
 # network's drawing.
@@ -37,8 +51,8 @@ class TrainConfig:
     """What is trained, on what, and how.
 
     Args:
-        generator: the conditional generator, or null.
-        autoencoder: the plain autoencoder, or null.
+        generator: the conditional generator, if there is one.
+        autoencoder: the plain autoencoder, if there is one.
         front_end: what log-mels are made with.
         kinds: of synthetic toots.
         clips: how many of them, held-out ones included; 0 for none.
@@ -46,12 +60,12 @@ class TrainConfig:
             none.
         bright: the share of these notes that are played as they were recorded, without the low pass
             that the synthesiser of the font has for softer notes.
-        font: the sound font (.sf2 or .sf3); null: see `sound_font.find_font`.
+        font: the sound font, .sf2 or .sf3 (default: looked for on this machine).
         data: folders of recordings (`data.folder`) or public data sets (`data.public`), or
             manifests.
         stream: read the data, one folder of shards (`data.shards`), while training, a few toots in
             memory at a time.
-        start_from: a model file to start from, or "default" for the shipped one; null: from
+        start_from: a model file to start from, or "default" for the shipped one; None starts from
             scratch.
         replay: how many toots that model plays, so that it does not forget them.
         augmentation: how recordings are varied from step to step.
@@ -155,6 +169,161 @@ class TrainConfig:
                 raise InputError(
                     f"nothing trains the {part}: give {drawing} a weight, or set {part} to null"
                 )
+
+
+PRECISIONS = ("32", "bf16", "16")
+STRATEGIES = ("auto", "ddp", "fsdp")
+
+
+@dataclass(frozen=True)
+class Compute:
+    """How a run computes, and which checkpoints it keeps.
+
+    With precision 32, the parts of a batch (by ``accumulate``, or by several processes) give the
+    gradient of the whole, to rounding. A few things see a part and not the batch: batch norm,
+    dropout, the free bits of a variational latent, the error of the bandwidth extension (a weighted
+    mean), and the loss "stft", which turns only the first clips of each part into sound. Where
+    toots are streamed, each process takes the error of f0 as a mean over its own toots.
+
+    Args:
+        precision: "32"; "bf16" or "16": convolutions and matrix products in 16 bits, weights and
+            losses in 32 (Micikevicius et al. 2018). "16" scales the loss and needs CUDA.
+        devices: how many of each machine, one process each; under `torchrun` the number that it
+            started counts.
+        nodes: how many machines.
+        strategy: "auto", which is "ddp" for several processes: each has the whole model and a share
+            of the batch. "fsdp", which would split the model as well, is refused: evaluation and
+            checkpoints need all of it.
+        accumulate: into how many parts a process splits its share of the batch, to save memory.
+        compile: compile the networks with `torch.compile`, which needs a C++ compiler.
+        keep_every: steps between checkpoints that are kept; 0 keeps only the last.
+        best: save the weights that did best on the held-out clips, not the last ones. Their
+            held-out error has then been chosen by that very error.
+
+    Raises:
+        InputError: values that are not allowed; the message says what is.
+    """
+
+    precision: str = "32"
+    devices: int = 1
+    nodes: int = 1
+    strategy: str = "auto"
+    accumulate: int = 1
+    compile: bool = False
+    keep_every: int = 0
+    best: bool = False
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("precision", PRECISIONS), ("strategy", STRATEGIES)):
+            check_choice(name, getattr(self, name), allowed)
+        for name, least in (("devices", 1), ("nodes", 1), ("accumulate", 1), ("keep_every", 0)):
+            check_at_least(name, getattr(self, name), least)
+
+
+@dataclass(frozen=True)
+class VocoderTrainConfig:
+    """What a vocoder is trained on, and how.
+
+    Args:
+        front_end: of the log-mels that it turns into sound.
+        vocoder: its size.
+        synthetic: how many synthetic toots.
+        sampled: how many notes of a sound font: half of them brass, a third other winds, the rest
+            everything else.
+        font: the sound font, .sf2 or .sf3 (default: looked for on this machine).
+        data: folders of recordings, whatever they are called.
+        steps: of the optimiser.
+        batch: pieces a step.
+        frames: of a piece.
+        learning_rate: the highest; a cosine brings it to zero after a linear start of 100 steps.
+        log_weight: of the error of the log-magnitude, beside that of the spectral convergence (in
+            nats, times 0.2).
+        peak_weight: of the error of the peaks' frequencies.
+        augmentation: the share of rooms, noise and second sounds; 0 trains on the sounds as they
+            are.
+        seed: of data, initial weights, pieces and noise.
+        check_every: steps between evaluations on the held-out sounds, each with a checkpoint.
+
+    Raises:
+        InputError: values that are not allowed.
+    """
+
+    front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
+    vocoder: VocoderConfig = field(default_factory=VocoderConfig)
+    synthetic: int = 3072
+    sampled: int = 2400
+    font: str | None = None
+    data: tuple[str, ...] = ()
+    steps: int = 10000
+    batch: int = 40
+    frames: int = 24
+    learning_rate: float = 2e-3
+    log_weight: float = 0.3
+    peak_weight: float = 0.15
+    augmentation: float = 0.4
+    seed: int = 0
+    check_every: int = 500
+
+    def __post_init__(self) -> None:
+        for name in ("synthetic", "sampled"):
+            check_at_least(name, getattr(self, name), 0)
+        if not self.synthetic and not self.sampled and not self.data:
+            raise InputError("nothing to train on: give synthetic toots, sampled notes, or data")
+        for name, least in (("steps", 1), ("batch", 2), ("frames", 4), ("check_every", 1)):
+            check_at_least(name, getattr(self, name), least)
+        check_positive("learning_rate", self.learning_rate)
+        for name in ("log_weight", "peak_weight"):
+            check_at_least(name, getattr(self, name), 0)
+        check_share("augmentation", self.augmentation)
+        check_between("seed", self.seed, 0, rng.MAX_SEED)
+
+
+@dataclass(frozen=True)
+class BandwidthTrainConfig:
+    """What an extension is trained on, and how.
+
+    Args:
+        bandwidth: its size.
+        synthetic: how many synthetic toots. They are made at 22,050 Hz, so they are played at twice
+            their speed; harmonics that fall by a power of their number do so at any speed.
+        sampled: how many notes of a sound font: half of them brass, a third other winds, the rest
+            everything else.
+        font: the sound font, .sf2 or .sf3 (default: looked for on this machine).
+        data: folders of recordings at 32 kHz or more, whatever they are called.
+        versions: how many versions of each sound are learned from, the first of them unchanged.
+        steps: of the optimiser.
+        batch: pieces a step.
+        frames: of a piece.
+        learning_rate: the highest; a cosine brings it to zero after a linear start of 100 steps.
+        seed: of sounds, versions, initial weights and pieces.
+        check_every: steps between evaluations on the held-out sounds, each with a checkpoint.
+
+    Raises:
+        InputError: values that are not allowed.
+    """
+
+    bandwidth: BandwidthConfig = field(default_factory=BandwidthConfig)
+    synthetic: int = 1200
+    sampled: int = 3000
+    font: str | None = None
+    data: tuple[str, ...] = ()
+    versions: int = 2
+    steps: int = 4000
+    batch: int = 32
+    frames: int = 64
+    learning_rate: float = 2e-3
+    seed: int = 0
+    check_every: int = 500
+
+    def __post_init__(self) -> None:
+        for name in ("versions", "steps", "batch", "frames", "check_every"):
+            check_at_least(name, getattr(self, name), 1)
+        for name in ("synthetic", "sampled"):
+            check_at_least(name, getattr(self, name), 0)
+        if not self.synthetic and not self.sampled and not self.data:
+            raise InputError("nothing to train on: give synthetic toots, sampled notes, or data")
+        check_positive("learning_rate", self.learning_rate)
+        check_between("seed", self.seed, 0, rng.MAX_SEED)
 
 
 # Perceptual losses, for the generator alone: they lower its error by a seventh, and bring toots

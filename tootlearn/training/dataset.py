@@ -15,7 +15,8 @@ from tootlearn.data import folder, public, sampled, shard_stream, shards
 from tootlearn.data.clips import RECORDED, SAMPLED, SYNTHETIC, Clips, synthesise
 from tootlearn.data.recipes import KINDS
 from tootlearn.data.sound_font import PROGRAMS, find_font
-from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
+from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.errors import InputError
 from tootlearn.models.toot_model import TootModel
 from tootlearn.training import fine_tuning

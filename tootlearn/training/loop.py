@@ -26,7 +26,8 @@ from tqdm import tqdm
 from tootlearn import rng
 from tootlearn.errors import InputError
 from tootlearn.training import checkpoint
-from tootlearn.training.compute import Compute, all_reduce_sum, any_rank, broadcast
+from tootlearn.training.compute import all_reduce_sum, any_rank, broadcast
+from tootlearn.training.config import Compute
 from tootlearn.training.run_log import BEST, LAST, RunLog, Score
 from tootlearn.training.schedule import learning_rate
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tootlearn.files import atomic_write
 from tootlearn.training import checkpoint
-from tootlearn.training.compute import Compute
+from tootlearn.training.config import Compute
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -18,8 +18,8 @@ from tootlearn.data.clips import Clips
 from tootlearn.models.device import to_device
 from tootlearn.training import loop
 from tootlearn.training.batches import Batch, batch_rows, shares
-from tootlearn.training.compute import Compute
-from tootlearn.training.config import TrainConfig
+from tootlearn.training.compute import launch
+from tootlearn.training.config import Compute, TrainConfig
 from tootlearn.training.objective import Objective
 from tootlearn.training.train import initial_model, parts
 
@@ -90,7 +90,7 @@ def _examples(
     config: TrainConfig, learn: Clips, device: str, compute: Compute, seconds: float
 ) -> float:
     """Examples a second."""
-    fabric = compute.launch(device)
+    fabric = launch(compute, device)
     (own,) = shares(config.batch, 1, compute.accumulate)
     model = initial_model(config, learn).to(fabric.device).train()
     objective = Objective.of(model, config, fabric.device)

@@ -16,15 +16,15 @@ import torch
 from tootlearn import losses
 from tootlearn.data.augmenter import Augmenter
 from tootlearn.data.clips import SYNTHETIC, Clips
-from tootlearn.dsp.front_end import WINDOW_SAMPLES
+from tootlearn.dsp.config import WINDOW_SAMPLES
 from tootlearn.dsp.normalization import Normalizer
 from tootlearn.errors import InputError
 from tootlearn.models import model_file
 from tootlearn.models.toot_model import TootModel
 from tootlearn.training import dataset, fine_tuning, loop
 from tootlearn.training.batches import Batch, clip_weights, shares
-from tootlearn.training.compute import Compute, all_reduce_sum
-from tootlearn.training.config import TrainConfig
+from tootlearn.training.compute import all_reduce_sum, launch
+from tootlearn.training.config import Compute, TrainConfig
 from tootlearn.training.loader import make_loader
 from tootlearn.training.objective import Objective
 from tootlearn.training.provenance import licence, provenance
@@ -73,7 +73,7 @@ def train(
         loop.Stopped: on Ctrl-C or SIGTERM, once the step is finished and the checkpoint written.
     """
     compute, started = compute or Compute(), time.perf_counter()
-    fabric = compute.launch(device)
+    fabric = launch(compute, device)
     loop.check_run(out, resume, RESULT)
     learn, held_out = _split(clips, config)
     own = shares(config.batch, fabric.world_size, compute.accumulate)[fabric.global_rank]

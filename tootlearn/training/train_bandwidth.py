@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -21,19 +21,12 @@ from tqdm import tqdm
 from tootlearn import rng
 from tootlearn.data import sounds
 from tootlearn.data.sounds import Sounds
-from tootlearn.errors import InputError, check_at_least, check_between, check_positive
 from tootlearn.models import model_file
-from tootlearn.models.bandwidth import (
-    CENTRES,
-    HEARD,
-    Bandwidth,
-    BandwidthConfig,
-    HighBand,
-    tone_share,
-)
+from tootlearn.models.bandwidth import CENTRES, HEARD, Bandwidth, HighBand, tone_share
 from tootlearn.training import loop
 from tootlearn.training.batches import shares
-from tootlearn.training.compute import Compute
+from tootlearn.training.compute import launch
+from tootlearn.training.config import BandwidthTrainConfig, Compute
 from tootlearn.training.provenance import describe_sounds, licence, provenance
 
 _AT_ONCE = 64  # sounds whose features are made together
@@ -44,54 +37,6 @@ _LEAST = 5.0
 _CLEAREST = 0.005  # share of noise below which a tone is as good as clean
 _UNSURE = 0.05  # of shares of tone
 RESULT = "bandwidth.safetensors"
-
-
-@dataclass(frozen=True)
-class BandwidthTrainConfig:
-    """What an extension is trained on, and how.
-
-    Args:
-        bandwidth: its size.
-        synthetic: how many synthetic toots. They are made at 22,050 Hz, so they are played at twice
-            their speed; harmonics that fall by a power of their number do so at any speed.
-        sampled: how many notes of a sound font: half of them brass, a third other winds, the rest
-            everything else.
-        font: the sound font (.sf2 or .sf3); null: see `sound_font.find_font`.
-        data: folders of recordings at 32 kHz or more, whatever they are called.
-        versions: how often each sound is heard, the first time as it is.
-        steps: of the optimiser.
-        batch: pieces a step.
-        frames: of a piece.
-        learning_rate: the highest; a cosine brings it to zero after a linear start of 100 steps.
-        seed: of sounds, versions, initial weights and pieces.
-        check_every: steps between evaluations on the held-out sounds, each with a checkpoint.
-
-    Raises:
-        InputError: values that are not allowed.
-    """
-
-    bandwidth: BandwidthConfig = field(default_factory=BandwidthConfig)
-    synthetic: int = 1200
-    sampled: int = 3000
-    font: str | None = None
-    data: tuple[str, ...] = ()
-    versions: int = 2
-    steps: int = 4000
-    batch: int = 32
-    frames: int = 64
-    learning_rate: float = 2e-3
-    seed: int = 0
-    check_every: int = 500
-
-    def __post_init__(self) -> None:
-        for name in ("versions", "steps", "batch", "frames", "check_every"):
-            check_at_least(name, getattr(self, name), 1)
-        for name in ("synthetic", "sampled"):
-            check_at_least(name, getattr(self, name), 0)
-        if not self.synthetic and not self.sampled and not self.data:
-            raise InputError("nothing to train on: give synthetic toots, sampled notes, or data")
-        check_positive("learning_rate", self.learning_rate)
-        check_between("seed", self.seed, 0, rng.MAX_SEED)
 
 
 @dataclass(frozen=True)
@@ -295,7 +240,7 @@ def train_bandwidth(
         loop.Diverged, loop.Stopped: see `loop.fit`.
     """
     compute, started = compute or Compute(), time.perf_counter()
-    fabric = compute.launch(device)
+    fabric = launch(compute, device)
     loop.check_run(out, resume, RESULT)
     waves, held_out = heard.split()
     own = shares(config.batch, fabric.world_size, compute.accumulate)[fabric.global_rank]

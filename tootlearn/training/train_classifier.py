@@ -16,9 +16,11 @@ from tootlearn import rng
 from tootlearn.data.clips import Clips, synthesise
 from tootlearn.data.recipes import KINDS
 from tootlearn.data.synthesis import SAMPLE_RATE
-from tootlearn.dsp.front_end import FrontEnd, FrontEndConfig
+from tootlearn.dsp.config import FrontEndConfig
+from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.errors import InputError
-from tootlearn.models.classifier import Classifier, ClassifierConfig
+from tootlearn.models.classifier import Classifier
+from tootlearn.models.config import ClassifierConfig
 from tootlearn.training import loop
 from tootlearn.training.compute import one_process
 

@@ -14,86 +14,26 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tootlearn import rng
 from tootlearn.data import sounds
 from tootlearn.data.sounds import Pieces, Sounds
-from tootlearn.dsp.front_end import FrontEndConfig
 from tootlearn.dsp.phase import advances, floored_log, peak_frequencies, region_peaks
 from tootlearn.dsp.stft import Stft
-from tootlearn.errors import InputError, check_at_least, check_between, check_positive, check_share
 from tootlearn.models import model_file
-from tootlearn.models.vocoder import Vocoder, VocoderConfig
+from tootlearn.models.vocoder import Vocoder
 from tootlearn.training import loop
 from tootlearn.training.batches import shares
-from tootlearn.training.compute import Compute
+from tootlearn.training.compute import launch
+from tootlearn.training.config import Compute, VocoderTrainConfig
 from tootlearn.training.provenance import describe_sounds, licence, provenance
 
 RESULT = "vocoder.safetensors"
-
-
-@dataclass(frozen=True)
-class VocoderTrainConfig:
-    """What a vocoder is trained on, and how.
-
-    Args:
-        front_end: of the log-mels that it shall turn to sound.
-        vocoder: its size.
-        synthetic: how many synthetic toots.
-        sampled: how many notes of a sound font: half of them brass, a third other winds, the rest
-            everything else.
-        font: the sound font (.sf2 or .sf3); null: see `sound_font.find_font`.
-        data: folders of recordings, whatever they are called.
-        steps: of the optimiser.
-        batch: pieces a step.
-        frames: of a piece.
-        learning_rate: the highest; a cosine brings it to zero after a linear start of 100 steps.
-        log_weight: of the error of the log-magnitude, beside that of the spectral convergence (in
-            nats, times .2).
-        peak_weight: of the error of the peaks' frequencies.
-        augmentation: the share of rooms, noise and second sounds; 0 trains on the sounds as they
-            are.
-        seed: of data, initial weights, pieces and noise.
-        check_every: steps between looks at what is held out, and checkpoints.
-
-    Raises:
-        InputError: values that are not allowed.
-    """
-
-    front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
-    vocoder: VocoderConfig = field(default_factory=VocoderConfig)
-    synthetic: int = 3072
-    sampled: int = 2400
-    font: str | None = None
-    data: tuple[str, ...] = ()
-    steps: int = 10000
-    batch: int = 40
-    frames: int = 24
-    learning_rate: float = 2e-3
-    log_weight: float = 0.3
-    peak_weight: float = 0.15
-    augmentation: float = 0.4
-    seed: int = 0
-    check_every: int = 500
-
-    def __post_init__(self) -> None:
-        for name in ("synthetic", "sampled"):
-            check_at_least(name, getattr(self, name), 0)
-        if not self.synthetic and not self.sampled and not self.data:
-            raise InputError("nothing to train on: give synthetic toots, sampled notes, or data")
-        for name, least in (("steps", 1), ("batch", 2), ("frames", 4), ("check_every", 1)):
-            check_at_least(name, getattr(self, name), least)
-        check_positive("learning_rate", self.learning_rate)
-        for name in ("log_weight", "peak_weight"):
-            check_at_least(name, getattr(self, name), 0)
-        check_share("augmentation", self.augmentation)
-        check_between("seed", self.seed, 0, rng.MAX_SEED)
 
 
 # What training minimises
@@ -242,7 +182,7 @@ def train_vocoder(
         loop.Diverged, loop.Stopped: see `loop.fit`.
     """
     compute, started = compute or Compute(), time.perf_counter()
-    fabric = compute.launch(device)
+    fabric = launch(compute, device)
     loop.check_run(out, resume, RESULT)
     learn, held_out = heard.split()
     own = shares(config.batch, fabric.world_size, compute.accumulate)[fabric.global_rank]
