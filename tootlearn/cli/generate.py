@@ -10,6 +10,7 @@ from jsonargparse import Namespace
 
 from tootlearn import cli
 from tootlearn.cli.options import (
+    add_control_options,
     add_generator_options,
     add_out,
     add_sample_rate,
@@ -24,19 +25,7 @@ HELP = "Make toots: WAV files, a list of them and a picture."
 
 def add_arguments(parser: Parser) -> None:
     """Add the options."""
-    parser.add_argument(
-        "--kind", type=str | None, help="which kind (default: all in turn that can do the rest)"
-    )
-    parser.add_argument(
-        "--pitch",
-        type=str | None,
-        help="Hz (440), a note (A4, Bb3) or MIDI (midi:69) (default: drawn)",
-    )
-    parser.add_argument("--duration", type=float | None, help="seconds (default: drawn)")
-    parser.add_argument(
-        "--brightness", type=float | None, help="0 (dark) to 1 (bright) (default: drawn)"
-    )
-    parser.add_argument("--loudness", type=float | None, help="dBFS, -36 to -6 (default: drawn)")
+    add_control_options(parser, "drawn", "which kind (default: all in turn that can do the rest)")
     parser.add_argument("--count", type=int, default=8, help="how many toots")
     add_seed(parser, "the same seed gives the same toots, whatever the count")
     add_out(parser, "toots")

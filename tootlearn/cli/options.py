@@ -28,6 +28,24 @@ def add_generator_options(parser: Parser, bandwidth: bool = False) -> None:
         )
 
 
+def add_control_options(parser: Parser, default: str, kind: str) -> None:
+    """`--kind`, `--pitch`, `--duration`, `--brightness` and `--loudness`.
+
+    Args:
+        parser: gets the options.
+        default: what is taken where an option is not given.
+        kind: what is said of `--kind`.
+    """
+    for name, hint, text in (
+        ("kind", str, kind),
+        ("pitch", str, f"Hz (440), a note (A4, Bb3) or MIDI (midi:69) (default: {default})"),
+        ("duration", float, f"seconds (default: {default})"),
+        ("brightness", float, f"0 (dark) to 1 (bright) (default: {default})"),
+        ("loudness", float, f"dBFS, -36 to -6 (default: {default})"),
+    ):
+        parser.add_argument(f"--{name}", type=hint | None, help=text)
+
+
 def add_device(parser: Parser, default: str = "auto") -> None:
     """`--device`."""
     parser.add_argument("--device", type=str, default=default, help="cpu, cuda, mps or auto")

@@ -10,8 +10,8 @@ from tootlearn.cli.parser import Parser, warn
 from tootlearn.cli.training_options import (
     add_config_options,
     add_run_options,
-    compute_of,
     config_of,
+    from_options,
     tracked,
 )
 
@@ -33,9 +33,9 @@ def run(args: Namespace) -> None:
     from tootlearn.training import dataset, fine_tuning, loop, tracking
     from tootlearn.training import train as training
     from tootlearn.training.compute import launch
-    from tootlearn.training.config import PRESETS
+    from tootlearn.training.config import PRESETS, Compute
 
-    config, compute = config_of(args), compute_of(args)
+    config, compute = config_of(args), from_options(Compute, args)
     name = Path(str(args.config[-1])).stem if args.config else args.preset
     out = Path(args.out or Path("runs") / name)
     loop.check_run(out, args.resume, training.RESULT)

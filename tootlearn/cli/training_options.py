@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_type_hints
 
 from jsonargparse import Namespace
 
 from tootlearn.cli.options import add_device
-from tootlearn.cli.parser import Parser, fail
+from tootlearn.cli.parser import Parser, fail, warn
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-    from tootlearn.training.config import Compute, TrainConfig
+    from tootlearn.data.sounds import Sounds
+    from tootlearn.training.config import TrainConfig
     from tootlearn.training.loop import OnCheck
+
+Config = TypeVar("Config")
+# the option of `tootlearn generate` that takes a trained network
+USE = {
+    "vocoder.safetensors": "--vocoder",
+    "bandwidth.safetensors": "--sample-rate 44100 --bandwidth",
+}
 
 
 def add_config_options(parser: Parser) -> None:
@@ -90,11 +98,16 @@ def add_run_options(parser: Parser) -> None:
     add_device(parser)
 
 
-def compute_of(args: Namespace) -> Compute:
-    """How a training computes, as the options say."""
-    from tootlearn.training.config import Compute
-
-    return Compute(**{f.name: args[f.name] for f in fields(Compute)})
+def from_options(config: type[Config], args: Namespace) -> Config:
+    """The dataclass whose fields the options are, with its parts, which are dataclasses too."""
+    hints, values = get_type_hints(config), {}
+    for each in fields(cast(Any, config)):
+        hint, value = hints[each.name], args[each.name]
+        part = next((t for t in (hint, *get_args(hint)) if is_dataclass(t)), None)
+        if part and value is not None:
+            value = from_options(cast(Any, part), value)
+        values[each.name] = tuple(value) if isinstance(value, list) else value
+    return config(**values)
 
 
 @contextmanager
@@ -115,23 +128,44 @@ def tracked(
 
 
 def config_of(args: Namespace) -> TrainConfig:
-    """The training config that the options stand for."""
+    """The training config that the options stand for; kinds may be spelt in other ways."""
     from tootlearn.controls import find_kind
-    from tootlearn.data.config import Augmentation
     from tootlearn.data.recipes import KINDS
-    from tootlearn.dsp.config import FrontEndConfig
-    from tootlearn.models.config import AutoencoderConfig, GeneratorConfig
-    from tootlearn.training import config as presets
+    from tootlearn.training.config import TrainConfig
 
-    values = {f.name: args[f.name] for f in fields(presets.TrainConfig)}
-    parts = {
-        "generator": GeneratorConfig,
-        "autoencoder": AutoencoderConfig,
-        "front_end": FrontEndConfig,
-        "augmentation": Augmentation,
-    }
-    for name, part in parts.items():
-        values[name] = None if values[name] is None else part(**vars(values[name]))
     known = tuple(KINDS.values())
-    values["kinds"] = tuple(known[find_kind(kind, known)].name for kind in args.kinds)
-    return presets.TrainConfig(**values | {"data": tuple(args.data)})
+    args.kinds = [known[find_kind(kind, known)].name for kind in args.kinds]
+    return from_options(TrainConfig, args)
+
+
+def train_on_sounds(
+    args: Namespace,
+    config: Config,
+    result: str,
+    collect: Callable[[Config, list[str]], Sounds],
+    describe: Callable[[Config, Sounds], str],
+    train: Callable[..., object],
+) -> None:
+    """Train a network that learns from sounds of all sorts, and say where it is.
+
+    Args:
+        args: the options of `add_extra_data`, `add_out` and `add_run_options`.
+        config: of the training.
+        result: the name of the file that training writes.
+        collect, describe, train: of `training.train_vocoder` or `training.train_bandwidth`.
+    """
+    from tootlearn.training import loop, tracking
+    from tootlearn.training.compute import launch
+    from tootlearn.training.config import Compute
+
+    out, compute = Path(args.out), from_options(Compute, args)
+    loop.check_run(out, args.resume, result)
+    tracking.check_trackers(args.track)
+    fabric = launch(compute, args.device)
+    problems: list[str] = []
+    sounds = collect(config, problems)
+    warn(problems if fabric.is_global_zero else ())
+    fabric.print(describe(config, sounds))
+    with tracked(args, out, config, fabric) as on_check:
+        train(config, sounds, out, args.resume, args.device, True, compute, on_check)
+    fabric.print(f"the result is {out / result}: tootlearn generate {USE[result]} {out / result}")

@@ -6,6 +6,7 @@ from jsonargparse import Namespace
 
 from tootlearn.cli import recordings
 from tootlearn.cli.options import (
+    add_control_options,
     add_generator_options,
     add_out,
     add_sample_rate,
@@ -39,24 +40,10 @@ def add_arguments(parser: Parser) -> None:
         type=str | None,
         help="the pitch of the recording, as for --pitch (default: estimated)",
     )
-    parser.add_argument(
-        "--kind",
-        type=str | None,
-        help="another kind, into whose range pitch and duration go (default: the recording's)",
-    )
-    parser.add_argument(
-        "--pitch",
-        type=str | None,
-        help="Hz (440), a note (A4, Bb3) or MIDI (midi:69) (default: the recording's)",
-    )
-    parser.add_argument("--duration", type=float | None, help="seconds (default: the recording's)")
-    parser.add_argument(
-        "--brightness",
-        type=float | None,
-        help="0 (dark) to 1 (bright) (default: the recording's)",
-    )
-    parser.add_argument(
-        "--loudness", type=float | None, help="dBFS, -36 to -6 (default: the recording's)"
+    add_control_options(
+        parser,
+        "the recording's",
+        "another kind, into whose range pitch and duration go (default: the recording's)",
     )
     add_seed(parser)
     add_out(parser, "variations")
