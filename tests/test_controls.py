@@ -220,7 +220,7 @@ def test_the_end_notes_of_a_kind_are_its_own_and_the_next_are_not(kind):
     for note in (low, high):
         assert asked(kind, note).pitch[0] == parse_pitch(note)
         assert KINDS[kind] in kinds_with(tuple(KINDS.values()), note)
-    for end in KINDS[kind].notes:  # as an error prints them
+    for end in KINDS[kind].pitch_limits:  # as an error prints them
         assert asked(kind, f"{end:g}").pitch[0] == end
     for note in (below, above):
         with pytest.raises(InputError, match=f"{kind}: pitch .* give {low} to {high} "):

@@ -71,7 +71,7 @@ class Kind:
         return (octaves - low) / (high - low)
 
     @property
-    def notes(self) -> tuple[float, float]:
+    def pitch_limits(self) -> tuple[float, float]:
         """The lowest and the highest pitch that may be asked for, Hz.
 
         They are the ends of :attr:`pitch` or, where that lies further out, the note nearest to an
@@ -269,7 +269,7 @@ def kinds_with(
         InputError: if there is none, or the pitch cannot be read.
     """
     if pitch is not None:
-        hz, ranges = parse_pitch(pitch), [kind.notes for kind in kinds]
+        hz, ranges = parse_pitch(pitch), [kind.pitch_limits for kind in kinds]
         check_pitch("pitch", hz, *_span(ranges))
         kinds = _able(kinds, ranges, hz, f"pitch of {hz:g} Hz")
     if duration is not None:
@@ -317,7 +317,7 @@ def complete(
     kind = kinds[index]
     pitch, duration, brightness, loudness = _within(kind, share[1:])
     if request.pitch is not None:
-        pitch = check_pitch(f"{kind.name}: pitch", parse_pitch(request.pitch), *kind.notes)
+        pitch = check_pitch(f"{kind.name}: pitch", parse_pitch(request.pitch), *kind.pitch_limits)
     if request.duration is not None:
         duration = check_range(f"{kind.name}: duration", request.duration, *kind.duration, " s")
     if request.brightness is not None:

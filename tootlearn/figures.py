@@ -120,10 +120,10 @@ def spectrogram(
     Returns:
         The image, whose `get_clim()[1]` is the top that was used.
     """
-    given = torch.as_tensor(sound).detach().cpu()
-    if given.ndim == 1:
-        given = Stft(n_fft, hop).magnitude(given.float())
-    levels = 20 * np.log10(_array(given.abs(), 2).clip(1e-12))
+    spectrum = torch.as_tensor(sound).detach().cpu()
+    if spectrum.ndim == 1:
+        spectrum = Stft(n_fft, hop).magnitude(spectrum.float())
+    levels = 20 * np.log10(_array(spectrum.abs(), 2).clip(1e-12))
     top = max(float(levels.max()), SILENCE_DB + RANGE_DB) if top is None else top
     extent = (0.0, levels.shape[1] * hop / sample_rate, 0.0, sample_rate / 2000)
     return _image(

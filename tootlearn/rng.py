@@ -157,9 +157,9 @@ def normal(seed: ArrayLike, stream: int, count: int) -> NDArray[np.float64]:
     """Standard normal numbers by Box-Muller, shape (..., count); arguments as for :func:`words`."""
     pairs = uniform(seed, stream, count + count % 2)
     radius, angle = np.sqrt(-2 * np.log(pairs[..., 0::2])), 2 * np.pi * pairs[..., 1::2]
-    drawn = np.empty(pairs.shape)
-    drawn[..., 0::2], drawn[..., 1::2] = radius * np.cos(angle), radius * np.sin(angle)
-    return drawn[..., :count]
+    numbers = np.empty(pairs.shape)
+    numbers[..., 0::2], numbers[..., 1::2] = radius * np.cos(angle), radius * np.sin(angle)
+    return numbers[..., :count]
 
 
 def child(seed: int, index: int) -> int:

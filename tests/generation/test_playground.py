@@ -46,9 +46,11 @@ def test_the_page_gets_the_toots_that_generate_gives(client, generator):
 def test_the_place_where_a_seed_lies_is_that_seeds_toot(generator):
     plane = export.directions(generator.model)
     noise = torch.from_numpy(rng.normal(5, 12, plane.shape[-1])).float()
-    here = playground.toot(generator, plane, ASKED | {"place": (plane[8] @ noise).tolist()})
-    there = playground.toot(generator, plane, ASKED | {"place": [2.0, -2.0]})
-    usual = playground.toot(generator, plane, ASKED)
+    here = playground.render_request(
+        generator, plane, ASKED | {"place": (plane[8] @ noise).tolist()}
+    )
+    there = playground.render_request(generator, plane, ASKED | {"place": [2.0, -2.0]})
+    usual = playground.render_request(generator, plane, ASKED)
     np.testing.assert_allclose(here, usual, atol=2e-3)
     assert len(there) != len(usual) or float(np.abs(there - usual).max()) > 0.01
 
@@ -138,7 +140,7 @@ def test_pages_from_elsewhere_are_refused(client, headers, status):
 )
 def test_a_bad_request_is_answered_in_words(generator, changed, message):
     with pytest.raises(InputError, match=message):
-        playground.toot(generator, torch.zeros(12, 2, 8), ASKED | changed)
+        playground.render_request(generator, torch.zeros(12, 2, 8), ASKED | changed)
 
 
 @pytest.mark.parametrize(

@@ -196,12 +196,12 @@ def _quiet_level(power: Tensor) -> Tensor:
     width = torch.minimum((0.3 * place).round().long().clamp_min(3), place.clamp_min(1))
     low, high = (place - width).clamp_min(0), (place + width + 1).clamp_max(bins)
     # the mean of an exponential distribution below the cut
-    kept = 1 - _NOISE_CELL / math.expm1(_NOISE_CELL)
+    mean_below_cut = 1 - _NOISE_CELL / math.expm1(_NOISE_CELL)
     for _ in range(_ROUNDS):
         noise = power < _NOISE_CELL * level.unsqueeze(-2)
         total, count = (_running((power * noise).sum(-2) * slope), _running(noise.sum(-2)))
         count = count[..., high] - count[..., low]
-        mean = (total[..., high] - total[..., low]) / count.clamp_min(1) / kept / slope
+        mean = (total[..., high] - total[..., low]) / count.clamp_min(1) / mean_below_cut / slope
         level = torch.where(count > 0, mean.to(level.dtype), level)
     return level
 

@@ -38,11 +38,11 @@ def parse(envelope: str | ArrayLike) -> NDArray[np.float64]:
     Raises:
         InputError: if the text or the values are not of these forms.
     """
-    given: ArrayLike | Sequence[str] = (
+    levels: ArrayLike | Sequence[str] = (
         envelope.split(",") if isinstance(envelope, str) else envelope
     )
     try:
-        values = np.asarray(given, dtype=np.float64)
+        values = np.asarray(levels, dtype=np.float64)
     except ValueError as error:
         raise InputError(
             f"cannot read {envelope!r} as an envelope: give levels in dB, such as 0,-6,-12,-3"
@@ -96,5 +96,5 @@ def shaped(wave: Tensor, sample_rate: int, envelope: NDArray[np.float64]) -> Ten
     target = np.interp((time - onset) / duration, *envelope.T)
     gain = target - 10 * np.log10(power[start : end + 1].clip(1e-12))
     # held at its ends
-    each = np.interp(np.arange(wave.shape[-1]) / sample_rate, time, gain - gain.mean())
-    return wave * torch.from_numpy(10 ** (each / 20)).to(wave)
+    decibels = np.interp(np.arange(wave.shape[-1]) / sample_rate, time, gain - gain.mean())
+    return wave * torch.from_numpy(10 ** (decibels / 20)).to(wave)

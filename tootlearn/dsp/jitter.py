@@ -53,8 +53,10 @@ def jitter(wave: Tensor, sample_rate: float, f0: Tensor | float) -> Jitter:
         flat, guess, extent.onset.tolist(), extent.duration.tolist(), strict=True
     ):
         first, last = (onset + share * duration for share in (0.2, 0.8))
-        whole = hertz > 0 and math.isfinite(first)
-        middle = row[round(first * sample_rate) : round(last * sample_rate)] if whole else row[:0]
+        measurable = hertz > 0 and math.isfinite(first)
+        middle = (
+            row[round(first * sample_rate) : round(last * sample_rate)] if measurable else row[:0]
+        )
         pairs.append(_jitter(middle, sample_rate, hertz))
     table = torch.tensor(pairs, device=wave.device).to(wave.dtype).reshape(-1, 2)
     return Jitter(*(column.view(wave.shape[:-1]) for column in table.unbind(1)))

@@ -273,8 +273,8 @@ def _steady_spectrum(wave: Tensor, sample_rate: float) -> tuple[Tensor, Tensor, 
         * (index >= 0)
         * (index < wave.shape[-1])
     )
-    taken = functional.pad(wave, (0, 1)).gather(-1, index.clamp(0, wave.shape[-1]))
-    return torch.fft.rfft(taken * window.to(wave.dtype), n=size).abs(), length, size / sample_rate
+    segment = functional.pad(wave, (0, 1)).gather(-1, index.clamp(0, wave.shape[-1]))
+    return torch.fft.rfft(segment * window.to(wave.dtype), n=size).abs(), length, size / sample_rate
 
 
 def chord_f0(

@@ -64,8 +64,8 @@ class Normalizer(nn.Module):
             ValueError: shapes that do not fit, or weights without a positive sum.
         """
         if x.ndim != 3 or (weight is not None and weight.shape != (x.shape[0], x.shape[2])):
-            given = tuple(x.shape) if weight is None else (tuple(x.shape), tuple(weight.shape))
-            raise ValueError(f"x has shape (B, M, T) and weight (B, T), not {given}")
+            shapes = tuple(x.shape) if weight is None else (tuple(x.shape), tuple(weight.shape))
+            raise ValueError(f"x has shape (B, M, T) and weight (B, T), not {shapes}")
         share = torch.ones(x.shape[0], x.shape[2]) if weight is None else weight
         share = share.to(x.device, torch.float64)  # (B, T)
         if not bool(share.sum() > 0):

@@ -65,21 +65,21 @@ class ControlAccuracy:
 
 
 def measured_controls(
-    waves: Tensor, asked: Controls, kinds: Sequence[Kind], pyin: bool = True
+    waves: Tensor, requested: Controls, kinds: Sequence[Kind], pyin: bool = True
 ) -> Controls:
     """The controls of waves as measured, the pitch too.
 
     Args:
         waves: (B, N) at 22,050 Hz.
-        asked: the requested controls. A chord is searched near their pitch, and brightness is
+        requested: the controls that were asked for. A chord is searched near their pitch, and brightness is
             relative to it.
-        kinds: the kinds that ``asked.kind`` indexes.
+        kinds: the kinds that ``requested.kind`` indexes.
         pyin: track kinds of one steady f0 by pYIN, which searches all pitches; otherwise fit
             harmonics near the requested pitch, which is fast.
     """
-    pitch = np.empty(len(asked))
+    pitch = np.empty(len(requested))
     for k, kind in enumerate(kinds):
-        rows = np.flatnonzero(asked.kind == k)
+        rows = np.flatnonzero(requested.kind == k)
         if not len(rows):
             continue
         toots = waves[torch.from_numpy(rows)]
@@ -88,19 +88,19 @@ def measured_controls(
         if kind.steady and pyin:
             f0 = measures.median_f0(toots, synthesis.SAMPLE_RATE, 30.0, 2 * kind.pitch[1])
         else:
-            guess = torch.from_numpy(asked.pitch[rows]).float()
+            guess = torch.from_numpy(requested.pitch[rows]).float()
             f0 = measures.chord_f0(toots, synthesis.SAMPLE_RATE, kind.intervals, guess)
         pitch[rows] = f0.double().numpy()
-    others = synthesis.measured(waves, asked.kind, asked.pitch, kinds)
-    return Controls(asked.kind, pitch, others.duration, others.brightness, others.loudness)
+    others = synthesis.measured(waves, requested.kind, requested.pitch, kinds)
+    return Controls(requested.kind, pitch, others.duration, others.brightness, others.loudness)
 
 
 def _starts(waves: Tensor) -> Tensor:
     """The first fifth of each toot (B, N), with silence after it: where a slide still has its
     pitch.
     """
-    found = measures.measure(waves, synthesis.SAMPLE_RATE)
-    end = (found.onset + 0.2 * found.duration).nan_to_num() * synthesis.SAMPLE_RATE
+    extent = measures.measure(waves, synthesis.SAMPLE_RATE)
+    end = (extent.onset + 0.2 * extent.duration).nan_to_num() * synthesis.SAMPLE_RATE
     return waves * (torch.arange(waves.shape[1]) < end[:, None])
 
 
@@ -124,10 +124,10 @@ def control_table(
     kinds = generator.model.kinds
     if count < len(kinds):
         raise InputError(f"count is {len(kinds)} or more, a toot of each kind, not {count}")
-    asked = natural_controls(kinds, count, seed)
+    requested = natural_controls(kinds, count, seed)
     measured = []
     for i in tqdm(range(count), desc="control", unit="toot", leave=False, disable=None):
-        toot_seed, row = rng.child(seed, i), asked[i : i + 1]
+        toot_seed, row = rng.child(seed, i), requested[i : i + 1]
         waves = torch.zeros(2, _ROOM)
         _place(waves[0], generator.render(row, generator.residual(row, toot_seed), toot_seed))
         pitch, duration, brightness, loudness = (float(getattr(row, name)[0]) for name in _SWAPPED)
@@ -135,11 +135,13 @@ def control_table(
         rendered = synthesis.render(name, pitch, duration, brightness, loudness, toot_seed)
         waves[1, :WINDOW_SAMPLES] = torch.from_numpy(rendered)
         measured.append(measured_controls(waves, Controls.concatenate([row, row]), kinds, pyin))
-    both = Controls.concatenate(measured)
-    sources = {"generated": both[0::2], "synthesiser": both[1::2]}
-    groups = {kind.name: asked.kind == k for k, kind in enumerate(kinds)} | {"all": asked.kind >= 0}
+    pairs = Controls.concatenate(measured)
+    sources = {"generated": pairs[0::2], "synthesiser": pairs[1::2]}
+    groups = {kind.name: requested.kind == k for k, kind in enumerate(kinds)} | {
+        "all": requested.kind >= 0
+    }
     return {
-        name: {who: ControlAccuracy.of(asked[rows], f[rows]) for who, f in sources.items()}
+        name: {who: ControlAccuracy.of(requested[rows], f[rows]) for who, f in sources.items()}
         for name, rows in groups.items()
     }
 
@@ -172,12 +174,12 @@ def swap_test(
                 waves = torch.zeros(2, _ROOM)
                 for i in (0, 1):
                     _place(waves[i], generator.render(pair[i : i + 1], residual, seed))
-                found = measured_controls(waves, pair, generator.model.kinds, pyin=False)
+                measured = measured_controls(waves, pair, generator.model.kinds, pyin=False)
                 columns = [
-                    1200 * np.log2(found.pitch),
-                    found.duration,
-                    found.brightness,
-                    found.loudness,
+                    1200 * np.log2(measured.pitch),
+                    measured.duration,
+                    measured.brightness,
+                    measured.loudness,
                 ]
                 moves.append([column[1] - column[0] for column in columns])
         table[name] = dict(zip(_SWAPPED, np.median(np.abs(moves), 0).tolist(), strict=True))

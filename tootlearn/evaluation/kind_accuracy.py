@@ -91,11 +91,11 @@ def kind_table(
     kinds = generator.model.kinds
     if count < len(kinds):
         raise InputError(f"count is {len(kinds)} or more, a toot of each kind, not {count}")
-    asked = natural_controls(kinds, count, seed)
+    requested = natural_controls(kinds, count, seed)
     names = {
         "generated": (
-            [kinds[k].name for k in asked.kind],
-            judge.names(generated_log_mels(generator, asked, seed)),
+            [kinds[k].name for k in requested.kind],
+            judge.names(generated_log_mels(generator, requested, seed)),
         ),
         "held out": (
             [held_out.kinds[k].name for k in held_out.controls.kind],
@@ -108,13 +108,13 @@ def kind_table(
     }
 
 
-def generated_log_mels(generator: TootGenerator, asked: Controls, seed: int) -> Tensor:
+def generated_log_mels(generator: TootGenerator, requested: Controls, seed: int) -> Tensor:
     """Log-mels (B, M, T) of generated toots, one for each row of controls, in windows like those of
     clips.
     """
-    windows, most = torch.zeros(len(asked), WINDOW_SAMPLES), WINDOW_SAMPLES - ONSET_SAMPLES
-    for i in tqdm(range(len(asked)), desc="toots", unit="", leave=False, disable=None):
-        toot_seed, row = rng.child(seed, i), asked[i : i + 1]
+    windows, most = torch.zeros(len(requested), WINDOW_SAMPLES), WINDOW_SAMPLES - ONSET_SAMPLES
+    for i in tqdm(range(len(requested)), desc="toots", unit="", leave=False, disable=None):
+        toot_seed, row = rng.child(seed, i), requested[i : i + 1]
         wave = torch.from_numpy(
             generator.render(row, generator.residual(row, toot_seed), toot_seed)
         )

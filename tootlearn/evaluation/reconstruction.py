@@ -87,8 +87,8 @@ def pca(train: Tensor, test: Tensor, size: int) -> Tensor:
     mean = train.flatten(1).mean(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # the randomised SVD draws from the global generator
-        drawn = min(size + 16, len(train), train[0].numel())
-        basis = torch.svd_lowrank(train.flatten(1) - mean, q=drawn, niter=4)[2][:, :size]
+        rank = min(size + 16, len(train), train[0].numel())
+        basis = torch.svd_lowrank(train.flatten(1) - mean, q=rank, niter=4)[2][:, :size]
     return ((test.flatten(1) - mean) @ basis @ basis.T + mean).view_as(test)
 
 

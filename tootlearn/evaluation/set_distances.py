@@ -69,15 +69,15 @@ def set_table(
         np.array([held_out.kinds[k].name in names for k in held_out.controls.kind], dtype=bool)
     ]
     if len(held_out) < LEAST or count < LEAST // 2:
-        given = f"{count} toots and {len(held_out)} held-out sounds"
-        raise InputError(f"{given} are too few to compare: {LEAST // 2} and {LEAST} are needed")
+        sizes = f"{count} toots and {len(held_out)} held-out sounds"
+        raise InputError(f"{sizes} are too few to compare: {LEAST // 2} and {LEAST} are needed")
     order = np.argsort(rng.words(seed, rng.Stream.SET_CHOICE, len(held_out)), kind="stable")[:count]
-    made = generated_log_mels(
+    log_mels = generated_log_mels(
         generator,
         clip_controls(held_out.controls[order], held_out.kinds, generator.model.kinds),
         seed,
     )
-    generated, real = judge.embeddings(made), judge.embeddings(held_out.log_mel)
+    generated, real = judge.embeddings(log_mels), judge.embeddings(held_out.log_mel)
     table = {
         name: set_metrics.against_floor(distance, generated, real, seed=seed)
         for name, distance in DISTANCES.items()
@@ -85,7 +85,7 @@ def set_table(
     learned = coarse_log_mels(learn.log_mel)
     near, usual = (
         set_metrics.nearest_distance(coarse_log_mels(x), learned)[:, None]
-        for x in (made, held_out.log_mel)
+        for x in (log_mels, held_out.log_mel)
     )
     for name, measure in (("nearest training clip", _median), ("nearer than most", _nearer)):
         table[name] = set_metrics.against_floor(measure, near, usual, seed=seed)

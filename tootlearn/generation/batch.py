@@ -129,18 +129,20 @@ def read_spec(
     checked_seed(seed)
     toots: list[PlannedToot] = []
     wrong: list[str] = []
-    taken: set[str] = set()
+    paths: set[str] = set()
     for i, (line, row) in enumerate(rows):
         try:
             if len(row) != len(columns):
                 raise InputError(f"it has {len(row)} fields, not {len(columns)}")
             values = {name: field.strip() for name, field in zip(columns, row, strict=True)}
-            for toot in _asked(values, rng.child(seed, i), len(toots), generator, file_format):
-                if toot.path.casefold() in taken:
+            for toot in _planned_toots(
+                values, rng.child(seed, i), len(toots), generator, file_format
+            ):
+                if toot.path.casefold() in paths:
                     raise InputError(
                         f"{toot.path} is the file of another row too: give another name"
                     )
-                taken.add(toot.path.casefold())
+                paths.add(toot.path.casefold())
                 toots.append(toot)
                 if len(toots) > MOST:
                     raise InputError(
@@ -157,7 +159,7 @@ def read_spec(
     return toots
 
 
-def _asked(
+def _planned_toots(
     values: Mapping[str, str],
     drawn_seed: int,
     number: int,
@@ -176,9 +178,9 @@ def _asked(
             f"{name!r} is no name of a file: use up to 100 letters, digits, blanks, dots, - and _"
         )
     for i in range(count):
-        own = rng.child(seed, i) if values.get("count") else seed
+        toot_seed = rng.child(seed, i) if values.get("count") else seed
         c = generator.controls(
-            values.get("kind") or None, pitch, duration, brightness, loudness, own
+            values.get("kind") or None, pitch, duration, brightness, loudness, toot_seed
         )
         kind = generator.kinds[int(c.kind[0])]
         stem = (
@@ -187,7 +189,9 @@ def _asked(
         hz, seconds, bright, loud = (
             float(column[0]) for column in (c.pitch, c.duration, c.brightness, c.loudness)
         )
-        yield PlannedToot(f"{kind}/{stem}.{file_format}", kind, hz, seconds, bright, loud, own)
+        yield PlannedToot(
+            f"{kind}/{stem}.{file_format}", kind, hz, seconds, bright, loud, toot_seed
+        )
 
 
 def _number(values: Mapping[str, str], name: str) -> float | None:
@@ -247,12 +251,12 @@ def render_batch(
         (folder / kind).mkdir(exist_ok=True)
         for part in (folder / kind).glob(".*.part"):  # of a process that was killed
             part.unlink(missing_ok=True)
-    there = {
+    existing = {
         f"{kind}/{name}"
         for kind in {toot.kind for toot in toots}
         for name in os.listdir(folder / kind)
     }
-    missing = [toot for toot in toots if toot.path not in there]
+    missing = [toot for toot in toots if toot.path not in existing]
     samples = 0
     if missing:
         with tqdm(
@@ -307,11 +311,11 @@ def _claim(folder: Path, record: dict[str, object]) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file: give a folder")
     folder.mkdir(parents=True, exist_ok=True)
-    held = folder / _RECORD
-    if held.is_file():
+    record_file = folder / _RECORD
+    if record_file.is_file():
         try:
-            found = json.loads(held.read_text("utf8"))
-            other = [name for name in record if found[name] != record[name]]
+            recorded = json.loads(record_file.read_text("utf8"))
+            other = [name for name in record if recorded[name] != record[name]]
         except (ValueError, KeyError, TypeError):
             other = ["record, which cannot be read"]
         if other:
@@ -321,7 +325,7 @@ def _claim(folder: Path, record: dict[str, object]) -> None:
     elif any(not path.name.startswith(f".{_RECORD}") for path in folder.iterdir()):
         raise InputError(f"{folder} holds other files: give a folder that is new or empty")
     else:
-        atomic_write(held, (json.dumps(record, indent=1) + "\n").encode())
+        atomic_write(record_file, (json.dumps(record, indent=1) + "\n").encode())
 
 
 def _in_processes(

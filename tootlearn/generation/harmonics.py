@@ -54,10 +54,10 @@ def expected(
         return_inverse=True
     )
     notes = drawing.notes[0, rows]
-    each = harmonic_magnitude(
+    per_note = harmonic_magnitude(
         2 ** notes.flatten(), front_end.config.sample_rate, front_end.config.n_fft
     ).unflatten(0, notes.shape)
-    lines = torch.einsum("tnf,n->ft", each, drawing.level[0])[:, place]  # (F, T')
+    lines = torch.einsum("tnf,n->ft", per_note, drawing.level[0])[:, place]  # (F, T')
     bands = front_end.mel
     return bands.smooth(tone) * lines / bands.smooth(bands(lines)) + bands.smooth(noise)
 

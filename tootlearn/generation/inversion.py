@@ -141,9 +141,12 @@ def _candidates(
     low, high = min(k.pitch[0] for k in kinds), max(k.pitch[1] for k in kinds)
     tried = kinds if kind is None else (kinds[find_kind(kind, kinds)],)
     if pitch is not None:
-        lowest, highest = min(k.notes[0] for k in kinds), max(k.notes[1] for k in kinds)
+        lowest, highest = (
+            min(k.pitch_limits[0] for k in kinds),
+            max(k.pitch_limits[1] for k in kinds),
+        )
         hertz = check_pitch("pitch", parse_pitch(pitch), lowest, highest)
-        able = [k.name for k in tried if kind or k.notes[0] <= hertz <= k.notes[1]]
+        able = [k.name for k in tried if kind or k.pitch_limits[0] <= hertz <= k.pitch_limits[1]]
         if not able:
             raise InputError(f"no kind has a pitch of {hertz:g} Hz: give a kind too")
         return able, [hertz] * len(able), [False] * len(able)
@@ -151,19 +154,19 @@ def _candidates(
     start = toot[: int(_START * len(toot))]
     names, pitches, doubtful = list[str](), list[float](), list[bool]()
     slides = {k.slide for k in tried if len(k.intervals) == 1}
-    heard = {slide: estimate_pitch(start if slide else toot, rate) for slide in slides}
+    tracked_f0 = {slide: estimate_pitch(start if slide else toot, rate) for slide in slides}
     for about in tried:
         part, tracked = start if about.slide else toot, math.nan
         if len(about.intervals) == 1:
-            tracked = heard[about.slide]
+            tracked = tracked_f0[about.slide]
         middle = math.sqrt(about.pitch[0] * about.pitch[1])
         span = 600 * math.log2(about.pitch[1] / about.pitch[0])
-        found = {float(measures.chord_f0(part, rate, about.intervals, middle, span))}
+        candidates = {float(measures.chord_f0(part, rate, about.intervals, middle, span))}
         # recordings go beyond a kind
         inside = (low, high) if kind else (about.pitch[0] / 2, about.pitch[1] * 2)
         if not about.slide and inside[0] <= tracked <= inside[1]:
-            found.add(tracked)
-        for hertz in sorted(found):
+            candidates.add(tracked)
+        for hertz in sorted(candidates):
             names.append(about.name)
             pitches.append(hertz)
             doubtful.append(math.isfinite(tracked) and abs(math.log2(hertz / tracked)) > 1 / 12)

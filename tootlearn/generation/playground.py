@@ -42,15 +42,17 @@ def page() -> Path:
     raise InputError("this installation holds no playground: install tootlearn again")
 
 
-def toot(generator: TootGenerator, plane: torch.Tensor, asked: Any) -> NDArray[np.float32]:
+def render_request(
+    generator: TootGenerator, plane: torch.Tensor, request: Any
+) -> NDArray[np.float32]:
     """The toot that the page asks for.
 
     Args:
         generator: what makes it.
         plane: of the pad (`export.directions`).
-        asked: what came as JSON: "kind" (an index), "pitch" (Hz), "duration" (s), "brightness",
+        request: what came as JSON: "kind" (an index), "pitch" (Hz), "duration" (s), "brightness",
             "loudness" (dBFS), "seed", "place" on the pad, two numbers or null, and "noise", which a
-            sound was heard to be made of (:func:`heard`), or null: then it is the seed's.
+            sound was heard to be made of (:func:`invert_recording`), or null: then it is the seed's.
 
     Returns:
         Wave, shape (N,), float32.
@@ -60,15 +62,15 @@ def toot(generator: TootGenerator, plane: torch.Tensor, asked: Any) -> NDArray[n
     """
     try:
         names = ("pitch", "duration", "brightness", "loudness")
-        pitch, duration, brightness, loudness = (float(asked[name]) for name in names)
-        index, seed, place = int(asked["kind"]), asked["seed"], asked.get("place")
+        pitch, duration, brightness, loudness = (float(request[name]) for name in names)
+        index, seed, place = int(request["kind"]), request["seed"], request.get("place")
         if not 0 <= index < len(generator.kinds):
             raise InputError(f"there are kinds 0 to {len(generator.kinds) - 1}, not {index}")
         moved = None if place is None else (float(place[0]), float(place[1]))
-        own = (
+        noise_of_sound = (
             None
-            if asked.get("noise") is None
-            else torch.tensor([float(value) for value in asked["noise"]])
+            if request.get("noise") is None
+            else torch.tensor([float(value) for value in request["noise"]])
         )
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
         if isinstance(error, InputError):
@@ -79,7 +81,7 @@ def toot(generator: TootGenerator, plane: torch.Tensor, asked: Any) -> NDArray[n
     controls = generator.controls(
         generator.kinds[index], pitch, duration, brightness, loudness, checked_seed(seed)
     )
-    noise = generator.noise(seed)[0].cpu() if own is None else own
+    noise = generator.noise(seed)[0].cpu() if noise_of_sound is None else noise_of_sound
     if len(noise) != plane.shape[-1] or not bool((noise.abs() <= 10).all()):
         raise InputError(f"noise is {plane.shape[-1]} numbers from -10 to 10")
     bent = export.bent(noise, plane[index], moved) if moved else noise
@@ -89,7 +91,7 @@ def toot(generator: TootGenerator, plane: torch.Tensor, asked: Any) -> NDArray[n
     return generator.render(controls, residual, seed)
 
 
-def heard(generator: TootGenerator, body: bytes) -> dict[str, Any]:
+def invert_recording(generator: TootGenerator, body: bytes) -> dict[str, Any]:
     """What would have to be asked for to play a sound: controls within the ranges of its kind,
     "noise", "error" (dB).
 
@@ -102,18 +104,18 @@ def heard(generator: TootGenerator, body: bytes) -> dict[str, Any]:
     """
     if len(body) % 4:
         raise InputError("a sound is sent as numbers of 32 bits")
-    found = inversion.invert(generator, torch.from_numpy(np.frombuffer(body, "<f4").copy()))
-    controls, kind = found.controls, generator.model.kinds[int(found.controls.kind[0])]
-    told = {
+    sound = inversion.invert(generator, torch.from_numpy(np.frombuffer(body, "<f4").copy()))
+    controls, kind = sound.controls, generator.model.kinds[int(sound.controls.kind[0])]
+    values = {
         name: float(getattr(controls, name)[0])
         for name in ("pitch", "duration", "brightness", "loudness")
     }
     ranges = {"pitch": kind.pitch, "duration": kind.duration, "brightness": (0.0, 1.0)}
-    told |= {name: min(max(told[name], low), high) for name, (low, high) in ranges.items()}
-    noise = generator.network.prior.noise(Condition.of(controls, generator.device), found.residual)[
+    values |= {name: min(max(values[name], low), high) for name, (low, high) in ranges.items()}
+    noise = generator.network.prior.noise(Condition.of(controls, generator.device), sound.residual)[
         0
     ]
-    return told | {"kind": int(controls.kind[0]), "noise": noise.tolist(), "error": found.error}
+    return values | {"kind": int(controls.kind[0]), "noise": noise.tolist(), "error": sound.error}
 
 
 def application(generator: TootGenerator) -> Starlette:
@@ -152,7 +154,7 @@ def application(generator: TootGenerator) -> Starlette:
             return Plain(json.dumps(about), media_type="application/json")
         return Plain(weights, media_type="application/octet-stream")
 
-    async def read(request: Request, largest: int) -> bytes | Response:
+    async def read_body(request: Request, largest: int) -> bytes | Response:
         """The body, or what is to be answered in place of it."""
         origin = request.headers.get("origin", "").split("://")[-1].split(":")[0]
         if origin and origin not in HOSTS:
@@ -169,26 +171,26 @@ def application(generator: TootGenerator) -> Starlette:
         return body
 
     async def make(request: Request) -> Response:
-        body = await read(request, LARGEST)
+        body = await read_body(request, LARGEST)
         if not isinstance(body, bytes):
             return body
         try:
-            asked = json.loads(body)
+            fields = json.loads(body)
         except (ValueError, RecursionError):
             return PlainTextResponse("a request for a toot is JSON", 400)
         try:
-            wave = await run_in_threadpool(toot, generator, plane, asked)
+            wave = await run_in_threadpool(render_request, generator, plane, fields)
         except InputError as error:
             return PlainTextResponse(str(error), 400)
         return Plain(wave.astype("<f4").tobytes(), media_type="application/octet-stream")
 
     async def hear(request: Request) -> Response:
-        body = await read(request, LONGEST)
+        body = await read_body(request, LONGEST)
         if not isinstance(body, bytes):
             return body
         try:
             return Plain(
-                json.dumps(await run_in_threadpool(heard, generator, body)),
+                json.dumps(await run_in_threadpool(invert_recording, generator, body)),
                 media_type="application/json",
             )
         except InputError as error:

@@ -123,12 +123,12 @@ def _faded(parts: Iterable[Tensor], start: int, stop: int, fade: int) -> Iterato
     """The samples from ``start`` to ``stop`` of waves that follow each other, with fades of so many
     samples.
     """
-    given = 0
+    done = 0
     for part in parts:
-        place = torch.arange(given, given + len(part), device=part.device)
+        place = torch.arange(done, done + len(part), device=part.device)
         ramp = (torch.minimum(place - start, stop - 1 - place) / fade).clamp(0, 1)
-        inside = (part * ramp)[max(start - given, 0) : max(stop - given, 0)]
-        given += len(part)
+        inside = (part * ramp)[max(start - done, 0) : max(stop - done, 0)]
+        done += len(part)
         if len(inside):
             yield inside
 
@@ -139,15 +139,15 @@ class _Sound:
     def __init__(self, generator: TootGenerator, log_mel: Tensor, drawing: Drawing) -> None:
         self.log_mel, self.drawing = log_mel, drawing
         self.front_end = generator.resolving(drawing)
-        own = generator.model.front_end
-        self.vocoder = generator.vocoder if self.front_end is own else None
-        self.wider = self.front_end.config.n_fft / own.config.n_fft
+        front_end = generator.model.front_end
+        self.vocoder = generator.vocoder if self.front_end is front_end else None
+        self.wider = self.front_end.config.n_fft / front_end.config.n_fft
         self.stft: Stft = self.front_end.stft
         overlap = self.stft.n_fft // self.stft.hop
         self.rounds = toot_generator.PHASE_ITERATIONS if overlap <= 4 else _FEW.get(overlap, 0)
         # frames that a block's samples depend on, to each side
         self.reach = self.rounds * (overlap - 1) + overlap // 2
-        means = log_mel.exp() / own.mel.bank.sum(1)[:, None]
+        means = log_mel.exp() / front_end.mel.bank.sum(1)[:, None]
         self.loudest = self.wider * means.max()
         frames = log_mel.shape[1]
         self.magnitude = log_mel.new_zeros(frames, self.stft.bins)
@@ -173,8 +173,8 @@ class _Sound:
             * step
             / (n_fft * float(self.stft.window.square().sum()))
         )
-        found = 10 * math.log10(energy / duration / self.front_end.config.sample_rate)
-        return 10 ** ((loudness - found) / 20)
+        level = 10 * math.log10(energy / duration / self.front_end.config.sample_rate)
+        return 10 ** ((loudness - level) / 20)
 
     def last(self) -> int:
         """The first frame that is 60 dB below the loudest, as are all after it."""
@@ -187,10 +187,10 @@ class _Sound:
         low, high = max(first - self.reach, 0), min(last + self.reach, len(self.magnitude))
         self._ridge(high)
         hop, samples = self.stft.hop, (high - low) * self.stft.hop
-        here = slice(low, high)
+        rows = slice(low, high)
         spectrum = phase.iterate(
-            self.spectrum[None, here],
-            self.magnitude[None, here],
+            self.spectrum[None, rows],
+            self.magnitude[None, rows],
             self.stft,
             self.rounds,
             samples,
@@ -207,9 +207,9 @@ class _Sound:
         self._restore(high)
         magnitude = self.magnitude[None, low:high]
         turns = phase.ridge_turns(magnitude, self.stft, loudest=self.loudest, before=self.turns)
-        own = slice(first - low, last - low)
-        self.spectrum[first:last] = phase.with_turns(magnitude[:, own], turns[:, own], self.stft)[0]
-        self.turns, self.ridged = turns[:, own.stop - 1], last
+        new = slice(first - low, last - low)
+        self.spectrum[first:last] = phase.with_turns(magnitude[:, new], turns[:, new], self.stft)[0]
+        self.turns, self.ridged = turns[:, new.stop - 1], last
 
     def _restore(self, last: int) -> None:
         """Make the magnitude until a frame, or a little further."""
@@ -218,13 +218,13 @@ class _Sound:
             if self.vocoder:
                 end, low = last, max(first - self.vocoder.reach, 0)
                 seen = self.log_mel[None, :, low : end + self.vocoder.reach]
-                made = self.vocoder(seen, self.log_mel.max())[0, :, first - low : end - low]
+                restored = self.vocoder(seen, self.log_mel.max())[0, :, first - low : end - low]
             else:  # always so many frames: how the matrix product rounds depends on their number
                 end = min(first + FRAMES, len(self.magnitude))
-                made = harmonics.magnitude(
+                restored = harmonics.magnitude(
                     self.log_mel, self.drawing, self.front_end, self.wider, slice(first, end)
                 )
-            self.magnitude[first:end], self.known = made.T, end
+            self.magnitude[first:end], self.known = restored.T, end
 
 
 def to_file(

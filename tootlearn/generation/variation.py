@@ -43,15 +43,15 @@ def changed_controls(
     request = replace(changes, kind=changes.kind or name)
     requested = complete(generator.model.kinds, request, [0.5] * 5)
     kind = generator.model.kinds[int(requested.kind[0])]
-    kept = {
+    unchanged = {
         control: getattr(sound.controls, control)
         for control in ("pitch", "duration", "brightness", "loudness")
         if getattr(changes, control) is None
     }
     if kind.name != name:
-        for control in kept.keys() & {"pitch", "duration"}:
-            kept[control] = kept[control].clip(*getattr(kind, control))
-    return replace(requested, **kept)
+        for control in unchanged.keys() & {"pitch", "duration"}:
+            unchanged[control] = unchanged[control].clip(*getattr(kind, control))
+    return replace(requested, **unchanged)
 
 
 def vary(
@@ -100,21 +100,21 @@ def vary(
     seeds = rng.children(checked_seed(seed), 0, count)
     before, after = (Condition.of(c, generator.device) for c in (sound.controls, controls))
     with torch.inference_mode():
-        own = generator.network.prior.noise(before, sound.residual)
+        sound_noise = generator.network.prior.noise(before, sound.residual)
     name = generator.kinds[int(controls.kind[0])]
 
-    def made() -> Iterator[Toot]:
-        for each in seeds:
-            noise = math.sqrt(1 - share**2) * own + share * generator.noise(each)
+    def variations() -> Iterator[Toot]:
+        for variation_seed in seeds:
+            noise = math.sqrt(1 - share**2) * sound_noise + share * generator.noise(variation_seed)
             residual = generator.network.prior.sample(after, noise)
             yield Toot(
-                generator.render(controls, residual, each, sample_rate=sample_rate),
+                generator.render(controls, residual, variation_seed, sample_rate=sample_rate),
                 name,
                 controls,
-                each,
+                variation_seed,
             )
 
-    return made()
+    return variations()
 
 
 def morph(
@@ -176,30 +176,32 @@ def morph(
             seed,
         )
 
-    def heard(share: float, controls: Controls) -> NDArray[np.float64]:
-        return _heard(toot(share, controls, None), generator.sample_rate)
+    def measured_at(share: float, controls: Controls) -> NDArray[np.float64]:
+        return _measured(toot(share, controls, None), generator.sample_rate)
 
-    def made() -> Iterator[Toot]:
+    def toots() -> Iterator[Toot]:
         low, high = np.array(
             [kinds[int(sound.controls.kind[0])].octaves for sound in (first, last)]
         ).T
-        ends_heard = [heard(0.0, first.controls), heard(1.0, last.controls)]
-        shares, asked, lacking = np.linspace(0, 1, steps).tolist(), [], [0.0]
+        ends_measured = [measured_at(0.0, first.controls), measured_at(1.0, last.controls)]
+        shares, planned, lacking = np.linspace(0, 1, steps).tolist(), [], [0.0]
         for share in shares:
             controls = between(first.controls, last.controls, share)
             octaves = (1 - share) * (high - low)[0] + share * (high - low)[1]
             for _ in range(_ROUNDS if 0 < share < 1 else 0):
                 strayed = (
-                    (1 - share) * ends_heard[0] + share * ends_heard[1] - heard(share, controls)
+                    (1 - share) * ends_measured[0]
+                    + share * ends_measured[1]
+                    - measured_at(share, controls)
                 )
                 controls = _mended(controls, strayed, octaves)
-            asked.append(controls)
-            lacking.append(float(controls.loudness[0]) - heard(share, controls)[2])
+            planned.append(controls)
+            lacking.append(float(controls.loudness[0]) - measured_at(share, controls)[2])
         down = max(lacking) + _MARGIN if max(lacking) > _MARGIN else 0.0
-        for share, controls in zip(shares, asked, strict=True):
+        for share, controls in zip(shares, planned, strict=True):
             yield toot(share, replace(controls, loudness=controls.loudness - down), sample_rate)
 
-    return made()
+    return toots()
 
 
 def from_controls(generator: TootGenerator, controls: Controls, seed: int) -> Inversion:
@@ -219,16 +221,16 @@ def between(first: Controls, last: Controls, share: float) -> Controls:
     )
 
 
-def _heard(toot: Toot, sample_rate: int) -> NDArray[np.float64]:
+def _measured(toot: Toot, sample_rate: int) -> NDArray[np.float64]:
     """Of a toot: log2 of the duration in s, the centroid in octaves above the pitch, and the
     loudness in dBFS.
     """
-    found = measures.measure(torch.from_numpy(toot.wave), sample_rate)
-    octaves = measures.brightness_octaves(found.centroid, float(toot.controls.pitch[0]))
-    return np.array([math.log2(found.duration), float(octaves), float(found.loudness)])
+    measured = measures.measure(torch.from_numpy(toot.wave), sample_rate)
+    octaves = measures.brightness_octaves(measured.centroid, float(toot.controls.pitch[0]))
+    return np.array([math.log2(measured.duration), float(octaves), float(measured.loudness)])
 
 
 def _mended(controls: Controls, strayed: NDArray[np.float64], octaves: float) -> Controls:
-    """Controls moved by what is missing of :func:`_heard`; brightness spans so many octaves."""
+    """Controls moved by what is missing of :func:`_measured`; brightness spans so many octaves."""
     brightness = (controls.brightness + strayed[1] / octaves).clip(-_BRIGHTEST, 1 + _BRIGHTEST)
     return replace(controls, duration=controls.duration * 2 ** strayed[0], brightness=brightness)

@@ -158,7 +158,7 @@ def _page(group: str, players: str, trials: int) -> str:
     unknown = _player("<strong>X</strong>", "x", "Play X")
     trial = f'<div data-part="trial" hidden style="margin-top:.5rem">{unknown}{buttons}</div>'
     again = f'<button type="button" data-part="again" hidden style="{_BUTTON}">Once more</button>'
-    said = (
+    status = (
         '<p data-part="said" role="status" style="margin:.5rem 0">'
         "Without a script these are two plain players.</p>"
     )
@@ -166,5 +166,5 @@ def _page(group: str, players: str, trials: int) -> str:
     return (
         f'<div id="{group}" role="group" aria-label="ABX quiz" data-chances="{chances}" '
         'style="margin:0 0 .5rem">'
-        f"{row}{trial}{said}{again}</div>{script}"
+        f"{row}{trial}{status}{again}</div>{script}"
     )

@@ -242,9 +242,9 @@ def _spectrograms(row: Mapping[str, Tensor], sample_rate: int) -> dict[str, str]
     seconds, nyquist = longest / sample_rate, sample_rate / 2
     magnitudes = {}
     for label, wave in row.items():
-        whole = stft.magnitude(functional.pad(wave, (0, longest - len(wave))))
+        full = stft.magnitude(functional.pad(wave, (0, longest - len(wave))))
         magnitudes[label] = functional.adaptive_max_pool2d(
-            whole[None, 1:], (_ROWS, min(_COLUMNS, whole.shape[-1]))
+            full[None, 1:], (_ROWS, min(_COLUMNS, full.shape[-1]))
         )[0]
     top = max(float(magnitude.max()) for magnitude in magnitudes.values())
     images = {}
@@ -258,8 +258,8 @@ def _spectrograms(row: Mapping[str, Tensor], sample_rate: int) -> dict[str, str]
             buffer, format="PNG", optimize=True
         )
         data = base64.b64encode(buffer.getvalue()).decode()
-        where = _strongest(magnitude, nyquist)
-        words = f"Spectrogram of {label}: {where}, {seconds:.2f} s, up to {nyquist:g} Hz"
+        strongest = _strongest(magnitude, nyquist)
+        words = f"Spectrogram of {label}: {strongest}, {seconds:.2f} s, up to {nyquist:g} Hz"
         alt, style = html.escape(words), "width:100%;height:6rem;display:block"
         images[label] = (
             f'<img class="dark-light" alt="{alt}" style="{style}" '

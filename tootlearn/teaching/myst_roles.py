@@ -29,7 +29,7 @@ def references(bibliography: str) -> dict[str, tuple[str, str]]:
     """BibTeX's keys, to the authors' names as they are cited and the year: "Box and Muller",
     "1958".
     """
-    found = {}
+    citations = {}
     for key, fields in _ENTRY.findall(bibliography):
         authors, year = (
             re.search(r"author = \{(.+?)\},", fields),
@@ -37,19 +37,22 @@ def references(bibliography: str) -> dict[str, tuple[str, str]]:
         )
         if authors and year:
             names = [name.split(",")[0].strip("{}") for name in authors[1].split(" and ")]
-            found[key] = (f"{names[0]} et al." if len(names) > 2 else " and ".join(names), year[1])
-    return found
+            citations[key] = (
+                f"{names[0]} et al." if len(names) > 2 else " and ".join(names),
+                year[1],
+            )
+    return citations
 
 
 def titles(folder: Path) -> dict[str, str]:
     """The titles of the chapters in a folder, by the names of their files without ending."""
-    found = {}
+    headings = {}
     for path in folder.glob("*.ipynb"):
         heading = re.search(
             r"^# (.+)", _text(json.loads(path.read_text("utf8"))["cells"][0]), re.MULTILINE
         )
-        found[path.stem] = heading[1] if heading else path.stem
-    return found
+        headings[path.stem] = heading[1] if heading else path.stem
+    return headings
 
 
 def plain(notebook: str, cited: Mapping[str, tuple[str, str]], chapters: Mapping[str, str]) -> str:
@@ -99,13 +102,13 @@ def _text(cell: Mapping[str, Any]) -> str:
 
 def _glued(cells: list[dict[str, Any]]) -> dict[str, str]:
     """What the cells of a notebook have glued, by name."""
-    found = {}
+    values = {}
     for output in (output for cell in cells for output in cell.get("outputs", [])):
         name = output.get("metadata", {}).get("scrapbook", {}).get("name")
         if name and GLUED in output["data"]:
-            kept = "".join(output["data"][GLUED])
-            found[name] = ast.literal_eval(kept) if kept[:1] in "'\"" else kept
-    return found
+            text = "".join(output["data"][GLUED])
+            values[name] = ast.literal_eval(text) if text[:1] in "'\"" else text
+    return values
 
 
 def _citation(sources: list[tuple[str, str]], in_the_sentence: bool) -> str:

@@ -147,9 +147,9 @@ def _png(figure: Figure) -> str:
     """A figure in base64, in 64 colours: a third of the size."""
     from PIL import Image
 
-    whole, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(whole, format="png")
-    Image.open(whole).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(
-        small, format="PNG", optimize=True
+    full_colour, palette = io.BytesIO(), io.BytesIO()
+    figure.savefig(full_colour, format="png")
+    Image.open(full_colour).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(
+        palette, format="PNG", optimize=True
     )
-    return base64.b64encode(small.getvalue()).decode()
+    return base64.b64encode(palette.getvalue()).decode()
