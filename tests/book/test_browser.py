@@ -309,7 +309,7 @@ def test_screenshots(visit, tmp_path_factory):
     """One of each width and mode, to be looked at in the folder BOOK_SHOTS."""
     folder = Path(os.environ.get("BOOK_SHOTS") or tmp_path_factory.mktemp("shots"))
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("book/intro.html", CHAPTERS[0], "book/api/stft.html"):
+    for name in ("book/intro.html", CHAPTERS[0], "book/api/controls.html"):
         for width in WIDTHS:
             for mode in MODES:
                 path = folder / f"{re.sub(r'[/.]', '_', name)}_{width}_{mode}.png"

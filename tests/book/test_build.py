@@ -39,7 +39,7 @@ def target(page: str, link: str) -> tuple[str, str]:
 
 
 def test_links_are_resolved_as_a_browser_does():
-    assert target("book/api/stft.html", "../../notebooks/a.html#x%20y") == (
+    assert target("book/api/dsp.html", "../../notebooks/a.html#x%20y") == (
         "notebooks/a.html",
         "x y",
     )
@@ -116,9 +116,9 @@ def test_chapters_and_reference_lead_to_each_other(pages):
         assert soup.select("div.highlight a[href*='book/api/']"), (
             f"{path.stem}: its code leads to no reference"
         )
-    listen = pages["book/api/notebook.html"].find(id="tootlearn.teaching.listen.listen").parent
+    listen = pages["book/api/teaching.html"].find(id="tootlearn.teaching.listen.listen").parent
     assert listen.select("details a[href*='notebooks/00_sound.html']")
-    assert pages["book/api/sound.html"].select("p a[href$='notebooks/00_sound.html']")
+    assert pages["book/api/dsp.html"].select("p a[href$='notebooks/00_sound.html']")
 
 
 def test_status_lists_every_chapter_with_its_seconds(pages, record_property):
