@@ -1,4 +1,4 @@
-"""Figures: the contact sheet shows every sound, on one scale, and is written whole or not at all."""
+"""Figures: the contact sheet shows every sound on one scale, and no partial file is written."""
 
 import errno
 

@@ -104,7 +104,8 @@ def test_import_is_cheap():
     """Only torch and numpy: the others cost from a tenth of a second to seconds, or may fail to
     import.
     """
-    code = "import sys, json, tootlearn; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
+    names = "sorted({name.split('.')[0] for name in sys.modules})"
+    code = f"import sys, json, tootlearn; print(json.dumps({names}))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )

@@ -1,9 +1,12 @@
-"""Controls: what the user of the generator asks for, their ranges and their units.
+"""Controls: what a user asks the generator for, with ranges and units.
 
-``kind``        which family of toots: a name
-``pitch``       Hz: the f0; of a chord or of two reeds the lowest note, of a slide its start, of a trill its mean
-``duration``    s: first to last crossing of -40 dB below the peak, by the 10 ms RMS envelope
-``brightness``  0 to 1: spectral centroid in octaves above the pitch; 0 and 1 are the kind's 5th and 95th percentile
+``kind``        the family of toots: a name
+``pitch``       Hz: the f0; of a chord or of two reeds the lowest note, of a slide its start, of a
+                trill its mean
+``duration``    s: from the first to the last crossing of -40 dB relative to the peak, in the 10 ms
+                RMS envelope
+``brightness``  0 to 1: spectral centroid in octaves above the pitch; 0 and 1 are the 5th and the
+                95th percentile of the kind
 ``loudness``    dBFS: RMS over the duration
 """
 
@@ -23,7 +26,7 @@ from tootlearn.dsp.config import WINDOW_SAMPLES
 from tootlearn.errors import InputError, check_range
 
 LOUDNESS_RANGE = (-36.0, -6.0)  # dBFS
-USUAL_LOUDNESS = (-20.0, -12.0)  # dBFS, when none is asked for
+USUAL_LOUDNESS = (-20.0, -12.0)  # dBFS, when no loudness is given
 # silence before a toot in the window of the models, so that a whole frame sees its attack
 ONSET_SAMPLES = 512
 _NARROWEST = {"pitch": 2 / 12, "octaves": 0.25}  # octaves: the least width of a new kind's ranges
@@ -33,7 +36,7 @@ _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
 @dataclass(frozen=True)
 class Kind:
-    """One family of toots and the range of its controls.
+    """One family of toots and the ranges of its controls.
 
     Args:
         name: what the user types.
@@ -41,7 +44,7 @@ class Kind:
         duration: shortest and longest duration, s.
         octaves: what brightness 0 and 1 mean: spectral centroid in octaves above the pitch.
         intervals: the notes that sound together, as multiples of the pitch; (1,) for a single note.
-        trill: rate at which it is interrupted (by a pea, say), Hz; 0 for none.
+        trill: rate at which it is interrupted, by a pea for example, Hz; 0 for none.
         slide: whether f0 slides to another note.
         steady: whether it has one steady f0, so that a pitch tracker applies.
     """
@@ -72,11 +75,11 @@ class Kind:
 
     @property
     def pitch_limits(self) -> tuple[float, float]:
-        """The lowest and the highest pitch that may be asked for, Hz.
+        """The lowest and the highest pitch that are accepted, Hz.
 
-        They are the ends of :attr:`pitch` or, where that lies further out, the note nearest to an
-        end: a trumpet from 165 Hz plays E3, which is 164.81 Hz. Both are rounded outward to
-        0.01 Hz, so that a number printed to two places may be typed again.
+        They are the ends of :attr:`pitch` or, if it lies further out, the note nearest to an end:
+        a trumpet from 165 Hz plays E3, which is 164.81 Hz. Both are rounded outward to 0.01 Hz, so
+        that a limit printed to two places is accepted when typed.
         """
         low, high = self.pitch
         low, high = (
@@ -125,7 +128,7 @@ class Controls:
 
 @dataclass(frozen=True)
 class ControlRequest:
-    """What is asked for of one toot; None leaves a control open.
+    """The controls that a user gives for one toot; None leaves a control open.
 
     Args:
         kind: the name of a kind.
@@ -207,11 +210,11 @@ def check_pitch(name: str, hz: float, low: float, high: float) -> float:
 def find_kind(name: str, kinds: Sequence[Kind]) -> int:
     """The index of the kind called ``name``.
 
-    Case does not matter, and neither does whether blanks, hyphens or underscores part the words:
-    ``"Car horn"`` and ``"car-horn"`` are ``car_horn``. A kind of exactly this name comes first.
+    Neither case nor the choice of spaces, hyphens or underscores between words matters:
+    ``"Car horn"`` and ``"car-horn"`` are ``car_horn``. An exact match comes first.
 
     Raises:
-        InputError: if there is none; it names the nearest and all of them.
+        InputError: if there is none; it names the nearest, and all of them.
     """
     names = [kind.name for kind in kinds]
     if name in names:
@@ -239,9 +242,7 @@ def new_kind(
     octaves: NDArray[np.float64],
     sample_rate: int,
 ) -> Kind:
-    """A kind with the ranges of its clips: a semitone, or a tenth of the duration, beyond the
-    ends.
-    """
+    """A kind with the ranges of its clips, plus a semitone and a tenth of the duration."""
 
     def widened(low: float, high: float, least: float) -> tuple[float, float]:
         short = max(least - (high - low), 0) / 2
@@ -262,8 +263,7 @@ def new_kind(
 def kinds_with(
     kinds: Sequence[Kind], pitch: float | str | None = None, duration: float | None = None
 ) -> tuple[Kind, ...]:
-    """Those of the kinds that have this pitch and this duration within their ranges; None asks for
-    nothing.
+    """The kinds whose ranges contain this pitch and this duration; None allows any.
 
     Raises:
         InputError: if there is none, or the pitch cannot be read.
@@ -298,13 +298,12 @@ def _able(
 def complete(
     kinds: Sequence[Kind], request: ControlRequest, share: Sequence[float] | NDArray[np.float64]
 ) -> Controls:
-    """The controls of one toot: those of a request, checked, and a value for each that it leaves
-    open.
+    """The controls of one toot: those of a request, checked, and a value for each one left open.
 
     Args:
         kinds: the kinds of the model.
-        request: what is asked for.
-        share: (5,), where in its range each control lies that is left open, 0 to 1.
+        request: the controls that are given.
+        share: (5,), the place of each open control in its range, 0 to 1.
 
     Raises:
         InputError: for a control that is unknown, unreadable or out of range.
@@ -331,8 +330,8 @@ def complete(
 def _within(
     kind: Kind, share: Sequence[float] | NDArray[np.float64]
 ) -> tuple[float, float, float, float]:
-    """Pitch (Hz), duration (s), brightness and loudness (dBFS) at these shares of their ranges; of
-    pitch and duration in the logarithm.
+    """Pitch (Hz), duration (s), brightness and loudness (dBFS) at these shares of their ranges. For
+    pitch and duration the ranges are logarithmic.
     """
     (low, high), (short, long), (soft, loud) = kind.pitch, kind.duration, USUAL_LOUDNESS
     return (

@@ -27,10 +27,9 @@ if TYPE_CHECKING:
 
 COLOURS = "magma"  # perceptually uniform, from black
 RANGE_DB = 80.0  # from black to the brightest colour
-SILENCE_DB = -120.0  # what is drawn of a magnitude of zero
+SILENCE_DB = -120.0  # the level that a magnitude of zero is drawn at
 RANGE_LOG_MEL = RANGE_DB * math.log(10) / 20  # the same in natural logarithms: 9.2
-# a light card with dark ink: it reads on a light page and on a dark one, where a clear ground would
-# not
+# a light background with dark lines can be read on light and on dark pages; a clear one could not
 STYLE: Any = {
     "figure.facecolor": "#fcfcfa",
     "savefig.facecolor": "#fcfcfa",
@@ -43,7 +42,9 @@ STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": "medium",
-    "axes.prop_cycle": "cycler('color', ['#3b528b', '#c4421a', '#1f7a5c', '#7a4ea3', '#8a6d00', '#4d4d4d'])",
+    "axes.prop_cycle": (
+        "cycler('color', ['#3b528b', '#c4421a', '#1f7a5c', '#7a4ea3', '#8a6d00', '#4d4d4d'])"
+    ),
     "lines.linewidth": 1.2,
     "font.size": 9.0,
     "legend.frameon": False,
@@ -55,8 +56,8 @@ STYLE: Any = {
 
 
 def style() -> None:
-    """Draw all figures from here on as this book does: a light ground, dark ink, lines that also
-    differ in grey.
+    """Draw all figures from here on in the style of the book: a light background, and lines whose
+    colours also differ in grey.
     """
     import matplotlib
 
@@ -70,15 +71,14 @@ def waveform(
     sample_rate: int = 22050,
     start: float = 0.0,
 ) -> Axes:
-    """Draw a wave (N,) over time in s, on a level axis of full scale, -1 to 1 (more where the wave
-    is beyond).
+    """Draw a wave (N,) over time in s, on an axis from -1 to 1, or more if the wave exceeds that.
 
     Args:
         wave: (N,).
-        ax: where to; a new figure without it.
-        title: what it shows.
+        ax: where to draw; None makes a new figure.
+        title: of the figure.
         sample_rate: Hz.
-        start: s: when its first sample is.
+        start: time of the first sample, s.
 
     Returns:
         The axes.
@@ -106,15 +106,14 @@ def spectrogram(
     """Draw magnitudes in dB over time in s and frequency in kHz; the colours span 80 dB.
 
     Args:
-        sound: a wave (N,), or a magnitude (F, T), or a complex spectrum (F, T), which was made with
-            this hop.
-        ax: where to; a new figure without it.
-        title: what it shows.
+        sound: a wave (N,), or a magnitude or complex spectrum (F, T) made with this hop.
+        ax: where to draw; None makes a new figure.
+        title: of the figure.
         sample_rate: Hz.
         n_fft: of the STFT of a wave.
         hop: samples from frame to frame.
-        top: dB that the brightest colour stands for; the loudest bin without it. Give one to
-            pictures to be compared.
+        top: the level in dB of the brightest colour; None takes that of the loudest bin. Give the
+            same to pictures that are to be compared.
         colourbar: whether to draw it.
 
     Returns:
@@ -150,10 +149,10 @@ def log_mel(
 
     Args:
         x: (M, T), natural logarithms.
-        front_end: what made it; the default one without it.
-        ax: where to; a new figure without it.
-        title: what it shows.
-        top: the value that the brightest colour stands for; the largest without it.
+        front_end: what made it; None means the default one.
+        ax: where to draw; None makes a new figure.
+        title: of the figure.
+        top: the value of the brightest colour; None takes the largest.
         colourbar: whether to draw it.
 
     Returns:
@@ -218,8 +217,8 @@ def contact_sheet(
 ) -> None:
     """Draw waveforms over spectrograms, all on one time axis, one level axis and one colour scale.
 
-    The brightest colour is the loudest bin of all sounds: a quiet sound is drawn darker than a loud
-    one.
+    The brightest colour is the loudest bin of all sounds, so a quiet sound is drawn darker than a
+    loud one.
 
     Args:
         path: of the PNG.
@@ -229,7 +228,7 @@ def contact_sheet(
         columns: sounds in a row.
 
     Raises:
-        InputError: if the file cannot be written; nothing is left of it then.
+        InputError: if the file cannot be written; no partial file is left.
         ValueError: if there is nothing to draw, or not one title for each wave.
     """
     if not waves or len(waves) != len(titles):
@@ -252,7 +251,7 @@ def contact_sheet(
     )
     magnitudes = [stft.magnitude(torch.from_numpy(np.ascontiguousarray(wave))) for wave in waves]
     levels = [(20 * magnitude.log10()).clamp_min(SILENCE_DB).numpy() for magnitude in magnitudes]
-    # silence alone is black
+    # so that silence on its own is black
     top = max(SILENCE_DB + RANGE_DB, *(float(level.max()) for level in levels))
     for i in range(rows * columns):
         above, below = (
@@ -342,7 +341,7 @@ _PANELS: dict[str, Callable[[Any], list[Bars]]] = {
 
 
 def evaluation_sheet(path: str | os.PathLike[str], report: dict[str, Any]) -> None:
-    """Draw the tables of `report.evaluate_model`: generated beside what it is measured by, a row of
+    """Draw the tables of `report.evaluate_model`: generated toots beside their yardsticks, a row of
     panels for each part.
 
     Args:
@@ -350,7 +349,7 @@ def evaluation_sheet(path: str | os.PathLike[str], report: dict[str, Any]) -> No
         report: one part or more.
 
     Raises:
-        InputError: if the file cannot be written; nothing is left of it then.
+        InputError: if the file cannot be written; no partial file is left.
         ValueError: if there is nothing to draw.
     """
     rows = [_PANELS[part](report[part]) for part in _PANELS if part in report]

@@ -5,12 +5,14 @@ stored, nothing is shared, and a batch of any size draws the same numbers as its
 All arithmetic is on unsigned 32-bit words, so that the same few lines give the same words in
 JavaScript (``Math.imul`` and ``>>> 0``).
 
-    T(x):  x ^= x >> 17;  x *= ed5ad4bb;  x ^= x >> 11;  x *= ac4c1b51;  x ^= x >> 15;  x *= 31848bab;  x ^= x >> 14
+    T(x):  x ^= x >> 17;  x *= ed5ad4bb;  x ^= x >> 11;  x *= ac4c1b51;
+           x ^= x >> 15;  x *= 31848bab;  x ^= x >> 14
     k1   = T(low ^ T(high ^ T(stream)))      low, high: the seed's lower 32 and upper 21 bits
     k2   = T(k1 ^ 9e3779b9)
     word(i)    = T(T(i ^ k1) + k2)
-    uniform(i) = (word(i) + 1/2) / 2^32                                      in the open interval (0, 1)
-    normal(2j), normal(2j + 1) = sqrt(-2 ln uniform(2j)) (cos, sin)(2 pi uniform(2j + 1))         Box-Muller
+    uniform(i) = (word(i) + 1/2) / 2^32                          in the open interval (0, 1)
+    normal(2j), normal(2j + 1) =                                 Box-Muller
+        sqrt(-2 ln uniform(2j)) (cos, sin)(2 pi uniform(2j + 1))
 
 ``T`` is Wellons' "triple32", a bijection of 32-bit words with a bias near the limit of what a
 random one has (C. Wellons, "Prospecting for hash functions", 2018). Two rounds of it under two keys

@@ -40,7 +40,9 @@ def test_eight_toots_offline_and_the_same_bits_here_whatever_the_count(run, tmp_
 
 def test_an_envelope_may_begin_with_a_minus(run, monkeypatch):
     seen = []
-    monkeypatch.setattr("tootlearn.dsp.envelope.parse", lambda words: seen.append(words) or 1 / 0)
+    monkeypatch.setattr(
+        "tootlearn.dsp.envelope.parse_envelope", lambda words: seen.append(words) or 1 / 0
+    )
     with pytest.raises(ZeroDivisionError):
         run("generate", "--envelope", "-20,0", "--count", 1)
     assert seen == ["-20,0"]

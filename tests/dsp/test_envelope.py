@@ -38,7 +38,7 @@ def test_the_level_follows_what_was_drawn_and_the_pitch_stays(g, kind, drawn):
         np.arange(len(reached)) * measures.ENVELOPE_STEP * 0.9977 - float(found.onset)
     ) / float(found.duration)
     inside = (share > 0.12) & (share < 0.75)  # brass fades for a fifth of a second
-    error = reached - np.interp(share, *envelope.parse(drawn).T)
+    error = reached - np.interp(share, *envelope.parse_envelope(drawn).T)
     assert np.abs(error[inside] - np.median(error[inside])).max() < 2
     assert float(found.loudness) == pytest.approx(-20, abs=0.1)
     ours, theirs = (measures.chord_f0(w, RATE, about.intervals, pitch) for w in (wave, plain))
@@ -61,21 +61,26 @@ def test_a_gain_is_no_distortion():
     """A tone of a constant level, and its contour, by theory."""
     time = torch.arange(RATE) / RATE
     wave = torch.sin(2 * torch.pi * 440 * time) * 0.2
-    made = envelope.shaped(wave, RATE, envelope.parse("0,-20"))
+    made = envelope.apply_envelope(wave, RATE, envelope.parse_envelope("0,-20"))
     gain = (made / wave)[wave.abs() > 0.05].log10() * 20
     expected = -20 * time[wave.abs() > 0.05]
     inside = (expected < -1) & (expected > -19)
     strayed = (gain - expected)[inside]
     assert (strayed - strayed.mean()).abs().max() < 0.3
     assert torch.equal(
-        envelope.shaped(torch.zeros(900), RATE, envelope.parse("0,-20")), torch.zeros(900)
+        envelope.apply_envelope(torch.zeros(900), RATE, envelope.parse_envelope("0,-20")),
+        torch.zeros(900),
     )
 
 
 def test_the_forms_of_a_contour():
-    np.testing.assert_allclose(envelope.parse("0, -6,-12"), [[0, 0], [0.5, -6], [1, -12]])
-    np.testing.assert_allclose(envelope.parse([0, -6, -12]), envelope.parse("0,-6,-12"))
-    np.testing.assert_allclose(envelope.parse([(0.1, -3), (0.4, 0)]), [[0.1, -3], [0.4, 0]])
+    np.testing.assert_allclose(envelope.parse_envelope("0, -6,-12"), [[0, 0], [0.5, -6], [1, -12]])
+    np.testing.assert_allclose(
+        envelope.parse_envelope([0, -6, -12]), envelope.parse_envelope("0,-6,-12")
+    )
+    np.testing.assert_allclose(
+        envelope.parse_envelope([(0.1, -3), (0.4, 0)]), [[0.1, -3], [0.4, 0]]
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,4 +98,4 @@ def test_the_forms_of_a_contour():
 )
 def test_what_is_no_contour_is_named(drawn, named):
     with pytest.raises(InputError, match=named):
-        envelope.parse(drawn)
+        envelope.parse_envelope(drawn)

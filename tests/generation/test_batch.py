@@ -132,9 +132,9 @@ def test_of_many_bad_lines_twenty_are_told(g, spec):
         ("kind\n", "has no rows"),
         (
             "kind,tone\ntuba,\n",
-            "columns that mean nothing here: tone: its first line names some of kind,pitch",
+            "unknown columns: tone: its first line names some of kind,pitch",
         ),
-        ("kind,kind\ntuba,tuba\n", "stand there twice"),
+        ("kind,kind\ntuba,tuba\n", "the same column twice"),
         ("kind,count\ntuba,99999999\n", "count 99999999 is out of range"),
         ("kind,count\ntuba,-1\n", "count '-1' as a whole number"),
         ("seed\n99999999999999999999\n", "line 2: a seed is a whole number"),

@@ -1,4 +1,4 @@
-"""Describing a sound: what was asked for is found again, and drawn again. On the model that ships."""
+"""Inversion of the shipped model's own toots finds their controls again, and draws them again."""
 
 import numpy as np
 import pytest

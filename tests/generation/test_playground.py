@@ -1,4 +1,4 @@
-"""The playground's server: the toots of the model that it serves, for pages of this machine alone."""
+"""The playground's server gives its model's toots, and only to pages of this machine."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -126,16 +126,16 @@ def test_pages_from_elsewhere_are_refused(client, headers, status):
     ("changed", "message"),
     [
         ({"kind": 99}, "kinds 0 to 11"),
-        ({"kind": "x"}, "no request for a toot"),
+        ({"kind": "x"}, "not a request for a toot"),
         ({"pitch": 1e5}, "out of range"),
         ({"duration": float("nan")}, "out of range"),
         ({"seed": -1}, "a seed is"),
         ({"seed": 0.5}, "a seed is"),
-        ({"place": [1]}, "no request for a toot"),
+        ({"place": [1]}, "not a request for a toot"),
         ({"place": [1e9, 0]}, "a place on the pad"),
         ({"noise": [0.0] * 7}, "noise is 8 numbers"),
         ({"noise": [float("nan")] * 8}, "noise is 8 numbers"),
-        ({"noise": "x"}, "no request for a toot"),
+        ({"noise": "x"}, "not a request for a toot"),
     ],
 )
 def test_a_bad_request_is_answered_in_words(generator, changed, message):
@@ -151,7 +151,7 @@ def test_a_body_that_is_none_or_too_long_is_refused(client, body, status):
 
 
 def test_a_request_that_does_not_end_is_given_up(client, monkeypatch):
-    monkeypatch.setattr(playground, "PATIENCE", 0.05)
+    monkeypatch.setattr(playground, "TIMEOUT", 0.05)
     headers = [(b"host", b"127.0.0.1"), (b"content-length", b"100")]
     scope = {
         "type": "http",

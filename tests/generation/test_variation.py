@@ -139,7 +139,7 @@ def measured(g, toots) -> np.ndarray:
     ],
 )
 def test_every_measure_changes_monotonically(g, ends):
-    """To 5 cents, 2 ms, .02 octaves and .05 dB against the way, where the ends differ by far more."""
+    """Steps back are at most 5 cents, 2 ms, 0.02 octaves and 0.05 dB; ends differ by far more."""
     first, last = (from_controls(g, g.controls(*asked), seed) for seed, asked in enumerate(ends))
     toots = list(morph(g, first, last, 6, seed=2))
     found = measured(g, toots)

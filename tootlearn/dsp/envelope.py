@@ -23,7 +23,7 @@ _WINDOW = 133
 _RISEN = 0.5
 
 
-def parse(envelope: str | ArrayLike) -> NDArray[np.float64]:
+def parse_envelope(envelope: str | ArrayLike) -> NDArray[np.float64]:
     """An envelope from what a user writes.
 
     Args:
@@ -63,13 +63,14 @@ def parse(envelope: str | ArrayLike) -> NDArray[np.float64]:
     return values
 
 
-def shaped(wave: Tensor, sample_rate: int, envelope: NDArray[np.float64]) -> Tensor:
+def apply_envelope(wave: Tensor, sample_rate: int, envelope: NDArray[np.float64]) -> Tensor:
     """A toot with another level envelope.
 
     Args:
         wave: (N,), of one toot. Silence stays.
         sample_rate: Hz.
-        envelope: (K, 2) as from `parse`; linear in dB between its points, and constant beyond them.
+        envelope: (K, 2) as from `parse_envelope`; linear in dB between its points, and constant
+            beyond them.
 
     Returns:
         (N,): its level over 66 ms follows the envelope, from where the attack reaches half of the

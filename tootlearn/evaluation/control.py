@@ -71,8 +71,8 @@ def measured_controls(
 
     Args:
         waves: (B, N) at 22,050 Hz.
-        requested: the controls that were asked for. A chord is searched near their pitch, and brightness is
-            relative to it.
+        requested: the controls that were asked for. A chord is searched near their pitch, and
+            brightness is relative to it.
         kinds: the kinds that ``requested.kind`` indexes.
         pyin: track kinds of one steady f0 by pYIN, which searches all pitches; otherwise fit
             harmonics near the requested pitch, which is fast.

@@ -1,16 +1,17 @@
-"""A labelled set of toots from a table: many files and their manifest, the same to the bit however
-they are made.
+"""A labelled set of toots from a table: many files and their manifest, the same to the bit whatever
+the number of processes.
 
-The table is a CSV file with any of these columns; what is blank, or has no column, is drawn:
+The table is a CSV file with any of these columns. A value that is blank, or has no column, is drawn
+at random:
 
     kind,pitch,duration,brightness,loudness,seed,count,name
-    trumpet,A4,0.5,0.6,-14,7,,first          one toot: as `generate` makes it of these controls and this seed
+    trumpet,A4,0.5,0.6,-14,7,,first          one toot, as `generate` makes it with this seed
     car_horn,,,,,1,200,                      two hundred, whose seeds are the children of 1
     ,440,,,,,50,                             fifty of any kinds that have this pitch
 
-Toots are made one by one, each in one thread of one of several processes. Each file appears whole
-or not at all, and its name says which toot it holds: what was interrupted goes on when it is asked
-for again.
+Toots are made one by one, each in one thread of one of several processes. Each file appears
+complete or not at all, and its name says which toot it holds, so that an interrupted batch can be
+continued.
 """
 
 from __future__ import annotations
@@ -52,10 +53,10 @@ car_horn,,,,,1,200,
 ,440,,,,,50,
 """
 _RECORD = "batch.json"
-_SHOWN = 20  # bad lines that an error lists
-_AT_ONCE = 8  # toots that a process is given at a time
+_SHOWN = 20  # at most so many bad lines are listed in an error
+_AT_ONCE = 8  # toots that a process gets at a time
 
-_worker: tuple[TootGenerator, Path, int]  # what a process of the pool works with
+_worker: tuple[TootGenerator, Path, int]  # generator, folder and sample rate of a pool process
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class PlannedToot:
 
 @dataclass(frozen=True)
 class Source:
-    """What toots are made with: arguments of `generation.load`."""
+    """What toots are made with: the arguments of `toot_generator.load`."""
 
     model: str | None = None
     device: str = "cpu"
@@ -92,17 +93,17 @@ def read_spec(
 
     Args:
         path: a CSV file, see above.
-        generator: says which controls there are.
-        seed: of the rows that have none: row i of the table has child i of it.
-        file_format: one out of `FORMATS`.
+        generator: its kinds have the ranges that controls are checked against.
+        seed: for the rows that have none: row i of the table gets its child i.
+        file_format: one of `FORMATS`.
 
     Returns:
-        At least one toot, in the table's order. Files lie in a folder for each kind, and are called
-        after their row's ``name``, or else numbered through.
+        At least one toot, in the table's order. There is a folder for each kind; a file is named
+        after the ``name`` of its row, or else by its number.
 
     Raises:
-        InputError: a table that cannot be read, a column that means nothing, no rows; or one
-            message on all rows that cannot be followed, with the numbers of their lines.
+        InputError: a table that cannot be read, an unknown column, no rows; or, in one message,
+            all rows with a mistake and the numbers of their lines.
 
     Example:
         >>> import tootlearn
@@ -116,11 +117,7 @@ def read_spec(
     columns, rows = read_table(path)
     unknown = [name for name in columns if name not in COLUMNS]
     if unknown or len(set(columns)) < len(columns) or not rows:
-        what = (
-            f"columns that mean nothing here: {', '.join(unknown)}"
-            if unknown
-            else "columns that stand there twice"
-        )
+        what = f"unknown columns: {', '.join(unknown)}" if unknown else "the same column twice"
         what = what if columns and rows else "no rows"
         raise InputError(
             f"{path} has {what}: its first line names some of {','.join(COLUMNS)}; each other "
@@ -221,20 +218,20 @@ def render_batch(
     reads.
 
     Args:
-        toots: as `read_spec` gives them.
-        folder: made where it is missing. It is new or empty, or holds a part of this very batch.
+        toots: from `read_spec`.
+        folder: created if missing. It must be new or empty, or hold a part of this same batch.
         source: what makes them.
         sample_rate: of the files, Hz, 8,000 to 192,000.
-        workers: processes. On a CPU neither they nor an interruption change a bit of any file.
+        workers: processes. On a CPU neither their number nor an interruption changes any file.
         progress: show a bar on stderr.
 
     Returns:
-        How many toots were made now, and how many seconds of sound they are.
+        How many toots this call made, and how many seconds of sound they are.
 
     Raises:
         InputError: a folder that holds something else, a rate or a number of workers that is not
-            allowed, a disk that does not take the files, or a process that died; what was made
-            stays and is not made again.
+            allowed, a failing disk, or a process that died. Finished files stay and are not made
+            again.
 
     Example:
         >>> import tootlearn
@@ -249,7 +246,7 @@ def render_batch(
     _claim(folder, _record(toots, source, sample_rate))
     for kind in {toot.kind for toot in toots}:
         (folder / kind).mkdir(exist_ok=True)
-        for part in (folder / kind).glob(".*.part"):  # of a process that was killed
+        for part in (folder / kind).glob(".*.part"):  # left by a process that was killed
             part.unlink(missing_ok=True)
     existing = {
         f"{kind}/{name}"
@@ -280,9 +277,7 @@ def render_batch(
 
 
 def _record(toots: list[PlannedToot], source: Source, sample_rate: int) -> dict[str, object]:
-    """What decides the bits of a batch, so that the rest of it is made in the same way or not at
-    all.
-    """
+    """Everything that the bits of a batch depend on: a batch is only continued as it began."""
     name = source.model or model_file.SHIPPED[0]
     model = model_file.shipped(name) if name in model_file.SHIPPED else Path(name)
     speaker = model_file.shipped_vocoder() if source.vocoder is None else Path(source.vocoder)
@@ -307,7 +302,7 @@ def _record(toots: list[PlannedToot], source: Source, sample_rate: int) -> dict[
 
 
 def _claim(folder: Path, record: dict[str, object]) -> None:
-    """Make the folder this batch's, or see that it is."""
+    """Mark the folder as this batch's, or check that it is."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file: give a folder")
     folder.mkdir(parents=True, exist_ok=True)
@@ -331,7 +326,7 @@ def _claim(folder: Path, record: dict[str, object]) -> None:
 def _in_processes(
     toots: list[PlannedToot], folder: Path, source: Source, sample_rate: int, workers: int
 ) -> Iterator[tuple[int, int]]:
-    """Toots and samples of each part that is done."""
+    """The numbers of toots and samples of each part, as parts are finished."""
     parts = [toots[first : first + _AT_ONCE] for first in range(0, len(toots), _AT_ONCE)]
     pool = ProcessPoolExecutor(
         min(workers, len(parts)), get_context("spawn"), _prepare, (source, folder, sample_rate)
@@ -341,18 +336,17 @@ def _in_processes(
             yield done.result()
     except BrokenProcessPool as error:
         raise InputError(
-            "a process died, perhaps for want of memory: what was made stays; the same command "
-            "goes on, with fewer "
-            "workers if you like"
+            "a process died, perhaps for lack of memory. Finished files stay: run the same command "
+            "again to continue, perhaps with fewer workers"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _prepare(source: Source, folder: Path, sample_rate: int) -> None:
-    """What a process of the pool does first."""
+    """Initialise a process of the pool."""
     global _worker
-    # Ctrl-C is for the parent, which lets what is begun be finished
+    # only the parent handles Ctrl-C: it lets toots in progress finish
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
@@ -360,7 +354,7 @@ def _prepare(source: Source, folder: Path, sample_rate: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent ends: a pool whose parent was killed would wait for ever."""
+    """End this process when its parent ends: a pool whose parent was killed would wait forever."""
     parent = parent_process()
     if parent:
         parent.join()

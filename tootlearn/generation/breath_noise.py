@@ -13,7 +13,7 @@ from tootlearn import rng
 
 
 def correlated_noise(seed: int, mels: int, frames: int) -> Tensor:
-    """Standard normal noise (M, T), whose neighbouring frames and bands are correlated like those of
+    """Standard normal noise (M, T) whose neighbouring frames and bands are correlated like those of
     the log-mel of noise.
     """
     white = torch.as_tensor(

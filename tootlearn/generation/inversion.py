@@ -1,8 +1,8 @@
-"""Describing a sound: what a generator would have to be asked for to play it.
+"""Inversion: the controls and the residual with which a generator plays a given sound.
 
-A recording goes back through the chain: its controls are measured as the labels of training clips
-are, and the encoder finds what they leave open. What is not known of it is tried out: each kind,
-with the pitches that it may have, is drawn, and the drawing that comes nearest decides.
+The controls of a recording are measured like the labels of training clips, and the encoder finds
+the residual that they leave open. If its kind or pitch is not given, all candidates are drawn, and
+the one that comes nearest to the recording is taken.
 """
 
 from __future__ import annotations
@@ -24,28 +24,27 @@ from tootlearn.errors import InputError
 from tootlearn.generation.toot_generator import TootGenerator
 from tootlearn.models.decoder import Condition
 
-BRIGHTNESS = (-0.25, 1.25)  # where training sounds lie; what is beyond is held there
+BRIGHTNESS = (-0.25, 1.25)  # the range of training sounds; values beyond it are clipped to it
 _SEMITONE = 2 ** (1 / 12)
-# how much each squared standard deviation of the residual counts against a kind, in nats of the
-# error
-_ODD = 0.005
-_DOUBT = 0.3  # nats: what counts against a pitch that is not the one which was tracked
+# the penalty of a kind for each squared standard deviation of its residual, in nats of the error
+_UNUSUAL = 0.005
+_DOUBT = 0.3  # nats: the penalty of a pitch other than the one that was tracked
 _SILENCE = 4096  # samples
-_START = 0.2  # of a slide: where it has its pitch
+_START = 0.2  # share of a slide's duration in which it still has its pitch
 
 
 @dataclass(frozen=True)
 class Inversion:
-    """What a generator makes of a sound.
+    """The controls and the residual that a generator finds in a sound.
 
     Args:
-        controls: of one toot, counted as the generator counts its kinds. Pitch and duration are as
-            measured, also where the kind itself ends earlier, as long as any kind of the model
-            reaches there; brightness is held within `BRIGHTNESS`, loudness within its range. That
-            is where the network has seen sounds.
+        controls: of one toot; the kind is an index into the kinds of the generator. Pitch and
+            duration are as measured, even beyond the range of the kind, as long as another kind of
+            the model reaches that far. Brightness is clipped to `BRIGHTNESS` and loudness to its
+            range, where the network has seen sounds.
         residual: what the controls leave open, (1, Z): the mean that the encoder gives.
-        error: dB: how far what the generator draws from these lies from the sound, RMS over bands
-            and frames of the log-mel.
+        error: the RMS difference, in dB over bands and frames of the log-mel, between the sound and
+            what the generator draws from these.
     """
 
     controls: Controls
@@ -64,12 +63,12 @@ def invert(
     Args:
         generator: the model.
         wave: (N,) at the generator's sample rate: a toot with or without silence around it. Of
-            several toots the one with the most energy is taken, of a long one its first 1.9 s.
-        kind: what it is; None tries all.
-        pitch: Hz, a note name or MIDI; None finds it.
+            several toots the one with the most energy is taken; of a long one, its first 1.9 s.
+        kind: the name of its kind; None tries all.
+        pitch: Hz, a note name or MIDI; None estimates it.
 
     Raises:
-        InputError: if it is silent, or has no pitch, or the model has no generator, or for an
+        InputError: if the wave is silent or has no pitch, if the model has no generator, or for an
             unknown kind or a pitch that no kind has.
 
     Example:
@@ -82,7 +81,7 @@ def invert(
     network, front_end = generator.network, generator.model.front_end
     wave = wave.detach().cpu().float()
     if not bool(wave.isfinite().all()):
-        raise InputError("the recording has samples that are not numbers: save it again")
+        raise InputError("the recording has NaN or infinite samples: export it again")
     toots = pieces(_framed(wave, generator.sample_rate), generator.sample_rate) if len(wave) else []
     if not toots:
         raise InputError("there is no toot in the recording: it is silent, or only clicks")
@@ -113,16 +112,16 @@ def invert(
             condition.duration, log_mel.shape[2], config.hop, config.sample_rate
         )
         error = (strayed.square().mean(1) * weight).sum(1) / weight.sum(1)  # (B,)
-        odd = network.prior.noise(condition, residual).square().sum(1)
-        cost = error.log() + _ODD * odd
+        unusual = network.prior.noise(condition, residual).square().sum(1)
+        cost = error.log() + _UNUSUAL * unusual
         best = int((cost + _DOUBT * torch.tensor(doubtful, device=cost.device)).argmin())
     decibel = 20 / math.log(10) * math.sqrt(float(error[best]))
     return Inversion(controls[best : best + 1], residual[best : best + 1].clone(), decibel)
 
 
 def _framed(wave: Tensor, sample_rate: int) -> Tensor:
-    """A toot (N,) that is cut to its length, with silence around it: else its own end would be
-    taken for noise.
+    """A toot (N,) with silence added around it if its ends are quiet: otherwise `pieces` would take
+    its end for noise.
     """
     level = measures.envelope(wave, sample_rate)
     clean = float(torch.maximum(level[0], level[-1])) <= measures.THRESHOLD * float(level.max())
@@ -132,10 +131,10 @@ def _framed(wave: Tensor, sample_rate: int) -> Tensor:
 def _candidates(
     generator: TootGenerator, toot: Tensor, kind: str | None, pitch: float | str | None
 ) -> tuple[list[str], list[float], list[bool]]:
-    """What the toot (N,) may be: names of kinds, the pitch of each in Hz, and whether that is
-    another than was tracked.
+    """What the toot (N,) may be: names of kinds, a pitch in Hz for each, and whether that differs
+    from the tracked one.
 
-    A chord has no pitch that could be tracked, and a slide only at its start.
+    A chord cannot be tracked, and a slide only at its start.
     """
     kinds = generator.model.kinds
     low, high = min(k.pitch[0] for k in kinds), max(k.pitch[1] for k in kinds)
@@ -162,7 +161,7 @@ def _candidates(
         middle = math.sqrt(about.pitch[0] * about.pitch[1])
         span = 600 * math.log2(about.pitch[1] / about.pitch[0])
         candidates = {float(measures.chord_f0(part, rate, about.intervals, middle, span))}
-        # recordings go beyond a kind
+        # recordings may lie outside the range of their kind
         inside = (low, high) if kind else (about.pitch[0] / 2, about.pitch[1] * 2)
         if not about.slide and inside[0] <= tracked <= inside[1]:
             candidates.add(tracked)
@@ -174,7 +173,9 @@ def _candidates(
 
 
 def _held(generator: TootGenerator, clips: Clips) -> Controls:
-    """Controls of clips as the generator counts kinds, and no brighter or darker than it has seen."""
+    """The controls of clips, with kinds as indices into the generator's, and brightness clipped to
+    what it has seen.
+    """
     place: NDArray[np.int64] = np.array(
         [find_kind(k.name, generator.model.kinds) for k in clips.kinds]
     )

@@ -1,5 +1,5 @@
-"""The playground on this machine: the book's page, whose toots the full model and its vocoder make
-through Python.
+"""The playground on this machine: the book's page, with toots made in Python by the full model and
+its vocoder.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parents[1]
 LARGEST = 10_000  # bytes of a request for a toot
-LONGEST = 4 * 50_000  # bytes of a sound to be heard: 2.2 s
-PATIENCE = 5.0  # s, for a request to arrive
+LONGEST = 4 * 50_000  # bytes of a recording to invert: 2.2 s
+TIMEOUT = 5.0  # s, for a request to arrive
 HOSTS = ["127.0.0.1", "localhost"]
 
 
@@ -45,20 +45,20 @@ def page() -> Path:
 def render_request(
     generator: TootGenerator, plane: torch.Tensor, request: Any
 ) -> NDArray[np.float32]:
-    """The toot that the page asks for.
+    """The toot that a request of the page describes.
 
     Args:
         generator: what makes it.
-        plane: of the pad (`export.directions`).
-        request: what came as JSON: "kind" (an index), "pitch" (Hz), "duration" (s), "brightness",
-            "loudness" (dBFS), "seed", "place" on the pad, two numbers or null, and "noise", which a
-            sound was heard to be made of (:func:`invert_recording`), or null: then it is the seed's.
+        plane: the two directions of the pad for each kind (`export.directions`).
+        request: the decoded JSON: "kind" (an index), "pitch" (Hz), "duration" (s), "brightness",
+            "loudness" (dBFS), "seed", "place" (two numbers on the pad, or null) and "noise" (of a
+            recording, from :func:`invert_recording`, or null for that of the seed).
 
     Returns:
         Wave, shape (N,), float32.
 
     Raises:
-        InputError: for what is missing, of another type or out of range.
+        InputError: if a field is missing, of the wrong type or out of range.
     """
     try:
         names = ("pitch", "duration", "brightness", "loudness")
@@ -75,7 +75,7 @@ def render_request(
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"this is no request for a toot ({error!r})") from error
+        raise InputError(f"this is not a request for a toot ({error!r})") from error
     if moved and not all(abs(value) <= 10 for value in moved):
         raise InputError(f"a place on the pad has two numbers from -10 to 10, not {moved}")
     controls = generator.controls(
@@ -92,15 +92,15 @@ def render_request(
 
 
 def invert_recording(generator: TootGenerator, body: bytes) -> dict[str, Any]:
-    """What would have to be asked for to play a sound: controls within the ranges of its kind,
-    "noise", "error" (dB).
+    """The request with which the model comes nearest to a recording: controls within the ranges of
+    its kind, "noise", and "error" (dB).
 
     Args:
-        generator: the model that is to play it.
-        body: the wave at its sample rate, little-endian float32.
+        generator: the model.
+        body: the wave at the model's sample rate, little-endian float32.
 
     Raises:
-        InputError: if these are no numbers of 32 bits, or as `inversion.invert`.
+        InputError: if the body is not made of 32-bit numbers, or as `inversion.invert`.
     """
     if len(body) % 4:
         raise InputError("a sound is sent as numbers of 32 bits")
@@ -119,8 +119,7 @@ def invert_recording(generator: TootGenerator, body: bytes) -> dict[str, Any]:
 
 
 def application(generator: TootGenerator) -> Starlette:
-    """The page and its toots as a web application, for requests from this machine's own pages
-    alone.
+    """A web application that serves the page and its toots, to pages of this machine only.
 
     Raises:
         InputError: if Starlette is not installed, or the model cannot be played (`export.bundle`).
@@ -155,19 +154,19 @@ def application(generator: TootGenerator) -> Starlette:
         return Plain(weights, media_type="application/octet-stream")
 
     async def read_body(request: Request, largest: int) -> bytes | Response:
-        """The body, or what is to be answered in place of it."""
+        """The body, or the response that refuses it."""
         origin = request.headers.get("origin", "").split("://")[-1].split(":")[0]
         if origin and origin not in HOSTS:
-            return PlainTextResponse("only this machine's own page may ask", 403)
+            return PlainTextResponse("only the page on this machine may send requests", 403)
         body = b""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 async for part in request.stream():
                     body += part
                     if len(body) > largest:
-                        return PlainTextResponse(f"a request has {largest} bytes at most", 413)
+                        return PlainTextResponse(f"a request has at most {largest} bytes", 413)
         except (TimeoutError, ClientDisconnect):
-            return PlainTextResponse(f"a request is sent within {PATIENCE:g} s", 408)
+            return PlainTextResponse(f"a request must arrive within {TIMEOUT:g} s", 408)
         return body
 
     async def make(request: Request) -> Response:

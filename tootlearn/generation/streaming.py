@@ -1,20 +1,20 @@
 """A toot in blocks: the first is ready long before the last is made.
 
-The decoder draws a whole toot in a few milliseconds; what takes time is the way from its log-mel to
-sound, and that way looks only a little ahead:
+The decoder draws a whole toot in a few milliseconds. What takes time is turning its log-mel into
+sound, and each step of that looks only a few frames ahead:
 
-    mel -> magnitude       the vocoder's convolutions reach some frames to both sides; the mel inversion none
-    ridges                 phase is added up from frame to frame; one frame ahead for the slope
-    Griffin-Lim            each round and the overlap-add reach as far as a window does
+    mel -> magnitude     vocoder: some frames to both sides; mel inversion: none
+    ridge integration    one frame ahead, for the slope
+    Griffin-Lim          each round, and the overlap-add: as far as a window reaches
 
-So a block is made of its own frames and of those within reach, and equals that part of the whole
+So a block is computed from its own frames and those within reach, and equals that part of the whole
 toot.
 
-What `generate` reads off the whole wave must here be known before it: the level, and where the toot
-begins and ends, are read off the drawing. A toot that would pass full scale is turned down from
-there on. A stream has the model's own sample rate, and nothing above it: `bandwidth` is for whole
-toots. Otherwise it is what `generate` gives; where notes are so low that they need a longer window
-there are fewer rounds of Griffin-Lim, since their reach grows with it.
+`generate` measures the level, the onset and the end on the whole wave. A stream does not have the
+wave yet, so it takes them from the log-mel. A toot that would exceed full scale is turned down
+from there on. A stream has the model's sample rate: `bandwidth` extends only whole toots. Otherwise
+it is what `generate` gives, except that notes so low that they need a longer window get fewer
+rounds of Griffin-Lim, whose reach grows with the window.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from tootlearn.generation.toot_generator import PEAK, TootGenerator
 from tootlearn.models.decoder import Drawing
 
 FRAMES = 8  # of a block, by default
-# rounds of Griffin-Lim, by how many windows overlap, where these are more than four; else none
+# rounds of Griffin-Lim where more than four windows overlap, by how many do; other counts have none
 _FEW = {8: 1}
 _FADE = 0.005  # s
-_SPARSE = 4  # frames: the level is read at every so many, or twice a window
-_QUIET = 1e-6  # 60 dB below the loudest frame: there a toot ends
+_SPARSE = 4  # frames from one reading of the level to the next; or half a window, if that is more
+_QUIET = 1e-6  # of the energy of the loudest frame, 60 dB below it: where a toot ends
 
 
 def stream(
@@ -55,13 +55,13 @@ def stream(
     texture: float = 1.0,
     frames: int = FRAMES,
 ) -> Iterator[NDArray[np.float32]]:
-    """One toot in blocks, each made when it is asked for.
+    """One toot in blocks, each made on demand.
 
     Args:
         generator: what draws it.
         controls, residual, seed, texture: as for `TootGenerator.render`.
-        frames: of a block; it changes no sample but by rounding. The larger, the less is done
-            twice; the smaller, the sooner is a block there.
+        frames: of a block. It changes samples by no more than rounding. Large blocks need less
+            computation in all; small ones are ready sooner.
 
     Yields:
         Waves, shape (N,), float32, at the generator's sample rate; together the toot. N is
@@ -104,9 +104,9 @@ def _blocks(
 
 
 def _limited(parts: Iterable[Tensor], hop: int) -> Iterator[Tensor]:
-    """Waves of whole hops, turned down where they would pass `PEAK`, a hop later.
+    """Waves of whole hops, a hop later, turned down where they would exceed `PEAK`.
 
-    The gain falls over the hop before one that is too loud, and does not rise again.
+    The gain falls during the hop before the one that is too loud, and does not rise again.
     """
     held, loudest = torch.zeros(0), torch.zeros(1)
     share = torch.arange(hop) / hop
@@ -120,9 +120,7 @@ def _limited(parts: Iterable[Tensor], hop: int) -> Iterator[Tensor]:
 
 
 def _faded(parts: Iterable[Tensor], start: int, stop: int, fade: int) -> Iterator[Tensor]:
-    """The samples from ``start`` to ``stop`` of waves that follow each other, with fades of so many
-    samples.
-    """
+    """Samples ``start`` to ``stop`` of consecutive waves, with fades of ``fade`` samples."""
     done = 0
     for part in parts:
         place = torch.arange(done, done + len(part), device=part.device)
@@ -151,14 +149,14 @@ class _Sound:
         self.loudest = self.wider * means.max()
         frames = log_mel.shape[1]
         self.magnitude = log_mel.new_zeros(frames, self.stft.bins)
-        # with the phases of its ridges
+        # the magnitude with the phases of its ridges
         self.spectrum = torch.zeros_like(self.magnitude, dtype=torch.complex64)
-        self.known = self.ridged = 0  # frames of them that are there
-        self.turns: Tensor | None = None  # phases of the last of these
+        self.known = self.ridged = 0  # how many frames of magnitude and spectrum are done
+        self.turns: Tensor | None = None  # phases of the last frame that is done
 
     def gain(self, loudness: float, duration: float) -> float:
-        """What brings it to a loudness in dBFS, by the energy of the drawing over the duration in
-        s.
+        """The gain that gives it a loudness in dBFS: from the energy of the log-mel over the
+        duration in s.
         """
         n_fft, hop = self.stft.n_fft, self.stft.hop
         step = max(_SPARSE, n_fft // hop // 2)
@@ -183,7 +181,7 @@ class _Sound:
         return min(after + self.stft.n_fft // self.stft.hop // 2, len(self.magnitude))
 
     def wave(self, first: int, last: int) -> Tensor:
-        """The samples of these frames; blocks are asked for in their order."""
+        """The samples of these frames; call it for one block after another."""
         low, high = max(first - self.reach, 0), min(last + self.reach, len(self.magnitude))
         self._ridge(high)
         hop, samples = self.stft.hop, (high - low) * self.stft.hop
@@ -199,7 +197,7 @@ class _Sound:
         return self.stft.synthesize(spectrum, samples)[0, (first - low) * hop : (last - low) * hop]
 
     def _ridge(self, last: int) -> None:
-        """Add phases up until a frame."""
+        """Integrate the phase up to a frame."""
         first = self.ridged
         if last <= first:
             return
@@ -212,14 +210,14 @@ class _Sound:
         self.turns, self.ridged = turns[:, new.stop - 1], last
 
     def _restore(self, last: int) -> None:
-        """Make the magnitude until a frame, or a little further."""
+        """Compute the magnitude up to a frame, or a little further."""
         while self.known < last:
             first = self.known
             if self.vocoder:
                 end, low = last, max(first - self.vocoder.reach, 0)
                 seen = self.log_mel[None, :, low : end + self.vocoder.reach]
                 restored = self.vocoder(seen, self.log_mel.max())[0, :, first - low : end - low]
-            else:  # always so many frames: how the matrix product rounds depends on their number
+            else:  # always FRAMES at a time: how a matrix product rounds depends on its size
                 end = min(first + FRAMES, len(self.magnitude))
                 restored = harmonics.magnitude(
                     self.log_mel, self.drawing, self.front_end, self.wider, slice(first, end)
@@ -230,8 +228,8 @@ class _Sound:
 def to_file(
     path: str | os.PathLike[str], blocks: Iterable[NDArray[np.float32]], sample_rate: int
 ) -> int:
-    """Write blocks to a WAV or FLAC file of 16 bits as they come; the file appears when it is
-    whole.
+    """Write blocks to a 16-bit WAV or FLAC file as they arrive. The file appears when it is
+    complete.
 
     Args:
         path: where to; the suffix says the format. The folder must exist.
@@ -268,8 +266,7 @@ def to_file(
 
 
 class Reader:
-    """Blocks of any length, read in pieces of the length that is asked for, as the callback of a
-    sound card does.
+    """Reads blocks of any length in pieces of a given length, as a sound card's callback needs.
 
     Args:
         blocks: waves (N,).
@@ -280,8 +277,8 @@ class Reader:
         self._held = np.zeros(0, dtype=np.float32)
 
     def read(self, samples: int) -> NDArray[np.float32]:
-        """The next so many samples, or as many as are left: shape (samples,) or less, (0,) at the
-        end.
+        """The next ``samples`` samples, or those that are left: shape (samples,) or less, (0,) at
+        the end.
         """
         parts, count = [self._held], len(self._held)
         while count < samples and (block := next(self._blocks, None)) is not None:

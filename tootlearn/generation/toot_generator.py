@@ -22,9 +22,9 @@ from torch import Tensor
 from tootlearn import rng
 from tootlearn.controls import ControlRequest, Controls, complete, kinds_with
 from tootlearn.dsp import denoising, measures
-from tootlearn.dsp import envelope as level_envelope
 from tootlearn.dsp.audio import resample
 from tootlearn.dsp.config import WINDOW_SAMPLES
+from tootlearn.dsp.envelope import apply_envelope, parse_envelope
 from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.dsp.phase import ridge_integration
 from tootlearn.errors import InputError, check_range
@@ -178,7 +178,7 @@ class TootGenerator:
                 it is cut, so no noise is found and next to nothing changes: this is for models
                 that learned the noise of recordings.
             temperature: how much toots vary beyond their controls, see :meth:`residual`.
-            envelope: levels in dB from the beginning of the toot to its end, see `envelope.parse`;
+            envelope: levels in dB from the beginning of the toot to its end, see `parse_envelope`;
                 None leaves the envelope to the network.
 
         Returns:
@@ -240,7 +240,7 @@ class TootGenerator:
     ) -> NDArray[np.float32]:
         """One toot from its controls and residual latent (1, Z); otherwise as :meth:`generate`.
 
-        ``shares``, (1, K), may place it between kinds, see `decoder.Condition`.
+        ``shares``, (1, K), may place the toot between kinds, see `decoder.Condition`.
         """
         rate = self.sample_rate if sample_rate is None else sample_rate
         rate = int(check_range("sample rate", rate, *SAMPLE_RATES, " Hz"))
@@ -249,7 +249,7 @@ class TootGenerator:
         wave = self.to_wave(log_mel) if speaks else self.drawn_to_wave(log_mel, drawing)
         wave = denoising.denoise(wave, self.sample_rate) if denoise else wave
         if envelope is not None:
-            wave = level_envelope.shaped(wave, self.sample_rate, level_envelope.parse(envelope))
+            wave = apply_envelope(wave, self.sample_rate, parse_envelope(envelope))
         # The network gets the level right to a few dB; one gain corrects the rest.
         measured = float(measures.loudness(wave, self.sample_rate))
         if math.isfinite(measured):

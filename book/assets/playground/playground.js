@@ -330,7 +330,7 @@ class Playground {
     if (buffer.duration > LONGEST) throw new Error(`it lasts more than ${LONGEST} s: cut the toot out of it`);
     const wave = new Float32Array(buffer.length), count = buffer.numberOfChannels;
     for (let c = 0; c < count; c++) buffer.getChannelData(c).forEach((value, i) => (wave[i] += value / count));
-    if (!wave.every(Number.isFinite)) throw new Error("it has samples that are not numbers: save it again");
+    if (!wave.every(Number.isFinite)) throw new Error("it has NaN or infinite samples: export it again");
     return wave;
   }
 
