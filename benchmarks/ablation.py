@@ -56,8 +56,8 @@ from tootlearn.models.config import AutoencoderConfig, ClassifierConfig
 from tootlearn.models.vocoder import Vocoder
 from tootlearn.training import config as presets
 from tootlearn.training import dataset
-from tootlearn.training import train as training
 from tootlearn.training.config import TrainConfig
+from tootlearn.training.train import train
 from tootlearn.training.train_classifier import listener
 
 JUDGE_SEED = 9000
@@ -242,7 +242,7 @@ def trained(row: str, seed: int, given: Data) -> dict[str, float]:
     config = replace(given.config, autoencoder=variant, seed=seed)
     started = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        model = training.train(config, given.clips, Path(folder) / "run", progress=False)
+        model = train(config, given.clips, Path(folder) / "run", progress=False)
     seconds = time.process_time() - started
     network = model.autoencoder
     assert network is not None
@@ -263,14 +263,14 @@ def untrained(row: str, given: Data) -> dict[str, float]:
     front_end = given.config.front_end
     weight = frame_weights(duration, learn.log_mel.shape[2], front_end.hop, front_end.sample_rate)
     normalizer = Normalizer.fit(learn.log_mel.float(), weight)
-    train = normalizer(learn.log_mel.float())
+    train_x = normalizer(learn.log_mel.float())
 
     def decode(x: Tensor) -> Tensor:
         if WITHOUT_TRAINING[row]:
-            return pca(train, x, WITHOUT_TRAINING[row])
-        return nearest_clips(train, x) if row == "nearest clip" else train.mean(0).expand_as(x)
+            return pca(train_x, x, WITHOUT_TRAINING[row])
+        return nearest_clips(train_x, x) if row == "nearest clip" else train_x.mean(0).expand_as(x)
 
-    numbers = 2 * WITHOUT_TRAINING[row] * train[0].numel()
+    numbers = 2 * WITHOUT_TRAINING[row] * train_x[0].numel()
     return figures(given, normalizer, decode) | {"parameters": numbers}
 
 

@@ -41,8 +41,8 @@ from tootlearn.models import classifier
 from tootlearn.models.config import ClassifierConfig
 from tootlearn.models.decoder import Condition
 from tootlearn.training import dataset
-from tootlearn.training import train as training
 from tootlearn.training.config import TrainConfig
+from tootlearn.training.train import train
 from tootlearn.training.train_classifier import train_classifier
 
 JUDGE_SEED = 9000
@@ -94,7 +94,7 @@ def trained(row: str, seed: int, given: Data) -> dict[str, float]:
     config = changed(given.config, VARIANTS[row], seed)
     started = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        training.train(config, given.clips, Path(folder) / "run", progress=False)
+        train(config, given.clips, Path(folder) / "run", progress=False)
         seconds = time.process_time() - started
         toots = toot_generator.load(Path(folder) / "run" / "model.safetensors")
     assert toots.model.generator is not None

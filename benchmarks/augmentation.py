@@ -42,8 +42,8 @@ from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.files import atomic_write
 from tootlearn.models.toot_model import TootModel
 from tootlearn.training import config as presets
-from tootlearn.training import train as training
 from tootlearn.training.batches import Batch
+from tootlearn.training.train import train
 
 STRENGTHS = {
     "gain": 6.0,
@@ -115,7 +115,7 @@ def main() -> None:
         if key not in done:
             run = replace(config, seed=seed, augmentation=Augmentation(**strengths))
             with tempfile.TemporaryDirectory() as out:
-                model = training.train(run, clips, Path(out) / "run", progress=False)
+                model = train(run, clips, Path(out) / "run", progress=False)
             done[key] = [distance(model, part) for part in (*halves, learn)]
             with options.out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"run": of, "figures": done[key]}) + "\n")

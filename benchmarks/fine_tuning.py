@@ -33,8 +33,8 @@ from tootlearn.models import model_file
 from tootlearn.models.toot_model import TootModel
 from tootlearn.training import config as presets
 from tootlearn.training import fine_tuning
-from tootlearn.training import train as training
 from tootlearn.training.batches import Batch
+from tootlearn.training.train import train
 
 
 def main() -> None:
@@ -79,12 +79,8 @@ def main() -> None:
     mixed = fine_tuning.rehearsed(own, fine_tuning.replay(base, config.replay, config.seed))
     with tempfile.TemporaryDirectory() as runs:
         models = {
-            f"from scratch, {scratch.steps} steps": training.train(
-                scratch, own, Path(runs) / "scratch"
-            ),
-            f"fine-tuned, {config.steps} steps": training.train(
-                config, mixed, Path(runs) / "tuned"
-            ),
+            f"from scratch, {scratch.steps} steps": train(scratch, own, Path(runs) / "scratch"),
+            f"fine-tuned, {config.steps} steps": train(config, mixed, Path(runs) / "tuned"),
             "before": fine_tuning.extended(base, mixed.kinds).eval(),
         }
         tuned = toot_generator.load(Path(runs) / "tuned" / "model.safetensors")

@@ -23,9 +23,9 @@ from tootlearn.dsp.phase import ridge_integration
 from tootlearn.evaluation.metrics import compare
 from tootlearn.models.decoder import Condition
 from tootlearn.training import config as presets
-from tootlearn.training import train as training
 from tootlearn.training.batches import Batch
 from tootlearn.training.objective import Objective
+from tootlearn.training.train import build
 
 
 def mel_to_wave(seconds: float) -> None:
@@ -106,7 +106,7 @@ def training_examples(seconds: float, batch: int = 32) -> None:
     waves, _ = synthesis.toots(config.kinds, batch, seed=0)
     clips = synthesise(config.kinds, batch, 0, front_end, progress=False)
     whole = Batch.of(clips, config.front_end, torch.device("cpu"))
-    model = training.build(config, clips).train()
+    model = build(config, clips).train()
     optimizer, objective = torch.optim.AdamW(model.parameters(), 1e-3), Objective(model, config)
 
     def step(log_mel: Tensor) -> None:

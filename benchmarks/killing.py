@@ -33,8 +33,8 @@ from tootlearn.dsp.config import FrontEndConfig
 from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.models.config import AutoencoderConfig, GeneratorConfig
 from tootlearn.training import dataset
-from tootlearn.training import train as training
 from tootlearn.training.config import TrainConfig
+from tootlearn.training.train import train
 
 
 def tiny(steps: int) -> TrainConfig:
@@ -66,8 +66,8 @@ def streamed(config: TrainConfig, out: Path) -> tuple[TrainConfig, Clips]:
     return config, dataset.gather_clips(config, progress=False)
 
 
-def train(config: TrainConfig, clips: Clips, out: Path, resume: bool) -> None:
-    training.train(config, clips, out, resume, progress=False)
+def train_quietly(config: TrainConfig, clips: Clips, out: Path, resume: bool) -> None:
+    train(config, clips, out, resume, progress=False)
 
 
 def dies_writing(config: TrainConfig, clips: Clips, out: Path, resume: bool, write: int) -> None:
@@ -83,7 +83,7 @@ def dies_writing(config: TrainConfig, clips: Clips, out: Path, resume: bool, wri
         fsync(file)
 
     files.os.fsync = half
-    train(config, clips, out, resume)
+    train_quietly(config, clips, out, resume)
 
 
 def unreadable(out: Path) -> int:
@@ -124,10 +124,10 @@ def main() -> None:
                 config.kinds, config.clips, config.seed, FrontEnd(config.front_end), progress=False
             )
         whole = Path(folder) / "whole"
-        training.train(config, clips, whole, progress=False)
+        train(config, clips, whole, progress=False)
         started = time.perf_counter()
         # now that everything is loaded
-        training.train(config, clips, Path(folder) / "timed", progress=False)
+        train(config, clips, Path(folder) / "timed", progress=False)
         seconds = time.perf_counter() - started
         wanted = {
             name: load_file(whole / name)
@@ -142,7 +142,7 @@ def main() -> None:
                 child.join()
                 where = f"in the writing of checkpoint {write}"
             else:
-                child = forked.Process(target=train, args=(config, clips, out, False))
+                child = forked.Process(target=train_quietly, args=(config, clips, out, False))
                 child.start()
                 child.join(chance.uniform(0.02, 1.0) * seconds)
                 child.kill()
@@ -154,9 +154,7 @@ def main() -> None:
                 )
                 where = f"after {rows * config.check_every} steps or more"
             broken += unreadable(out)
-            training.train(
-                config, clips, out, (out / "checkpoint.safetensors").exists(), progress=False
-            )
+            train(config, clips, out, (out / "checkpoint.safetensors").exists(), progress=False)
             same = (
                 all(
                     found.keys() == tensors.keys()

@@ -54,11 +54,11 @@ from tootlearn.generation import toot_generator
 from tootlearn.models import classifier
 from tootlearn.models.config import ClassifierConfig
 from tootlearn.training import config as presets
-from tootlearn.training import train as training
 from tootlearn.training import train_classifier
 from tootlearn.training.batches import Batch
 from tootlearn.training.config import DRAWING_LOSSES, TrainConfig
 from tootlearn.training.objective import Objective
+from tootlearn.training.train import build, train
 
 WEIGHTS = {"audible": 0.1, "multi_scale": 0.3, "embedding": 0.5}
 WEIGHTS |= {
@@ -180,7 +180,7 @@ def cost(config: TrainConfig) -> None:
     clips = synthesise(config.kinds, config.batch, 0, FrontEnd(config.front_end), progress=False)
     batch, model = (
         Batch.of(clips, config.front_end, CPU)[torch.arange(config.batch)],
-        training.build(config, clips).train(),
+        build(config, clips).train(),
     )
     brief = functools.partial(train_classifier.listener, config=ClassifierConfig(steps=2), clips=48)
     train_classifier.listener = functools.cache(brief)  # as slow as a trained one
@@ -226,7 +226,7 @@ def sounds(config: TrainConfig, count: int) -> tuple[Clips, HeldOut]:
 def figures(config: TrainConfig, clips: Clips, held_out: HeldOut) -> dict[str, float]:
     """Train, and measure: {"generator" or "autoencoder", a space, the column: figure}."""
     with tempfile.TemporaryDirectory() as folder:
-        training.train(config, clips, Path(folder) / "run")
+        train(config, clips, Path(folder) / "run")
         generator = toot_generator.load(Path(folder) / "run" / "model.safetensors")
     model, count = generator.model, len(held_out.clips)
     assert model.generator is not None and model.autoencoder is not None

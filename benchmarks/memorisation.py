@@ -37,7 +37,7 @@ from tootlearn.evaluation.set_distances import clip_controls, coarse_log_mels
 from tootlearn.evaluation.set_metrics import nearest_distance
 from tootlearn.generation import toot_generator
 from tootlearn.training import config as presets
-from tootlearn.training import train as training
+from tootlearn.training.train import train
 
 
 def main() -> None:
@@ -70,7 +70,7 @@ def main() -> None:
     print(f"{report.files} files; {len(learn)} clips to learn from, {len(held_out)} held out")
     with tempfile.TemporaryDirectory() as runs:
         if not options.model:
-            training.train(config, Clips.concatenate([learn, held_out]), Path(runs) / "run")
+            train(config, Clips.concatenate([learn, held_out]), Path(runs) / "run")
         toots = toot_generator.load(options.model or Path(runs) / "run" / "model.safetensors")
 
     asked = {

@@ -25,7 +25,7 @@ from tootlearn.evaluation.reconstruction import autoencoder_of, reconstruction_t
 from tootlearn.evaluation.report import report_text
 from tootlearn.generation.toot_generator import TootGenerator
 from tootlearn.training import config as presets
-from tootlearn.training import train as training
+from tootlearn.training.train import train
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def main() -> None:
     table = reconstruction_table(generator, clips)
     if options.steps:
         with tempfile.TemporaryDirectory() as folder:
-            training.train(config, clips, Path(folder) / "run")
+            train(config, clips, Path(folder) / "run")
             baseline = reconstruction_table(
                 tootlearn.load(Path(folder) / "run" / "model.safetensors"), clips
             )

@@ -37,12 +37,12 @@ from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.models.config import AutoencoderConfig
 from tootlearn.training import config as presets
 from tootlearn.training import dataset, loop
-from tootlearn.training import train as training
 from tootlearn.training.batches import Batch, shares
 from tootlearn.training.compute import launch
 from tootlearn.training.config import Compute, TrainConfig
 from tootlearn.training.loader import Loader, ShardLoader, make_loader
 from tootlearn.training.objective import Objective
+from tootlearn.training.train import build, parts, train
 
 NAMES = ("trumpet", "car_horn", "tuba")
 STEPS = 3  # of a turn
@@ -105,11 +105,11 @@ def learning(packed: Path, batch: int, seconds: float) -> None:
 
     def step_of() -> Callable[[Batch, int], object]:
         """A step on this processor."""
-        model, fabric = training.build(config, learn).train(), launch(Compute(), "cpu")
+        model, fabric = build(config, learn).train(), launch(Compute(), "cpu")
         optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate)
         prepared = loop.prepare(fabric, Objective(model, config), optimizer)
         return lambda batch, step: loop.take_step(
-            fabric, *prepared, training.parts(batch, own, len(batch.weight)), step, config.clip
+            fabric, *prepared, parts(batch, own, len(batch.weight)), step, config.clip
         )
 
     def asleep(batch: Batch, step: int) -> None:
@@ -173,7 +173,7 @@ def remember(packed: Path) -> None:
     pool = dataset.gather_clips(config, progress=False)
     most = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
     with tempfile.TemporaryDirectory() as out:
-        training.train(
+        train(
             replace(config, steps=3 * every, check_every=every),
             pool,
             Path(out) / "run",

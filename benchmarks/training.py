@@ -30,8 +30,7 @@ from tootlearn.data import synthesis
 from tootlearn.data.clips import Clips, synthesise
 from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.training import config as presets
-from tootlearn.training import loop, throughput
-from tootlearn.training import train as training
+from tootlearn.training import loop, throughput, train
 from tootlearn.training.batches import Batch, batch_rows, shares
 from tootlearn.training.compute import launch
 from tootlearn.training.config import Compute, TrainConfig
@@ -43,7 +42,7 @@ STEPS = 2  # of a turn
 def ours(config: TrainConfig, clips: Clips, compute: Compute) -> Callable[[], None]:
     """A turn of our loop."""
     fabric = launch(compute, "cpu")
-    model = training.build(config, clips).train()
+    model = train.build(config, clips).train()
     objective = Objective.of(model, config, fabric.device)
     optimizer = torch.optim.AdamW(
         model.parameters(), config.learning_rate, weight_decay=config.weight_decay
@@ -57,7 +56,7 @@ def ours(config: TrainConfig, clips: Clips, compute: Compute) -> Callable[[], No
         nonlocal step
         for _ in range(STEPS):
             rows = batch_rows(config.seed, config.batch, step, len(clips))
-            parts = training.parts(everything[rows], own, config.batch)
+            parts = train.parts(everything[rows], own, config.batch)
             loop.take_step(fabric, *prepared, parts, step, config.clip)
             step += 1
 
@@ -70,7 +69,7 @@ def librosa_loop(config: TrainConfig, clips: Clips) -> Callable[[], None]:
 
     waves, _ = synthesis.toots(config.kinds, config.batch, seed=0)
     whole = Batch.of(clips, config.front_end, torch.device("cpu"))[torch.arange(config.batch)]
-    model = training.build(config, clips).train()
+    model = train.build(config, clips).train()
     objective = Objective(model, config)
     optimizer = torch.optim.AdamW(
         model.parameters(), config.learning_rate, weight_decay=config.weight_decay
@@ -108,7 +107,7 @@ def lightning_trainer(config: TrainConfig, clips: Clips) -> Callable[[], None]:
     class Module(pl.LightningModule):
         def __init__(self) -> None:
             super().__init__()
-            self.objective = Objective(training.build(config, clips).train(), config)
+            self.objective = Objective(train.build(config, clips).train(), config)
 
         def training_step(self, rows: Tensor, number: int) -> Tensor:
             return self.objective(everything[rows], number)[0]
@@ -192,7 +191,7 @@ def worker(count: int, seconds: float, batch: int) -> None:
     learn, _ = synthesise(
         config.kinds, 4 * batch, 0, FrontEnd(config.front_end), progress=False
     ).split()
-    model = training.build(config, learn).train()
+    model = train.build(config, learn).train()
     objective = Objective.of(model, config, fabric.device)
     prepared = loop.prepare(fabric, objective, torch.optim.AdamW(model.parameters()))
     everything, own = (
@@ -204,7 +203,7 @@ def worker(count: int, seconds: float, batch: int) -> None:
     while len(times) < 4 or not fabric.broadcast(time.perf_counter() > started + seconds):
         now = time.perf_counter()
         rows = batch_rows(config.seed, batch, len(times), len(learn))
-        parts = training.parts(everything[rows], own, batch)
+        parts = train.parts(everything[rows], own, batch)
         loop.take_step(fabric, *prepared, parts, len(times), config.clip)
         times.append(time.perf_counter() - now)
     fabric.print(batch / float(np.median(times[1:])))
@@ -227,7 +226,7 @@ def precisions(config: TrainConfig, clips: Clips, steps: int, seeds: int) -> Non
                 seed=seed,
             )
             with tempfile.TemporaryDirectory() as folder:
-                training.train(
+                train.train(
                     run, clips, Path(folder), progress=False, compute=Compute(precision=precision)
                 )
                 held = json.loads((Path(folder) / "log.jsonl").read_text().splitlines()[-1])[

@@ -32,8 +32,8 @@ from shared import one_machine
 from tootlearn.dsp.config import FrontEndConfig
 from tootlearn.training import config as presets
 from tootlearn.training import dataset
-from tootlearn.training import train as training
 from tootlearn.training.config import TrainConfig
+from tootlearn.training.train import train
 from tootlearn.tuning import search as tuning
 from tootlearn.tuning import space, study
 
@@ -141,7 +141,7 @@ def errors(config: TrainConfig, seeds: list[int]) -> list[float]:
         seeded, rows = replace(config, seed=seed), []
         clips = dataset.gather_clips(seeded, progress=False)
         with tempfile.TemporaryDirectory() as folder:
-            training.train(
+            train(
                 seeded,
                 clips,
                 Path(folder) / "run",

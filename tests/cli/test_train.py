@@ -11,8 +11,7 @@ import tootlearn
 from tests.cli.invoking import Interrupt
 from tootlearn.dsp import audio
 from tootlearn.training import config as presets
-from tootlearn.training import loop
-from tootlearn.training import train as training
+from tootlearn.training import loop, train
 
 TINY = [  # seconds of training
     *("--preset", "synthetic", "--device", "cpu", "--kinds", "[trumpet,car_horn]", "--clips", "24"),
@@ -67,7 +66,7 @@ def test_a_preset_is_where_flags_start_from(run, monkeypatch):
     seen = []
     monkeypatch.setattr("tootlearn.training.dataset.gather_clips", lambda *_: None)
     monkeypatch.setattr("tootlearn.training.dataset.describe_clips", lambda *_: "")
-    monkeypatch.setattr(training, "train", lambda config, *_: seen.append(config))
+    monkeypatch.setattr(train, "train", lambda config, *_: seen.append(config))
     baseline = (("--preset", "baseline"), ("--preset=baseline", "--autoencoder.latent", 16))
     for words in (*baseline, (), ("--steps", 7), ("--weights.generation-stft", 0.1)):
         assert run("train", *words).status == 0
@@ -81,9 +80,7 @@ def test_data_and_from_choose_the_preset(run, monkeypatch):
     seen = []
     monkeypatch.setattr("tootlearn.training.dataset.gather_clips", lambda *_: None)
     monkeypatch.setattr("tootlearn.training.dataset.describe_clips", lambda *_: "")
-    monkeypatch.setattr(
-        training, "train", lambda config, clips, out, *_: seen.append((config, out))
-    )
+    monkeypatch.setattr(train, "train", lambda config, clips, out, *_: seen.append((config, out)))
     data = ("--data", "horns", "more/horns.csv")
     for words in (
         data,

@@ -19,9 +19,9 @@ from tootlearn.dsp.config import FrontEndConfig
 from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.errors import InputError
 from tootlearn.models.config import AutoencoderConfig
-from tootlearn.training import train as training
 from tootlearn.training.config import TrainConfig
 from tootlearn.training.objective import Objective
+from tootlearn.training.train import build, train
 
 FRONT_END = FrontEnd(FrontEndConfig(n_fft=512, mels=24))
 RATE = 22050
@@ -283,7 +283,7 @@ def test_training_with_augmentation_resumes_to_the_bit_and_holds_out_the_origina
         batch=8,
         check_every=2,
     )
-    whole = training.train(config, clips, tmp_path / "whole", progress=False)
+    whole = train(config, clips, tmp_path / "whole", progress=False)
 
     class Unplugged(Exception):
         pass
@@ -297,11 +297,11 @@ def test_training_with_augmentation_resumes_to_the_bit_and_holds_out_the_origina
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Objective, "forward", stop)
         with pytest.raises(Unplugged):
-            training.train(config, clips, tmp_path / "again", progress=False)
-    again = training.train(config, clips, tmp_path / "again", resume=True, progress=False)
+            train(config, clips, tmp_path / "again", progress=False)
+    again = train(config, clips, tmp_path / "again", resume=True, progress=False)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
-    plain = training.train(
+    plain = train(
         replace(config, augmentation=Augmentation()), clips, tmp_path / "plain", progress=False
     )
     differ = [not torch.equal(v, plain.state_dict()[k]) for k, v in whole.state_dict().items()]
@@ -328,7 +328,7 @@ def test_principal_components_are_found_from_variants_too(clips, monkeypatch):
     monkeypatch.undo()
 
     def error(augmentation):
-        model = training.build(replace(config, augmentation=augmentation), clips)
+        model = build(replace(config, augmentation=augmentation), clips)
         x = model.normalizer(held_out)
         path = model.autoencoder.linear
         return float((path.decode(path.encode(x)) - x).square().mean())

@@ -11,9 +11,9 @@ from tootlearn import losses
 from tootlearn.errors import InputError
 from tootlearn.rng import Stream
 from tootlearn.training import batches
-from tootlearn.training import train as training
 from tootlearn.training.batches import Batch, batch_rows, shares
 from tootlearn.training.objective import Objective, sample
+from tootlearn.training.train import build
 
 
 @given(batch=st.integers(1, 70), processes=st.integers(1, 5), accumulate=st.integers(1, 5))
@@ -35,7 +35,7 @@ def test_every_clip_of_a_batch_is_in_one_part_and_parts_are_equal_but_for_a_clip
 @pytest.mark.parametrize("parts", [2, 3, 11])
 def test_the_gradients_of_the_parts_of_a_batch_add_up_to_that_of_the_batch(uneven, parts):
     learn, _ = uneven.split()
-    model = training.build(CONFIG, learn).double()
+    model = build(CONFIG, learn).double()
     objective = Objective(model, CONFIG).double()
     whole = in_double(Batch.of(learn, CONFIG.front_end, torch.device("cpu")))[
         batch_rows(CONFIG.seed, CONFIG.batch, 3, len(learn))

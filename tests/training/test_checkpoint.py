@@ -17,8 +17,7 @@ from tests.small import CONFIG as RUN
 from tests.small import log, run
 from tests.training.interrupting import assert_same_run, ctrl_c, interrupt, killed
 from tootlearn.errors import InputError
-from tootlearn.training import checkpoint
-from tootlearn.training import train as training
+from tootlearn.training import checkpoint, train
 from tootlearn.training.loop import Stopped
 from tootlearn.training.objective import Objective
 
@@ -174,7 +173,7 @@ def pre_emption():
         (Objective, "forward", 8, 8),
         (torch.nn.utils, "clip_grad_norm_", 15, 8),  # of the generator, before the autoencoder's
         (torch.optim.AdamW, "step", 8, 8),  # the weights have moved, the count of steps has not
-        (training, "evaluate", 1, 5),  # after step 5, before its checkpoint
+        (train, "evaluate", 1, 5),  # after step 5, before its checkpoint
         (checkpoint, "save", 1, 5),  # and before its row in the log
     ],
 )

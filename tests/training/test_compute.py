@@ -20,8 +20,7 @@ from tests.training.uneven import CONFIG
 from tootlearn import losses
 from tootlearn.cli import main
 from tootlearn.errors import InputError
-from tootlearn.training import compute, loop
-from tootlearn.training import train as training
+from tootlearn.training import compute, loop, train
 from tootlearn.training.compute import launch
 from tootlearn.training.config import Compute
 from tootlearn.training.objective import Objective
@@ -60,7 +59,7 @@ def test_the_command_line_hands_it_on(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tootlearn.training.dataset.gather_clips", lambda *_: None)
     monkeypatch.setattr("tootlearn.training.dataset.describe_clips", lambda *_: "")
-    monkeypatch.setattr(training, "train", lambda *given: seen.append(given[6]))
+    monkeypatch.setattr(train, "train", lambda *given: seen.append(given[6]))
     words = "--device cpu --precision bf16 --accumulate 2 --compile --keep-every 7 --best"
     main.main(["train", *words.split()])
     assert seen == [Compute(precision="bf16", accumulate=2, compile=True, keep_every=7, best=True)]
@@ -106,7 +105,7 @@ def test_the_slurm_script_gives_words_that_torchrun_and_tootlearn_understand(tmp
     monkeypatch.setattr("tootlearn.training.dataset.describe_clips", lambda *_: "")
     # no GPU is needed
     monkeypatch.setattr(compute, "launch", lambda *_: launch(Compute(), "cpu"))
-    monkeypatch.setattr(training, "train", lambda *given: seen.append(given))
+    monkeypatch.setattr(train, "train", lambda *given: seen.append(given))
     main.main(told.training_script_args)
     (config, _, out, resume, device, _, how, *_) = seen[0]
     assert (config.batch, out, resume, device, how) == (

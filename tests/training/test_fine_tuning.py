@@ -19,7 +19,7 @@ from tootlearn.models.decoder import Condition
 from tootlearn.models.toot_model import TootModel
 from tootlearn.training import config as presets
 from tootlearn.training import fine_tuning
-from tootlearn.training import train as training
+from tootlearn.training.train import evaluate, train
 
 FRONT_END = FrontEndConfig(hop=512, mels=16)
 NEW = Kind("kazoo", (200.0, 400.0), (0.2, 1.0), (0.5, 2.0))
@@ -151,13 +151,13 @@ def test_training_from_a_model_learns_the_new_and_keeps_the_old(tmp_path):
         FRONT_END, Normalizer(torch.zeros(16, 1), torch.ones(16, 1)), [NEW], **about
     ).front_end
     old = synthesise(start.kinds, start.clips, 0, front_end, progress=False)
-    base = training.train(start, old, tmp_path / "base", progress=False)
+    base = train(start, old, tmp_path / "base", progress=False)
     own = synthesise(["pea_whistle"], 24, 1, front_end, progress=False)
     own = replace(own, origin=np.array(RECORDED, dtype=np.int8), bend=None)
     model = str(tmp_path / "base/model.safetensors")
     config = replace(start, kinds=(), clips=0, data=("x",), replay=24, start_from=model)
     mixed = fine_tuning.rehearsed(own, fine_tuning.replay(base, 24, 0))
-    tuned = training.train(config, mixed, tmp_path / "tuned", progress=False)
+    tuned = train(config, mixed, tmp_path / "tuned", progress=False)
     assert [kind.name for kind in tuned.kinds] == ["trumpet", "tuba", "pea_whistle"]
     new = replace(own, kinds=tuned.kinds, controls=replace(own.controls, kind=np.full(24, 2)))
     untuned = fine_tuning.extended(base, tuned.kinds)
@@ -172,4 +172,4 @@ def test_training_from_a_model_learns_the_new_and_keeps_the_old(tmp_path):
 
 
 def error(model, clips, config):
-    return training.evaluate(model, clips)["generation"]
+    return evaluate(model, clips)["generation"]

@@ -24,8 +24,8 @@ from tootlearn.data import shard_stream, shards
 from tootlearn.data.config import Augmentation
 from tootlearn.data.shard_stream import ShardStream
 from tootlearn.errors import InputError
-from tootlearn.training import dataset
-from tootlearn.training import train as training
+from tootlearn.models import model_file
+from tootlearn.training import dataset, train
 from tootlearn.training.batches import Batch, shares
 from tootlearn.training.config import Compute
 from tootlearn.training.loader import ShardLoader, make_loader
@@ -207,7 +207,7 @@ def test_a_run_is_that_of_all_clips_in_memory_given_the_same_batches(
     """
     loader = make_loader(config, pool.split()[0], own(config), CPU)
     batches = [loader(step).part(0, config.batch) for step in range(STEPS)]
-    monkeypatch.setattr(training, "make_loader", lambda *_: lambda step: batches[step])
+    monkeypatch.setattr(train, "make_loader", lambda *_: lambda step: batches[step])
     run(config, pool, tmp_path / "run")
     assert_same_run(tmp_path / "run", whole_run)
 
@@ -370,11 +370,11 @@ def test_the_command_streams_and_the_model_says_so(sharded, tmp_path, capsys):
     assert "52 toots streamed from shards" in capsys.readouterr().out
     main([*words, "--resume"])
     assert (out / "model.safetensors").exists()
-    told = training.model_file.read_metadata(out / "model.safetensors")["provenance"]
+    told = model_file.read_metadata(out / "model.safetensors")["provenance"]
     assert told["config"]["stream"] is True and "streamed from shards" in told["data"]
     again = dataset.training_clips(
         told["config"],
-        training.model_file.load_model(out / "model.safetensors")[0].front_end.config,
+        model_file.load_model(out / "model.safetensors")[0].front_end.config,
         [sharded],
     )
     assert again.held_out is not None and len(again) == 52

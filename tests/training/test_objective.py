@@ -17,11 +17,10 @@ from tootlearn.losses import perceptual
 from tootlearn.models.config import ClassifierConfig
 from tootlearn.training import config as presets
 from tootlearn.training import loop, train_classifier
-from tootlearn.training import train as training
 from tootlearn.training.batches import Batch
 from tootlearn.training.config import DRAWING_LOSSES, WEIGHTS, TrainConfig
 from tootlearn.training.objective import Objective, listener_features
-from tootlearn.training.train import train
+from tootlearn.training.train import build, train
 
 EVERYTHING = dict.fromkeys(WEIGHTS, 0.5)
 CPU = torch.device("cpu")
@@ -45,7 +44,7 @@ def quick_listener(monkeypatch):
 def started(config, clips):
     """Model, batch and objective."""
     batch = Batch.of(clips, config.front_end, CPU)[torch.arange(8)]
-    model = training.build(config, clips)
+    model = build(config, clips)
     return model, batch, Objective.of(model, config, CPU)
 
 
@@ -163,7 +162,7 @@ def test_a_variational_latent_is_drawn_in_training_and_its_divergence_comes_to_c
 
 def test_the_divergence_weighs_200_times_as_much_at_first_and_its_weight_from_the_middle_on(clips):
     config = replace(CONFIG, steps=100, weights={"generation_divergence": 0.5})
-    objective = Objective(training.build(config, clips), config)
+    objective = Objective(build(config, clips), config)
     weights = [objective.weights(step)["generation_divergence"] for step in (0, 25, 50, 99)]
     assert (
         weights[0] == pytest.approx(100)
@@ -222,8 +221,8 @@ def test_the_gradient_of_each_network_is_cut_to_the_norm_that_is_asked_for(
             )
         return step(optimizer)
 
-    model = training.build(CONFIG, clips.split()[0])
-    monkeypatch.setattr(training, "initial_model", lambda *_: model)
+    model = build(CONFIG, clips.split()[0])
+    monkeypatch.setattr("tootlearn.training.train.initial_model", lambda *_: model)
     monkeypatch.setattr(torch.optim.AdamW, "step", measure)
     train(replace(CONFIG, steps=3, clip=0.125), clips, tmp_path / "run", progress=False)
     assert norms == pytest.approx([0.125] * 6, rel=1e-3)
@@ -235,7 +234,7 @@ def test_the_step_of_the_autoencoder_does_not_depend_on_the_generators_loss(clip
     alone, huge = replace(CONFIG, generator=None), replace(CONFIG, weights={"generation": 1e6})
     for name, config in {"alone": alone, "beside": CONFIG, "huge": huge}.items():
         config = replace(config, steps=3, clip=0.25)
-        model = training.build(config, clips.split()[0])
+        model = build(config, clips.split()[0])
         objective, optimizer = Objective(model, config), torch.optim.SGD(model.parameters(), 1.0)
         if name == "alone":
             weights = {key: t.clone() for key, t in model.autoencoder.state_dict().items()}

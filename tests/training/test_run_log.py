@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from tests.small import CONFIG as RUN
 from tests.small import run
 from tests.training.interrupting import assert_same_run, killed
-from tootlearn.training import train as training
+from tootlearn.training import train
 from tootlearn.training.config import Compute
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,8 +43,8 @@ def test_the_best_checkpoint_is_of_the_lowest_held_out_loss_and_makes_the_model(
     clips, tmp_path, monkeypatch
 ):
     scores = iter([0.5, 0.2, 0.4, 0.4, 0.2])
-    evaluate = training.evaluate
-    monkeypatch.setattr(training, "evaluate", lambda *a: {n: next(scores) for n in evaluate(*a)})
+    evaluate = train.evaluate
+    monkeypatch.setattr(train, "evaluate", lambda *a: {n: next(scores) for n in evaluate(*a)})
     config = replace(RUN, steps=8, check_every=2, generator=None)
     model = run(config, clips, tmp_path / "run", compute=Compute(best=True, keep_every=2))
     best = load_file(tmp_path / "run" / "best.safetensors")

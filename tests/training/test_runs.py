@@ -10,7 +10,7 @@ from tests.small import clips_of
 from tootlearn.cli import main
 from tootlearn.errors import InputError
 from tootlearn.training import checkpoint, runs
-from tootlearn.training import train as training
+from tootlearn.training.train import train
 
 CONFIG = replace(SMALL, generator=None, steps=4, warmup=1, check_every=2)
 
@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
     """A finished run, one with other settings that was stopped, and some that are broken."""
     folder = tmp_path_factory.mktemp("runs")
     clips = clips_of(CONFIG)
-    training.train(CONFIG, clips, folder / "whole", progress=False)
+    train(CONFIG, clips, folder / "whole", progress=False)
     other = replace(CONFIG, learning_rate=0.002, autoencoder=replace(CONFIG.autoencoder, latent=5))
     (folder / "deep/stopped").mkdir(parents=True)
     checkpoint.save(folder / "deep/stopped/checkpoint.safetensors", asdict(other), 2, {})

@@ -15,8 +15,8 @@ from tests.small import clips_of
 from tootlearn.cli import main
 from tootlearn.errors import InputError
 from tootlearn.training import loop
-from tootlearn.training import train as training
 from tootlearn.training.tracking import as_yaml, toot_examples, tracked
+from tootlearn.training.train import build, train
 
 CONFIG = replace(
     SMALL,
@@ -43,7 +43,7 @@ def run(clips, out, *names, config=CONFIG, **options):
             if check:
                 check(row, *rest)
 
-        training.train(config, clips, out, progress=False, on_check=both, **options)
+        train(config, clips, out, progress=False, on_check=both, **options)
     return rows
 
 
@@ -108,7 +108,7 @@ def test_mlflow_holds_the_run_in_sqlite_and_goes_on_with_it(clips, tmp_path, mon
 
 def test_examples_show_the_original_above_what_was_drawn_and_are_as_loud(clips):
     learn, held_out = clips.split()
-    model = training.build(
+    model = build(
         replace(CONFIG, autoencoder=replace(CONFIG.autoencoder, linear=True)), learn
     ).train()
     model.autoencoder.decode = lambda z: model.normalizer(

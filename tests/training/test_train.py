@@ -15,10 +15,10 @@ from tootlearn.errors import InputError
 from tootlearn.evaluation.reconstruction import pca
 from tootlearn.models import model_file
 from tootlearn.models.config import AutoencoderConfig
-from tootlearn.training import train as training
-from tootlearn.training.batches import batch_rows
+from tootlearn.training.batches import Batch, batch_rows
 from tootlearn.training.objective import Objective
 from tootlearn.training.schedule import learning_rate
+from tootlearn.training.train import build, evaluate
 
 # What is learned
 
@@ -38,14 +38,14 @@ def test_principal_components_are_those_of_the_training_clips_and_training_adds_
     )
     config = replace(CONFIG, generator=None, autoencoder=linear, steps=100, learning_rate=3e-3)
     learn, _ = clips.split()
-    first = training.build(config, learn)
+    first = build(config, learn)
     x = first.normalizer(learn.log_mel.float())
     by_hand = pca(x, x, 4)
     with torch.inference_mode():  # of 88 frames 32 coordinates are kept
         assert float((first.autoencoder.eval()(x) - by_hand).square().mean()) < 0.01 * float(
             by_hand.square().mean()
         )
-    weight = training.Batch.of(learn, config.front_end, torch.device("cpu")).weight
+    weight = Batch.of(learn, config.front_end, torch.device("cpu")).weight
     before = float(losses.squared_error(by_hand, x, weight))
     model = run(config, clips, tmp_path / "run")
     with torch.inference_mode():
@@ -76,7 +76,7 @@ def test_the_losses_fall_on_the_clips_and_on_those_held_out(clips, tmp_path):
     ]
     assert final == rows[-1]["held_out"]
     # it is stored in 16 bits
-    assert training.evaluate(model, held_out) == pytest.approx(final, rel=0.01)
+    assert evaluate(model, held_out) == pytest.approx(final, rel=0.01)
     assert model.generator.prior_mean.any()  # fitted at the end
     residual = model.generator.encode(*_seen(learn, config))[0]
     for kind in range(2):
@@ -87,7 +87,7 @@ def test_the_losses_fall_on_the_clips_and_on_those_held_out(clips, tmp_path):
 
 
 def _seen(clips, config):
-    everything = training.Batch.of(clips, config.front_end, torch.device("cpu"))
+    everything = Batch.of(clips, config.front_end, torch.device("cpu"))
     return everything.log_mel.float(), everything.controls
 
 
@@ -103,29 +103,25 @@ def test_each_part_can_be_trained_alone(clips, tmp_path, part):
 def test_statistics_come_from_the_training_clips_alone(clips):
     learn, held_out = clips.split()
     assert len(learn) and len(held_out)
-    model = training.build(CONFIG, learn)
+    model = build(CONFIG, learn)
     x = model.normalizer(learn.log_mel.float())
-    weight = training.Batch.of(learn, CONFIG.front_end, torch.device("cpu")).weight
+    weight = Batch.of(learn, CONFIG.front_end, torch.device("cpu")).weight
     mean = (x * weight[:, None]).sum((0, 2)) / weight.sum()
     torch.testing.assert_close(mean, torch.zeros(16), atol=1e-3, rtol=0)
-    assert not torch.allclose(
-        training.build(CONFIG, held_out).normalizer.mean, model.normalizer.mean
-    )
+    assert not torch.allclose(build(CONFIG, held_out).normalizer.mean, model.normalizer.mean)
 
 
 def test_evaluation_is_the_squared_error_and_leaves_the_model_alone(clips):
     held_out = clips.split()[1]
-    model = training.build(CONFIG, held_out).train()
+    model = build(CONFIG, held_out).train()
     before = {name: t.clone() for name, t in model.state_dict().items()}
-    found = training.evaluate(model, held_out)
+    found = evaluate(model, held_out)
     assert model.training and all(
         torch.equal(t, before[name]) for name, t in model.state_dict().items()
     )
     model.eval()
     log_mel, controls = _seen(held_out, CONFIG)
-    weight = training.Batch.of(held_out, CONFIG.front_end, torch.device("cpu")).weight.numpy()[
-        :, None
-    ]
+    weight = Batch.of(held_out, CONFIG.front_end, torch.device("cpu")).weight.numpy()[:, None]
     with torch.no_grad():
         x = model.normalizer(log_mel)
         drawn = model.generator.decode(
@@ -148,8 +144,8 @@ def test_a_run_is_the_plain_loop_to_the_bit(clips, tmp_path, norm):
         CONFIG, autoencoder=replace(CONFIG.autoencoder, norm=norm, variational=True), steps=6
     )
     learn, _ = clips.split()
-    model = training.build(config, learn).train()
-    everything = training.Batch.of(learn, config.front_end, torch.device("cpu"))
+    model = build(config, learn).train()
+    everything = Batch.of(learn, config.front_end, torch.device("cpu"))
     objective = Objective(model, config)
     optimizer = torch.optim.AdamW(
         model.parameters(), config.learning_rate, weight_decay=config.weight_decay
@@ -177,7 +173,7 @@ def test_initial_weights_depend_on_the_seed_alone(clips):
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
-    models = [training.build(replace(CONFIG, seed=seed), clips) for seed in (0, 0, 1)]
+    models = [build(replace(CONFIG, seed=seed), clips) for seed in (0, 0, 1)]
     assert torch.equal(torch.rand(3), expected)  # the caller's random numbers are not touched
     a, b, c = (torch.cat([p.flatten() for p in model.parameters()]) for model in models)
     assert torch.equal(a, b) and not torch.equal(a, c)

@@ -19,11 +19,11 @@ from tootlearn.data.shard_stream import ShardStream
 from tootlearn.data.shards import Sample
 from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.training import dataset
-from tootlearn.training import train as training
 from tootlearn.training.batches import Batch, batch_rows, shares
 from tootlearn.training.compute import launch
 from tootlearn.training.config import Compute
 from tootlearn.training.objective import Objective
+from tootlearn.training.train import build, evaluate, train
 
 # The losses that training has without being asked. At the default learning rate rounding grows to
 # 2e-3 in these steps, between two and four parts of one process as between processes; at this one
@@ -37,7 +37,7 @@ def main(processes: int, out: Path) -> None:
     clips = synthesise(CONFIG.kinds, CONFIG.clips, 0, FrontEnd(CONFIG.front_end), progress=False)
     learn, held_out = clips.split()
 
-    model = training.build(CONFIG, learn).double()
+    model = build(CONFIG, learn).double()
     objective = fabric.setup(Objective(model, CONFIG).double())
     batch = in_double(Batch.of(learn, CONFIG.front_end, fabric.device))[
         batch_rows(CONFIG.seed, CONFIG.batch, 0, len(learn))
@@ -49,13 +49,13 @@ def main(processes: int, out: Path) -> None:
             fabric.backward(loss * ((end - first) / CONFIG.batch * fabric.world_size))
     model.float()
     odd = held_out[: len(held_out) - 1 + len(held_out) % 2]
-    found = training.evaluate(model, odd, fabric)
+    found = evaluate(model, odd, fabric)
     if fabric.is_global_zero:
         save_file(
             {name: p.grad for name, p in model.named_parameters()}, out / "gradients.safetensors"
         )
         (out / "held_out.json").write_text(json.dumps([len(odd), found]))
-    training.train(CURVE, clips, out / "run", progress=False, compute=compute)
+    train(CURVE, clips, out / "run", progress=False, compute=compute)
 
 
 def stream(processes: int, out: Path, folder: Path) -> None:
@@ -72,7 +72,7 @@ def stream(processes: int, out: Path, folder: Path) -> None:
 
     ShardStream.toot = toot
     try:
-        training.train(config, pool, out / "run", progress=False, compute=compute)
+        train(config, pool, out / "run", progress=False, compute=compute)
     finally:
         ShardStream.toot = original
     (out / f"{rank}.json").write_text(json.dumps(names))

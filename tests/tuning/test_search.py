@@ -14,8 +14,7 @@ from tests.small import CONFIG as SMALL
 from tests.small import clips_of
 from tootlearn.cli import main
 from tootlearn.errors import InputError
-from tootlearn.training import loop, runs
-from tootlearn.training import train as training
+from tootlearn.training import loop, runs, train
 from tootlearn.tuning import search as tuning
 
 CONFIG = replace(SMALL, generator=None, steps=6, warmup=1, check_every=2)
@@ -117,7 +116,7 @@ def test_importances_need_trials_that_differ():
 def test_a_run_that_falls_behind_is_pruned_and_so_is_one_without_a_number(
     search, clips, monkeypatch
 ):
-    held = training.evaluate
+    held = train.evaluate
     trained = []
 
     def evaluate(model, held_out, fabric=None):
@@ -126,7 +125,7 @@ def test_a_run_that_falls_behind_is_pruned_and_so_is_one_without_a_number(
         runs = len({id(model) for model in trained})
         return {"reconstruction": {6: number + 9, 7: math.nan}.get(runs, number)}
 
-    monkeypatch.setattr(training, "evaluate", evaluate)
+    monkeypatch.setattr(train, "evaluate", evaluate)
     found = tuning.run(search, 7)
     assert found["trials"] == {"complete": 5, "pruned": 2}
     study, _ = search.open()

@@ -31,14 +31,14 @@ def run(args: Namespace) -> None:
     """Train, and say where the model is."""
     from tootlearn.models import model_file
     from tootlearn.training import dataset, fine_tuning, loop, tracking
-    from tootlearn.training import train as training
     from tootlearn.training.compute import launch
     from tootlearn.training.config import PRESETS, Compute
+    from tootlearn.training.train import RESULT, train
 
     config, compute = config_of(args), from_options(Compute, args)
     name = Path(str(args.config[-1])).stem if args.config else args.preset
     out = Path(args.out or Path("runs") / name)
-    loop.check_run(out, args.resume, training.RESULT)
+    loop.check_run(out, args.resume, RESULT)
     tracking.check_trackers(args.track)
     # before the clips are gathered: other processes begin at the beginning
     fabric = launch(compute, args.device)
@@ -58,6 +58,6 @@ def run(args: Namespace) -> None:
         examples=lambda model: tracking.toot_examples(model, held_out),
         sample_rate=rate,
     ) as on_check:
-        training.train(config, clips, out, args.resume, args.device, True, compute, on_check)
-    file = out / training.RESULT
+        train(config, clips, out, args.resume, args.device, True, compute, on_check)
+    file = out / RESULT
     fabric.print(f"the model is {file}: tootlearn generate --model {file}")
