@@ -218,7 +218,7 @@ export class Decoder {
     return convolve(mixed, time, ...this.weights(`${name}.out`)).map((value, i) => value + x[i]);
   }
 
-  /* What each frame is told of where in the toot it lies: functions of the frame. */
+  /* Functions of each frame's place in the toot, inputs of the network. */
   timeRows(kind, duration) {
     const { hop, sample_rate: rate } = this.frontEnd;
     const time = (t) => (t * hop - ONSET_SAMPLES) / rate, since = (t) => Math.max(0, time(t));

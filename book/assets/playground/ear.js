@@ -1,5 +1,5 @@
-/* What the page makes of a sound of one's own: its controls, and where it lies in the noise that residuals are made of.
-   tootlearn.generation.inversion does the same: the kinds are tried, and the drawing that comes nearest decides. */
+/* Inversion of a recording: its controls, and the noise that gives its residual. As in tootlearn.generation.inversion, all
+   kinds are drawn, and the one that comes nearest is taken. */
 
 import { convolve, linear, normalize, silu } from "./decoder.js";
 import { centroid, chordF0, envelope, extent, steadySpectrum, trackedPitch } from "./measures.js";
@@ -9,7 +9,7 @@ const LONGEST = 1.9, SHORTEST = 0.06, GAP = 0.1, EDGE = 0.01; // s: of a toot, o
 const QUIET = -40, ABOVE_NOISE = 10, LEAST = -15, NOISE = 0.1; // dB, dB, dB, s
 const ONSET = 512; // sample of the window
 const TRACKED = 0.8; // s
-const START = 0.2; // of a slide: where it has its pitch
+const START = 0.2; // share of a slide in which it still has its pitch
 const PEAK = 0.98;
 const ODD = 0.005, DOUBT = 0.3; // nats
 const SILENT_WEIGHT = 0.1;
@@ -49,7 +49,7 @@ export class Ear {
     return best;
   }
 
-  /* What the piece may be: kinds with the pitches they may have, and whether that is another than was tracked. */
+  /* What the piece may be: kinds with a pitch each, and whether it differs from the tracked one. */
   candidates(piece) {
     const { kinds } = this.tooter.description, start = piece.subarray(0, Math.floor(START * piece.length));
     const heard = new Map(), spectra = new Map(), found = [];
@@ -69,7 +69,7 @@ export class Ear {
     return found;
   }
 
-  /* The piece in the window of the models, its onset where they have it, as loud as they can be asked for. */
+  /* The piece in the window of the models, with the onset where they expect it and a loudness in their range. */
   framed(piece) {
     const { samples, loudness: range } = this.tooter.description, { onset } = extent(piece, this.rate);
     const start = Math.round(onset * this.rate) - ONSET, window = new Float32Array(samples);
@@ -93,11 +93,11 @@ export class Ear {
   encode(logMel, { kind, pitch, duration, brightness, loudness }) {
     const { kinds, frames, front_end: frontEnd, generator, loudness: range } = this.tooter.description;
     const decibel = Math.log(10) / 20, quietest = Math.log(frontEnd.floor) - range[0] * decibel;
-    const told = kinds.map((_, k) => Number(k === kind));
-    told.push((Math.log2(pitch) - 8.5) / 2, (Math.log2(duration) + 1) / 2, brightness * 2 - 1);
-    let x = new Float64Array(logMel.length + told.length * frames), time = frames;
+    const inputs = kinds.map((_, k) => Number(k === kind));
+    inputs.push((Math.log2(pitch) - 8.5) / 2, (Math.log2(duration) + 1) / 2, brightness * 2 - 1);
+    let x = new Float64Array(logMel.length + inputs.length * frames), time = frames;
     logMel.forEach((value, i) => (x[i] = Math.max(value - loudness * decibel, quietest) / 4 + 1));
-    told.forEach((value, i) => x.fill(value, logMel.length + i * frames, logMel.length + (i + 1) * frames));
+    inputs.forEach((value, i) => x.fill(value, logMel.length + i * frames, logMel.length + (i + 1) * frames));
     generator.encoder_widths.forEach((_, i) => {
       x = everySecond(convolve(x, time, ...this.weights(`layers.${2 * i}`), 3), time);
       time = Math.ceil(time / 2);

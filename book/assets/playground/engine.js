@@ -1,4 +1,4 @@
-/* The worker, as functions that promise. */
+/* The worker, behind functions that return promises. */
 
 export class Engine {
   constructor() {

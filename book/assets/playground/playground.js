@@ -1,4 +1,4 @@
-/* The playground: its dials, pad, curve and keys, and what they ask of the engine. */
+/* The playground: its dials, pad, curve and keys, and their requests to the engine. */
 
 import { drawCurve, drawPad, drawSpectrogram, drawWave } from "./draw.js";
 import { Engine } from "./engine.js";
@@ -63,10 +63,10 @@ class Playground {
     this.root = root;
     this.engine = new Engine();
     this.rendered = null; // {wave, request, and the request as a key}
-    this.wanted = null; // what is asked for while the engine works
+    this.wanted = null; // the latest request while the engine works
     this.busy = false;
     this.point = 0; // of the curve
-    this.own = null; // the wave that was dropped
+    this.own = null; // the wave of the user's file
   }
 
   part(name) {
@@ -144,7 +144,7 @@ class Playground {
     new MutationObserver(() => this.paint()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   }
 
-  /* A range: what it asks for is drawn while it turns, and heard when it rests. */
+  /* A slider: its toot is drawn while it moves, and played when it rests. */
   turn(name, changed) {
     this.input(name).addEventListener("input", ({ target }) => this.change(changed(Number(target.value)), false));
     this.input(name).addEventListener("change", () => this.refresh(this.input("auto").checked));
@@ -225,16 +225,16 @@ class Playground {
     this.refresh(rests && (always || this.input("auto").checked));
   }
 
-  /* Everything but the pictures of the sound, as the state is. */
+  /* Update everything but the pictures of the sound. */
   show() {
     const { state, about } = this, limits = ranges(about.kinds[state.kind], about);
     this.part("kinds").childNodes.forEach((button, i) => button.setAttribute("aria-pressed", i === state.kind));
-    for (const [name, , , told] of DIALS) {
+    for (const [name, , , format] of DIALS) {
       const input = this.input(name);
       [input.min, input.max] = limits[name];
       input.value = state[name];
-      input.setAttribute("aria-valuetext", told(state[name]));
-      this.root.querySelector(`[data-said=${name}]`).textContent = told(state[name]);
+      input.setAttribute("aria-valuetext", format(state[name]));
+      this.root.querySelector(`[data-said=${name}]`).textContent = format(state[name]);
     }
     this.input("seed").value = state.seed;
     const curve = this.part("curve"), level = state.envelope?.[this.point] ?? 0;
@@ -255,7 +255,7 @@ class Playground {
     if (this.rendered) drawWave(this.part("wave"), this.rendered.wave);
   }
 
-  /* Render what the state asks for, the latest only, and play it if `heard`. */
+  /* Render the latest state, and play it if `heard`. */
   async refresh(heard) {
     if (heard) this.audio ??= new AudioContext(); // browsers allow it after a click or a key alone
     this.wanted = { request: toRequest(this.state), heard: heard || Boolean(this.wanted?.heard) };
@@ -293,13 +293,13 @@ class Playground {
     if (this.own) drawSpectrogram(this.part("ours"), picture);
     this.paint();
     const kind = kinds[request.kind].name.replaceAll("_", " "), name = noteName(toNote(request.pitch));
-    const told = `${kind}, ${name} (${Math.round(request.pitch)} Hz), ${(wave.length / rate).toFixed(2)} s`;
-    this.say(told);
-    this.part("spectrogram").setAttribute("aria-label", `Spectrogram of the toot: ${told}, up to ${rate / 2} Hz`);
-    this.part("wave").setAttribute("aria-label", `Wave of the toot: ${told}`);
+    const summary = `${kind}, ${name} (${Math.round(request.pitch)} Hz), ${(wave.length / rate).toFixed(2)} s`;
+    this.say(summary);
+    this.part("spectrogram").setAttribute("aria-label", `Spectrogram of the toot: ${summary}, up to ${rate / 2} Hz`);
+    this.part("wave").setAttribute("aria-label", `Wave of the toot: ${summary}`);
   }
 
-  /* A file of the user's: the toot in it, and the model's nearest to it, which the dials and the pad then turn. */
+  /* Find the toot in a file of the user's and the model's nearest to it, from which dials and pad then start. */
   async hear(file) {
     if (!file) return;
     this.audio ??= new AudioContext();
@@ -334,7 +334,7 @@ class Playground {
     return wave;
   }
 
-  /* Play a wave, and stop what plays. */
+  /* Play a wave, after stopping the one that plays. */
   sound(wave) {
     this.source?.stop();
     const buffer = this.audio.createBuffer(1, wave.length, this.about.rate);
@@ -360,13 +360,13 @@ class Playground {
     step();
   }
 
-  /* The address says what is heard. */
+  /* Keep the state in the address. */
   keep() {
     const address = toAddress(this.state, this.about);
     if (address !== location.search) history.replaceState(null, "", address + location.hash);
   }
 
-  /* What was rendered last, which is what is seen; the state may be ahead of it. */
+  /* Download the toot that was rendered last, which is the one shown; the state may be ahead of it. */
   download() {
     if (!this.rendered) return;
     const link = document.createElement("a"), { wave, request } = this.rendered, { kind, pitch, seed } = request;

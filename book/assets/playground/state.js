@@ -1,9 +1,9 @@
-/* What is asked for, and its form in the address: kind, note (MIDI), duration, brightness, loudness, seed, pad, curve,
-   and the noise that a sound of one's own was found to be made of. */
+/* The state of the page and its form in the address: kind, note (MIDI), duration, brightness, loudness, seed, pad, curve,
+   and, after a recording was inverted, the noise of its residual. */
 
 export const POINTS = 12; // of the loudness curve
 export const DEEPEST = -40; // dB
-const FARTHEST = [-9, 9]; // standard deviations: sounds lie beyond the pad too
+const FARTHEST = [-9, 9]; // standard deviations: recordings may lie beyond the pad
 
 const NAMES = ["C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B"];
 
@@ -26,7 +26,7 @@ export function ranges(kind, about) {
   };
 }
 
-/* The middle of a kind. */
+/* The usual state of a kind: the middle of its ranges. */
 export function usual(index, about, seed) {
   const kind = about.kinds[index], { note, duration } = ranges(kind, about);
   return {
@@ -42,19 +42,19 @@ export function usual(index, about, seed) {
   };
 }
 
-/* The state that an address asks for; what it leaves out, or gets wrong, is usual. */
+/* The state that an address holds; what is missing or wrong in it gets its usual value. */
 export function fromAddress(search, about) {
-  const asked = new URLSearchParams(search);
-  const index = about.kinds.findIndex((kind) => kind.name === asked.get("kind"));
-  const seed = Number(asked.get("seed"));
+  const query = new URLSearchParams(search);
+  const index = about.kinds.findIndex((kind) => kind.name === query.get("kind"));
+  const seed = Number(query.get("seed"));
   const state = usual(index < 0 ? about.kinds.findIndex((kind) => kind.name === "trumpet") : index, about, 1);
   if (state.kind < 0) Object.assign(state, usual(0, about, 1));
-  if (asked.has("seed") && Number.isInteger(seed) && seed >= 0 && seed < 2 ** 53) state.seed = seed;
+  if (query.has("seed") && Number.isInteger(seed) && seed >= 0 && seed < 2 ** 53) state.seed = seed;
   for (const [name, range] of Object.entries(ranges(about.kinds[state.kind], about))) {
-    const value = Number.parseFloat(asked.get(name));
+    const value = Number.parseFloat(query.get(name));
     if (Number.isFinite(value)) state[name] = within(value, range);
   }
-  const numbers = (name) => (asked.get(name) ?? "").split(",").map(Number.parseFloat);
+  const numbers = (name) => (query.get(name) ?? "").split(",").map(Number.parseFloat);
   const place = numbers("pad"), envelope = numbers("curve"), noise = numbers("own");
   if (noise.length === about.residual && noise.every(Number.isFinite)) state.noise = noise.map((value) => within(value, FARTHEST));
   if (place.length === 2 && place.every(Number.isFinite)) state.place = placed(place);
@@ -66,14 +66,14 @@ export function fromAddress(search, about) {
 
 export function toAddress(state, about) {
   const { kind, noise, place, envelope, ...numbers } = state;
-  const asked = new URLSearchParams({ kind: about.kinds[kind].name, ...numbers });
-  if (noise) asked.set("own", noise.join(","));
-  if (place) asked.set("pad", place.join(","));
-  if (envelope) asked.set("curve", envelope.join(","));
-  return `?${asked}`;
+  const query = new URLSearchParams({ kind: about.kinds[kind].name, ...numbers });
+  if (noise) query.set("own", noise.join(","));
+  if (place) query.set("pad", place.join(","));
+  if (envelope) query.set("curve", envelope.join(","));
+  return `?${query}`;
 }
 
-/* The state in which the page plays what it heard, as exactly as the address holds it. */
+/* The state that plays an inverted recording, rounded as the address holds it. */
 export function heard(found, about, seed) {
   const { kind, pitch, duration, brightness, loudness, noise } = found, limits = ranges(about.kinds[kind], about);
   return {
@@ -86,7 +86,7 @@ export function heard(found, about, seed) {
   };
 }
 
-/* What the engine is asked for. */
+/* The request that the engine gets. */
 export function toRequest({ note, ...state }) {
   return { ...state, pitch: toHz(note) };
 }

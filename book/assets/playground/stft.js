@@ -86,7 +86,7 @@ export class Stft {
     return out;
   }
 
-  /* Wave -> {re, im} of 1 + samples / hop frames, or as many as asked for. */
+  /* Wave -> {re, im} of 1 + samples / hop frames, or of the given number. */
   analyze(wave, frames = 1 + Math.floor(wave.length / this.hop)) {
     const padded = new Float64Array(Math.max(wave.length + this.nFft, (frames - 1) * this.hop + this.nFft));
     padded.set(wave, this.nFft / 2);

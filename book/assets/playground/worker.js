@@ -1,4 +1,4 @@
-/* The work that would make the page stutter: toots and spectrograms, on a thread of their own. */
+/* The work that would block the page: toots and spectrograms, in a thread of its own. */
 
 import { readTensors } from "./decoder.js";
 import { Ear, loudest } from "./ear.js";
@@ -30,8 +30,8 @@ async function open({ model, play }) {
 async function toot(request) {
   let wave;
   if (server) {
-    const { envelope, ...asked } = request;
-    const answer = await fetch(`${server}toot`, { method: "POST", body: JSON.stringify(asked) });
+    const { envelope, ...controls } = request;
+    const answer = await fetch(`${server}toot`, { method: "POST", body: JSON.stringify(controls) });
     if (!answer.ok) throw new Error(await answer.text());
     wave = new Float32Array(await answer.arrayBuffer());
     if (envelope) wave = shaped(wave, envelope, tooter.description.front_end.sample_rate);
@@ -41,7 +41,7 @@ async function toot(request) {
   return { wave, drawn: tooter.noise(request).place };
 }
 
-/* A recording -> the toot in it, and what would have to be asked for to play it: {wave, ...}, see ear.js. */
+/* A recording -> the toot in it, and the request that comes nearest to it: {wave, ...}, see ear.js. */
 async function hear(recording) {
   const wave = loudest(recording, tooter.description.front_end.sample_rate);
   if (!wave) throw new Error("there is no toot in it: it is silent, or only clicks");
@@ -57,21 +57,21 @@ async function hear(recording) {
 /* Levels in 0 to 255 from 80 dB below the loudest, {levels, rows, columns}; the rows are equally wide, the top is first. */
 function spectrogram(wave) {
   const stft = new Stft(1024, 128), spectrum = stft.analyze(wave), columns = spectrum.frames;
-  const found = new Float64Array(ROWS * columns);
+  const peaks = new Float64Array(ROWS * columns);
   let top = 1e-9;
   for (let t = 0; t < columns; t++) {
     const frame = magnitudes(spectrum, t);
     for (let f = 1; f < frame.length; f++) {
       const at = (ROWS - 1 - Math.floor(((f - 1) * ROWS) / (frame.length - 1))) * columns + t;
-      found[at] = Math.max(found[at], frame[f]);
+      peaks[at] = Math.max(peaks[at], frame[f]);
       top = Math.max(top, frame[f]);
     }
   }
   const level = (value) => 255 * Math.max(0, 1 + (20 * Math.log10(Math.max(value, 1e-12) / top)) / RANGE_DB);
-  return { levels: Uint8Array.from(found, level), rows: ROWS, columns };
+  return { levels: Uint8Array.from(peaks, level), rows: ROWS, columns };
 }
 
-/* For tests: the log-mel before the texture. */
+/* For tests: the log-mel without breath noise. */
 function drawing(request) {
   const { logMel } = tooter.decoder.draw(request, tooter.residual(request));
   return { logMel };
