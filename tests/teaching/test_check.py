@@ -8,13 +8,13 @@ import torch
 import tootlearn
 from tootlearn.errors import InputError
 from tootlearn.teaching import answers
-from tootlearn.teaching.check import every, find_exercise
+from tootlearn.teaching.check import all_exercises, find_exercise
 
 
 def test_names_are_unique_and_say_their_chapter():
-    names = [exercise.name for exercise in every()]
+    names = [exercise.name for exercise in all_exercises()]
     assert len(set(names)) == len(names)
-    for exercise in every():
+    for exercise in all_exercises():
         assert find_exercise(exercise.name) is exercise
 
 
@@ -38,6 +38,6 @@ def test_check_prints_and_returns(capsys):
 def test_answers_are_one_module_a_chapter():
     names = [module.name for module in pkgutil.iter_modules(answers.__path__)]
     assert all(name == f"ch{int(name[2:]):02d}" for name in names)
-    assert {exercise.name.split(".")[0] for exercise in every()} == {
+    assert {exercise.name.split(".")[0] for exercise in all_exercises()} == {
         str(int(name[2:])) for name in names
     }

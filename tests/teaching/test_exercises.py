@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from tootlearn.teaching.check import every
+from tootlearn.teaching.check import all_exercises
 from tootlearn.teaching.exercises import Exercise, judge
 
-EVERY = every()
+EVERY = all_exercises()
 BY_NAME = [pytest.param(exercise, id=exercise.name) for exercise in EVERY]
 
 

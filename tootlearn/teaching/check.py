@@ -45,7 +45,7 @@ def find_exercise(name: str) -> Exercise:
     return known[name]
 
 
-def every() -> list[Exercise]:
+def all_exercises() -> list[Exercise]:
     """The exercises of all chapters."""
     folder = importlib.import_module("tootlearn.teaching.answers")
     names = sorted(module.name for module in pkgutil.iter_modules(folder.__path__))
