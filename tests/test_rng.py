@@ -54,9 +54,9 @@ def flat(counts: np.ndarray) -> float:
     ],
 )
 def test_golden_words(seed, stream, expected):
-    found = rng.words(seed, stream, 4)
-    assert found.dtype == np.uint32
-    assert found.tolist() == expected == [word(seed, stream, i) for i in range(4)]
+    result = rng.words(seed, stream, 4)
+    assert result.dtype == np.uint32
+    assert result.tolist() == expected == [word(seed, stream, i) for i in range(4)]
 
 
 def test_golden_numbers():

@@ -128,11 +128,11 @@ def test_toots_come_out_cleaner(toots, pink, gain):
 def test_the_level_of_noise_is_found_under_a_note_that_fills_the_clip(hz, pink):
     clip = noise(2 * RATE, pink=pink)
     true = Stft(2048, 512).magnitude(clip).square().mean(-1)
-    found = noise_level(clip if hz is None else clip + 30 * tone(hz, harmonics=20), RATE)
+    result = noise_level(clip if hz is None else clip + 30 * tone(hz, harmonics=20), RATE)
     if hz is None:
-        assert abs(float((found[8:-8] / true[8:-8]).log10().mean())) < 0.02  # a fifth of a decibel
+        assert abs(float((result[8:-8] / true[8:-8]).log10().mean())) < 0.02  # a fifth of a decibel
     octaves = [
-        (found[..., k : 2 * k].mean() / true[..., k : 2 * k].mean()).log10() * 10
+        (result[..., k : 2 * k].mean() / true[..., k : 2 * k].mean()).log10() * 10
         for k in (8, 32, 128, 512)
     ]
     assert max(abs(float(error)) for error in octaves) < 1.5  # dB

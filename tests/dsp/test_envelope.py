@@ -32,15 +32,15 @@ def test_the_level_follows_what_was_drawn_and_the_pitch_stays(g, kind, drawn):
         torch.from_numpy(g.generate(kind, pitch, 1.0, 0.5, -20, seed=3, envelope=given))
         for given in (None, drawn)
     )
-    found = measures.measure(wave, RATE)
+    measured = measures.measure(wave, RATE)
     reached = level(wave)
     share = (
-        np.arange(len(reached)) * measures.ENVELOPE_STEP * 0.9977 - float(found.onset)
-    ) / float(found.duration)
+        np.arange(len(reached)) * measures.ENVELOPE_STEP * 0.9977 - float(measured.onset)
+    ) / float(measured.duration)
     inside = (share > 0.12) & (share < 0.75)  # brass fades for a fifth of a second
     error = reached - np.interp(share, *envelope.parse_envelope(drawn).T)
     assert np.abs(error[inside] - np.median(error[inside])).max() < 2
-    assert float(found.loudness) == pytest.approx(-20, abs=0.1)
+    assert float(measured.loudness) == pytest.approx(-20, abs=0.1)
     ours, theirs = (measures.chord_f0(w, RATE, about.intervals, pitch) for w in (wave, plain))
     assert abs(measures.cents(ours, theirs)) < 5
 
@@ -61,8 +61,8 @@ def test_a_gain_is_no_distortion():
     """A tone of a constant level, and its contour, by theory."""
     time = torch.arange(RATE) / RATE
     wave = torch.sin(2 * torch.pi * 440 * time) * 0.2
-    made = envelope.apply_envelope(wave, RATE, envelope.parse_envelope("0,-20"))
-    gain = (made / wave)[wave.abs() > 0.05].log10() * 20
+    result = envelope.apply_envelope(wave, RATE, envelope.parse_envelope("0,-20"))
+    gain = (result / wave)[wave.abs() > 0.05].log10() * 20
     expected = -20 * time[wave.abs() > 0.05]
     inside = (expected < -1) & (expected > -19)
     strayed = (gain - expected)[inside]

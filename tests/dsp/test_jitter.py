@@ -25,16 +25,16 @@ def noise(samples, seed=0):
 @pytest.mark.parametrize("pitch", [58.0, 220.0, 440.0, 1500.0])
 def test_a_steady_tone_has_none_even_if_it_glides_and_fades_or_its_pitch_is_a_guess(pitch):
     for wave in (tone(pitch), tone(pitch, glide=30.0, fade=12.0)):
-        found = jitter(wave, RATE, pitch * 1.01)
-        assert float(found.f0) < 0.5 and float(found.level) < 0.05
+        result = jitter(wave, RATE, pitch * 1.01)
+        assert float(result.f0) < 0.5 and float(result.level) < 0.05
 
 
 @pytest.mark.parametrize("pitch", [58.0, 440.0, 1500.0])
 def test_vibrato_and_tremolo_read_their_depth_over_the_root_of_two(pitch):
-    found = jitter(tone(pitch, cents=20, decibels=1), RATE, pitch)
+    result = jitter(tone(pitch, cents=20, decibels=1), RATE, pitch)
     # at 58 Hz the window is 69 ms long
-    assert float(found.f0) == pytest.approx(20 / math.sqrt(2), rel=0.08)
-    assert float(found.level) == pytest.approx(1 / math.sqrt(2), rel=0.08)
+    assert float(result.f0) == pytest.approx(20 / math.sqrt(2), rel=0.08)
+    assert float(result.level) == pytest.approx(1 / math.sqrt(2), rel=0.08)
     only_f0, only_level = (
         jitter(tone(pitch, cents=20), RATE, pitch),
         jitter(tone(pitch, decibels=1), RATE, pitch),
@@ -52,8 +52,8 @@ def test_a_missing_fundamental_does_not_matter_and_roughness_is_no_wobble():
 
 def test_noise_30_db_below_makes_a_cent_at_most():
     wave = tone(440.0)
-    found = jitter(wave + 10**-1.5 * wave.std() * noise(len(wave)), RATE, 440.0)
-    assert 0.05 < float(found.f0) < 1 and float(found.level) < 0.1
+    result = jitter(wave + 10**-1.5 * wave.std() * noise(len(wave)), RATE, 440.0)
+    assert 0.05 < float(result.f0) < 1 and float(result.level) < 0.1
 
 
 def test_attack_and_release_do_not_count():
@@ -67,11 +67,13 @@ def test_a_batch_is_as_its_clips_alone_and_what_cannot_be_tracked_is_nan():
     waves[0, 0], waves[0, 1] = tone(220.0, cents=10).float(), tone(440.0, decibels=2).float()
     waves[1, 0, :1500] = tone(440.0)[:1500].float()
     f0 = torch.tensor([[220.0, 440.0], [440.0, 440.0]])
-    found = jitter(waves, RATE, f0)
-    assert found.f0.shape == found.level.shape == (2, 2) and found.f0.dtype == torch.float32
+    measured = jitter(waves, RATE, f0)
+    assert (
+        measured.f0.shape == measured.level.shape == (2, 2) and measured.f0.dtype == torch.float32
+    )
     for i in range(2):
         alone = jitter(waves[0, i], RATE, float(f0[0, i]))
-        torch.testing.assert_close(found.f0[0, i], alone.f0)
-        torch.testing.assert_close(found.level[0, i], alone.level)
-    assert found.f0[1].isnan().all() and found.level[1].isnan().all()  # 70 ms, and silence
+        torch.testing.assert_close(measured.f0[0, i], alone.f0)
+        torch.testing.assert_close(measured.level[0, i], alone.level)
+    assert measured.f0[1].isnan().all() and measured.level[1].isnan().all()  # 70 ms, and silence
     assert jitter(waves[0, 0], RATE, math.nan).f0.isnan()

@@ -47,8 +47,8 @@ def test_a_sine_of_997_hz_reads_its_rms(amplitude):
         expected, abs=0.01
     )
     # as a short clip too, but for the first cycles of the filters
-    found = integrated_loudness(sine(997, 0.3, amplitude=amplitude), 48000)
-    assert float(found) == pytest.approx(expected, abs=0.1)
+    result = integrated_loudness(sine(997, 0.3, amplitude=amplitude), 48000)
+    assert float(result) == pytest.approx(expected, abs=0.1)
 
 
 def test_gates_of_the_test_signals_of_ebu_tech_3341():
@@ -88,10 +88,10 @@ def test_what_is_quiet_throughout_has_no_loudness_and_batches_are_clips():
     waves = torch.stack(
         [sine(400, 1), sine(400, 1, amplitude=1e-4), torch.zeros(48000, dtype=torch.float64)]
     )
-    found = integrated_loudness(waves.view(3, 1, -1).float(), 48000)
-    assert found.shape == (3, 1) and found.dtype == torch.float32
-    assert found[0].isfinite() and found[1:].eq(-math.inf).all()
-    assert float(found[0]) == pytest.approx(float(integrated_loudness(waves[0], 48000)), abs=1e-4)
+    result = integrated_loudness(waves.view(3, 1, -1).float(), 48000)
+    assert result.shape == (3, 1) and result.dtype == torch.float32
+    assert result[0].isfinite() and result[1:].eq(-math.inf).all()
+    assert float(result[0]) == pytest.approx(float(integrated_loudness(waves[0], 48000)), abs=1e-4)
     assert integrated_loudness(torch.zeros(2, 0), 48000).eq(-math.inf).all()
     assert integrated_loudness(torch.zeros(2, 99), 48000).eq(-math.inf).all()
 

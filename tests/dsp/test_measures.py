@@ -58,13 +58,13 @@ def test_duration_and_onset_of_an_adsr_are_its_closed_form(rate):
 
 def test_envelope_is_the_rms_of_10_ms_around_each_point():
     wave = noise(3000)
-    found = measures.envelope(wave, RATE)
+    measured = measures.envelope(wave, RATE)
     padded = torch.nn.functional.pad(wave, (110, 220))
     expected = [
         padded[11 * k : 11 * k + 220].square().mean().sqrt()
         for k in range(math.ceil(3000 / 11) + 1)
     ]
-    torch.testing.assert_close(found, torch.stack(expected))
+    torch.testing.assert_close(measured, torch.stack(expected))
 
 
 def test_an_abrupt_tone_lasts_half_a_window_longer_at_each_end():
@@ -74,9 +74,9 @@ def test_an_abrupt_tone_lasts_half_a_window_longer_at_each_end():
 
 
 def test_a_tone_that_fills_the_wave_lasts_as_long_as_the_wave():
-    found = measures.measure(tone(441, 0.37), RATE)
-    assert float(found.onset) == 0
-    assert float(found.duration) == pytest.approx(round(0.37 * RATE) / RATE, abs=1e-9)
+    measured = measures.measure(tone(441, 0.37), RATE)
+    assert float(measured.onset) == 0
+    assert float(measured.duration) == pytest.approx(round(0.37 * RATE) / RATE, abs=1e-9)
 
 
 def test_a_quiet_tail_counts_above_40_db_and_not_below():
@@ -95,11 +95,11 @@ def test_shift_and_gain_leave_duration_and_centroid():
             for k, gain in ((1024, 1), (5120, 0.01))
         ]
     )
-    found = measures.measure(waves, RATE)
-    assert float(found.duration[0] - found.duration[1]) == pytest.approx(0, abs=5e-4)
-    assert float(found.onset[1] - found.onset[0]) == pytest.approx(4096 / RATE, abs=5e-4)
-    assert float(found.loudness[0] - found.loudness[1]) == pytest.approx(40, abs=0.01)
-    assert float(found.centroid[0] / found.centroid[1]) == pytest.approx(1, abs=1e-4)
+    measured = measures.measure(waves, RATE)
+    assert float(measured.duration[0] - measured.duration[1]) == pytest.approx(0, abs=5e-4)
+    assert float(measured.onset[1] - measured.onset[0]) == pytest.approx(4096 / RATE, abs=5e-4)
+    assert float(measured.loudness[0] - measured.loudness[1]) == pytest.approx(40, abs=0.01)
+    assert float(measured.centroid[0] / measured.centroid[1]) == pytest.approx(1, abs=1e-4)
 
 
 @pytest.mark.parametrize("amplitude", [1.0, 0.1])
@@ -151,18 +151,18 @@ def test_centroid_equals_librosas_of_the_mean_spectrum():
 def test_a_click_between_two_frames_has_a_centroid():
     wave = torch.zeros(4096)
     wave[1024 + 128] = 0.5
-    found = measures.measure(wave, RATE)
-    assert float(found.centroid) == pytest.approx(RATE / 4, rel=0.01)  # flat spectrum
-    assert float(found.duration) == pytest.approx(0.01, abs=0.001)
+    measured = measures.measure(wave, RATE)
+    assert float(measured.centroid) == pytest.approx(RATE / 4, rel=0.01)  # flat spectrum
+    assert float(measured.duration) == pytest.approx(0.01, abs=0.001)
 
 
 @pytest.mark.parametrize("shape", [(0,), (1,), (5000,), (3, 5000)])
 def test_silence_is_measured_as_documented(shape):
-    found = measures.measure(torch.zeros(shape), RATE)
-    assert found.duration.shape == shape[:-1]
-    assert found.duration.eq(0).all()
-    assert found.onset.isnan().all() and found.centroid.isnan().all()
-    assert found.loudness.eq(-math.inf).all()
+    measured = measures.measure(torch.zeros(shape), RATE)
+    assert measured.duration.shape == shape[:-1]
+    assert measured.duration.eq(0).all()
+    assert measured.onset.isnan().all() and measured.centroid.isnan().all()
+    assert measured.loudness.eq(-math.inf).all()
     assert measures.onset(torch.zeros(shape), RATE).isnan().all()
     assert measures.loudness(torch.zeros(shape), RATE).eq(-math.inf).all()
     assert measures.tone_f0(torch.zeros(shape), RATE, 100.0).isnan().all()
@@ -214,8 +214,8 @@ def test_chord_f0_finds_the_lowest_note_within_3_cents(ratios, snr_db):
     waves += (
         10 ** (-snr_db / 20) * waves.square().mean(1, keepdim=True).sqrt() * noise(waves.shape[1])
     )
-    found = measures.chord_f0(waves.float(), RATE, ratios, guess)
-    assert measures.cents(found, pitch).abs().max() < 3
+    measured = measures.chord_f0(waves.float(), RATE, ratios, guess)
+    assert measures.cents(measured, pitch).abs().max() < 3
 
 
 def test_chord_f0_uses_the_intervals():
@@ -236,8 +236,8 @@ def test_tone_f0_hears_a_short_note_in_long_noise_and_no_fundamental():
 
 
 def test_tone_f0_stays_within_the_span():
-    found = measures.tone_f0(comb(200), RATE, 250.0, span_cents=100)
-    assert abs(float(measures.cents(found, 250.0))) <= 106
+    measured = measures.tone_f0(comb(200), RATE, 250.0, span_cents=100)
+    assert abs(float(measures.cents(measured, 250.0))) <= 106
 
 
 def test_pyin_tracks_from_40_hz_up_and_leaves_silence_unvoiced():

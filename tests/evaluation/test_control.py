@@ -37,14 +37,14 @@ def cents_off(cents: float) -> float:
 
 
 def test_accuracy_by_hand():
-    asked = controls([440] * 5, [1.0] * 5, [0.1, 0.2, 0.3, 0.4, 0.5], [-30, -25, -20, -15, -10])
-    found = controls(
+    requested = controls([440] * 5, [1.0] * 5, [0.1, 0.2, 0.3, 0.4, 0.5], [-30, -25, -20, -15, -10])
+    result = controls(
         [cents_off(0), cents_off(-10), cents_off(49), cents_off(51), np.nan],
         [1.0, 0.99, 1.02, 1.03, 0.9],
         [0.2, 0.1, 0.3, 0.4, 0.5],  # two neighbours have changed places
         [-10, -15, -20, -25, -30],
     )
-    accuracy = ControlAccuracy.of(asked, found)
+    accuracy = ControlAccuracy.of(requested, result)
     assert accuracy.f0_median == pytest.approx(49)
     assert accuracy.f0_within_50 == pytest.approx(3 / 5)  # what has no pitch is not within
     assert accuracy.duration_median == pytest.approx(20)
@@ -55,9 +55,9 @@ def test_accuracy_by_hand():
 
 
 def test_a_toot_without_a_sound_does_not_pass_for_accuracy():
-    asked = controls([440] * 3, [1.0] * 3, [0.1, 0.2, 0.3], [-30, -20, -10])
+    requested = controls([440] * 3, [1.0] * 3, [0.1, 0.2, 0.3], [-30, -20, -10])
     silent = controls([np.nan] * 3, [0.0] * 3, [np.nan] * 3, [-np.inf] * 3)
-    accuracy = ControlAccuracy.of(asked, silent)
+    accuracy = ControlAccuracy.of(requested, silent)
     assert (
         accuracy.f0_median >= 1200
         and accuracy.f0_within_50 == 0
@@ -68,21 +68,25 @@ def test_a_toot_without_a_sound_does_not_pass_for_accuracy():
 
 def test_measured_controls_are_those_that_the_synthesiser_was_asked_for():
     kinds = [KINDS["trumpet"], KINDS["car_horn"]]
-    asked = controls([330.0, 400.0], [0.6, 0.6], [0.5, 0.5], [-20, -20])
-    asked = Controls(
-        np.array([0, 1]), asked.pitch, asked.duration, asked.brightness, asked.loudness
+    requested = controls([330.0, 400.0], [0.6, 0.6], [0.5, 0.5], [-20, -20])
+    requested = Controls(
+        np.array([0, 1]),
+        requested.pitch,
+        requested.duration,
+        requested.brightness,
+        requested.loudness,
     )
     waves = torch.stack(
         [
             torch.from_numpy(synthesis.render(k.name, p, 0.6, 0.5, -20, 3))
-            for k, p in zip(kinds, asked.pitch, strict=True)
+            for k, p in zip(kinds, requested.pitch, strict=True)
         ]
     )
-    found = measured_controls(waves, asked, kinds, pyin=False)
-    assert (np.abs(1200 * np.log2(found.pitch / asked.pitch)) < 25).all()
-    np.testing.assert_allclose(found.duration, 0.6, atol=0.04)
-    np.testing.assert_allclose(found.brightness, 0.5, atol=0.2)
-    np.testing.assert_allclose(found.loudness, -20, atol=0.5)
+    measured = measured_controls(waves, requested, kinds, pyin=False)
+    assert (np.abs(1200 * np.log2(measured.pitch / requested.pitch)) < 25).all()
+    np.testing.assert_allclose(measured.duration, 0.6, atol=0.04)
+    np.testing.assert_allclose(measured.brightness, 0.5, atol=0.2)
+    np.testing.assert_allclose(measured.loudness, -20, atol=0.5)
 
 
 def test_steady_kinds_are_tracked_everywhere_and_others_near_their_pitch(monkeypatch):
@@ -93,12 +97,12 @@ def test_steady_kinds_are_tracked_everywhere_and_others_near_their_pitch(monkeyp
         lambda wave, *rest: tracked.append(rest) or torch.full((len(wave),), 99.0),
     )
     kinds = [KINDS["trumpet"], KINDS["car_horn"]]
-    asked = Controls(
+    requested = Controls(
         np.array([1, 0, 1]), np.array([400.0] * 3), *(np.full(3, v) for v in (0.5, 0.5, -20.0))
     )
     waves = torch.from_numpy(synthesis.render("car_horn", 400.0, 0.5, 0.5, -20, 3)).expand(3, -1)
-    found = measured_controls(waves, asked, kinds)
-    assert found.pitch[1] == 99 and (np.abs(found.pitch[[0, 2]] - 400) < 5).all()
+    measured = measured_controls(waves, requested, kinds)
+    assert measured.pitch[1] == 99 and (np.abs(measured.pitch[[0, 2]] - 400) < 5).all()
     assert tracked == [(22050, 30.0, 2 * KINDS["trumpet"].pitch[1])]
 
 

@@ -46,18 +46,18 @@ def test_low_pass_keeps_what_is_below_and_kills_what_is_above():
 
 def test_clipping_is_at_a_share_of_each_clips_own_peak():
     waves = torch.stack([tone(441), 0.1 * tone(441)])
-    found = clipping(waves, 0.4, RATE)
-    torch.testing.assert_close(found.amax(-1), 0.4 * waves.abs().amax(-1), rtol=1e-6, atol=0)
-    torch.testing.assert_close(-found.amin(-1), found.amax(-1))
+    result = clipping(waves, 0.4, RATE)
+    torch.testing.assert_close(result.amax(-1), 0.4 * waves.abs().amax(-1), rtol=1e-6, atol=0)
+    torch.testing.assert_close(-result.amin(-1), result.amax(-1))
     small = waves.abs() < 0.4 * waves.abs().amax(-1, keepdim=True)
-    assert torch.equal(found[small], waves[small])
+    assert torch.equal(result[small], waves[small])
 
 
 @pytest.mark.parametrize("cents", [5.0, 80.0])
 def test_wobble_reads_as_jitter_of_its_depth(cents):
-    found = jitter(wobble(tone(440, 1.5), cents, RATE), RATE, 440.0)
-    assert float(found.f0) == pytest.approx(cents / math.sqrt(2), rel=0.08)
-    assert float(found.level) == pytest.approx(0.05 * cents / math.sqrt(2), rel=0.1)
+    result = jitter(wobble(tone(440, 1.5), cents, RATE), RATE, 440.0)
+    assert float(result.f0) == pytest.approx(cents / math.sqrt(2), rel=0.08)
+    assert float(result.level) == pytest.approx(0.05 * cents / math.sqrt(2), rel=0.1)
 
 
 def test_no_wobble_is_the_wave_itself():
@@ -68,23 +68,23 @@ def test_no_wobble_is_the_wave_itself():
 def test_smear_keeps_energy_and_starts_before_the_sound():
     click = torch.zeros(2, 8192)
     click[:, 4096] = 0.7
-    found = smear(click, 1.0, RATE)
-    torch.testing.assert_close(found.square().sum(-1), click.square().sum(-1))
-    assert float(found[0, 3600:4096].square().sum() / found[0].square().sum()) > 0.2
-    assert found[:, :2500].abs().max() < 1e-4  # no farther than a window
+    result = smear(click, 1.0, RATE)
+    torch.testing.assert_close(result.square().sum(-1), click.square().sum(-1))
+    assert float(result[0, 3600:4096].square().sum() / result[0].square().sum()) > 0.2
+    assert result[:, :2500].abs().max() < 1e-4  # no farther than a window
     torch.testing.assert_close(smear(click, 0.0, RATE), click, atol=1e-5, rtol=0)
     assert smear(torch.zeros(4096), 1.0, RATE).eq(0).all()
 
 
 @pytest.mark.parametrize("name", DEGRADATIONS)
 def test_every_ladder_departs_from_the_sound_step_by_step(name):
-    made, levels, unit = DEGRADATIONS[name]
+    degrade, levels, unit = DEGRADATIONS[name]
     wave = torch.stack([sum(tone(220 * h, amplitude=0.2 / h) for h in range(1, 40)), tone(700)])
     wave = wave * torch.hann_window(RATE).sqrt()
-    steps = torch.stack([decibels(made(wave, level, RATE, 3) - wave, wave) for level in levels])
+    steps = torch.stack([decibels(degrade(wave, level, RATE, 3) - wave, wave) for level in levels])
     assert len(levels) == 5 and unit
     assert (steps[:, 0].diff() > 0).all()  # the bare tone hears no low pass
-    assert torch.equal(made(wave, levels[1], RATE, 3), made(wave, levels[1], RATE, 3))
-    same = made(wave, levels[1], RATE, 3).equal(made(wave, levels[1], RATE, 4))
+    assert torch.equal(degrade(wave, levels[1], RATE, 3), degrade(wave, levels[1], RATE, 3))
+    same = degrade(wave, levels[1], RATE, 3).equal(degrade(wave, levels[1], RATE, 4))
     assert same == (name in ("low pass", "clipping", "wobble"))
-    assert made(wave.double(), levels[1], RATE, 3).dtype == torch.float64
+    assert degrade(wave.double(), levels[1], RATE, 3).dtype == torch.float64

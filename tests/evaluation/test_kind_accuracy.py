@@ -56,8 +56,8 @@ def test_kind_table_learns_from_training_sounds_and_hears_toots_where_clips_have
 ):
     learn, held_out = clips.split()
     own = [clips.kinds[k].name for k in held_out.controls.kind]
-    asked = [*g.kinds, *g.kinds]
-    judge, given = Judge([*asked[:-1], "tuba"], own), []
+    requested = [*g.kinds, *g.kinds]
+    judge, given = Judge([*requested[:-1], "tuba"], own), []
     monkeypatch.setattr(
         kind_accuracy, "train_classifier", lambda *rest: given.append(rest) or judge
     )
@@ -67,7 +67,7 @@ def test_kind_table_learns_from_training_sounds_and_hears_toots_where_clips_have
     assert front_end == g.model.front_end.config
     assert list(table) == [*g.kinds, "all"]
     assert table["all"]["generated"] == KindAccuracy(pytest.approx(23 / 24), "", 24)
-    assert table[asked[-1]]["generated"] == KindAccuracy(0.5, "tuba", 2)
+    assert table[requested[-1]]["generated"] == KindAccuracy(0.5, "tuba", 2)
     assert table["all"]["held out"] == KindAccuracy(1, "", len(held_out))
     generated, real = judge.heard
     assert torch.equal(real, held_out.log_mel) and generated.shape == (24, *real.shape[1:])

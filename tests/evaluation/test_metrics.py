@@ -34,11 +34,11 @@ def toots(clips=3, samples=20000):
 
 def test_gain_of_a_half_is_minus_6_db_of_spectral_convergence():
     reference = magnitudes(2, 513, 20)
-    found = metrics.spectral_convergence(0.5 * reference, reference)
-    torch.testing.assert_close(found, torch.full((2,), 20 * math.log10(0.5)))
+    result = metrics.spectral_convergence(0.5 * reference, reference)
+    torch.testing.assert_close(result, torch.full((2,), 20 * math.log10(0.5)))
     # relative to the reference, not to the estimate
-    found = metrics.spectral_convergence(3 * reference, reference)
-    torch.testing.assert_close(found, torch.full((2,), 20 * math.log10(2)))
+    result = metrics.spectral_convergence(3 * reference, reference)
+    torch.testing.assert_close(result, torch.full((2,), 20 * math.log10(2)))
 
 
 def test_spectral_convergence_is_ruled_by_the_loud():
@@ -53,8 +53,8 @@ def test_spectral_convergence_is_ruled_by_the_loud():
 def test_log_spectral_distance_of_a_gain_is_the_gain():
     reference = magnitudes(2, 513, 20)
     for gain in (0.5, 2.0):
-        found = metrics.log_spectral_distance(gain * reference, reference)
-        torch.testing.assert_close(found, torch.full((2,), 20 * math.log10(2)))
+        result = metrics.log_spectral_distance(gain * reference, reference)
+        torch.testing.assert_close(result, torch.full((2,), 20 * math.log10(2)))
 
 
 def test_log_spectral_distance_is_floored_80_db_below_the_clips_peak():
@@ -62,15 +62,15 @@ def test_log_spectral_distance_is_floored_80_db_below_the_clips_peak():
     reference[:, 0, 0] = 1
     reference[:, 256:] = 0.9e-4
     reference[1] *= 1e-3  # each clip has its own peak
-    found = metrics.log_spectral_distance(0.5 * reference, reference)
+    result = metrics.log_spectral_distance(0.5 * reference, reference)
     # half of the bins count
-    torch.testing.assert_close(found, torch.full((2,), 20 * math.log10(2) / math.sqrt(2)))
+    torch.testing.assert_close(result, torch.full((2,), 20 * math.log10(2) / math.sqrt(2)))
     # twice the floor's height: an estimate of nothing is 6 dB away, not more
     reference[:, 256:] *= 2 / 0.9
     estimate = reference.clone()
     estimate[:, 256:] = 0
-    found = metrics.log_spectral_distance(estimate, reference)
-    torch.testing.assert_close(found, torch.full((2,), 20 * math.log10(2) / math.sqrt(2)))
+    result = metrics.log_spectral_distance(estimate, reference)
+    torch.testing.assert_close(result, torch.full((2,), 20 * math.log10(2) / math.sqrt(2)))
 
 
 def test_log_spectral_distance_averages_the_frames_after_the_root():
@@ -136,15 +136,16 @@ def test_compare_is_the_four_distances_at_1024_256_with_librosas_mels():
     )
     bank = librosa.filters.mel(sr=22050, n_fft=1024, n_mels=128)
     mel_a, mel_b = (np.log(np.maximum(bank @ x, 1e-5)) for x in (a, b))
-    found = metrics.compare(estimate, reference)
-    np.testing.assert_allclose(found.mel_l1, np.abs(mel_a - mel_b).mean((1, 2)), rtol=1e-3)
+    result = metrics.compare(estimate, reference)
+    np.testing.assert_allclose(result.mel_l1, np.abs(mel_a - mel_b).mean((1, 2)), rtol=1e-3)
     decibels = 20 * np.log10(np.linalg.norm(a - b, axis=(1, 2)) / np.linalg.norm(b, axis=(1, 2)))
-    np.testing.assert_allclose(found.spectral_convergence, decibels, atol=1e-3)
+    np.testing.assert_allclose(result.spectral_convergence, decibels, atol=1e-3)
     torch.testing.assert_close(
-        found.log_spectral_distance, metrics.log_spectral_distance(torch.tensor(a), torch.tensor(b))
+        result.log_spectral_distance,
+        metrics.log_spectral_distance(torch.tensor(a), torch.tensor(b)),
     )
     torch.testing.assert_close(
-        found.multi_resolution, metrics.multi_resolution(estimate, reference)
+        result.multi_resolution, metrics.multi_resolution(estimate, reference)
     )
 
 
@@ -221,9 +222,9 @@ def curves(order, decibels, bands=40):
 
 @pytest.mark.parametrize(("order", "seen"), [(0, 0), (1, 1), (7, 1), (13, 1), (14, 0), (30, 0)])
 def test_mel_cepstral_distortion_is_the_rms_of_what_is_smooth_but_no_level(order, seen):
-    found = metrics.mel_cepstral_distortion(*curves(order, 6.0))
+    result = metrics.mel_cepstral_distortion(*curves(order, 6.0))
     torch.testing.assert_close(
-        found, torch.full((2,), seen * 6 / math.sqrt(2)), atol=1e-4, rtol=1e-4
+        result, torch.full((2,), seen * 6 / math.sqrt(2)), atol=1e-4, rtol=1e-4
     )
 
 
@@ -256,33 +257,35 @@ def test_f0_error_is_the_interval_and_voicing_the_share_that_lost_its_tone():
     reference = torch.stack([harmonic(220.0), harmonic(220.0)])
     lost = reference[0].clone()
     lost[len(lost) // 2 :] = 1e-3 * noise(len(lost) - len(lost) // 2)
-    found = metrics.f0_error(
+    measured = metrics.f0_error(
         torch.stack([harmonic(220 * 2 ** (0.5 / 12)), lost]), reference, 22050, 100.0, 500.0
     )
-    assert float(found.cents[0]) == pytest.approx(50, abs=10) and float(found.cents[1]) <= 10
-    assert float(found.voicing[0]) < 0.1 and float(found.voicing[1]) == pytest.approx(0.5, abs=0.15)
+    assert float(measured.cents[0]) == pytest.approx(50, abs=10) and float(measured.cents[1]) <= 10
+    assert float(measured.voicing[0]) < 0.1 and float(measured.voicing[1]) == pytest.approx(
+        0.5, abs=0.15
+    )
     silent = metrics.f0_error(torch.zeros(6000), reference[0, :6000], 22050, 100.0, 500.0)
     assert silent.cents.isnan() and silent.voicing > 0.8
 
 
 def test_f0_error_grows_with_vibrato():
     pytest.importorskip("librosa")
-    found = [
+    measured = [
         float(
             metrics.f0_error(harmonic(330.0, cents=c), harmonic(330.0), 22050, 200.0, 500.0).cents
         )
         for c in (0, 40, 120)
     ]
-    assert found[0] == 0 and found[0] < found[1] < found[2]
+    assert measured[0] == 0 and measured[0] < measured[1] < measured[2]
 
 
 def test_envelope_error_of_a_gain_is_the_gain_and_silence_around_it_does_not_count():
     reference = torch.nn.functional.pad(harmonic(300.0), (9000, 30000))
-    found = metrics.envelope_error(
+    result = metrics.envelope_error(
         torch.stack([reference, 0.5 * reference, 2 * reference]), reference, 22050
     )
     torch.testing.assert_close(
-        found, 20 * math.log10(2) * torch.tensor([0.0, 1, 1]), atol=0.15, rtol=0
+        result, 20 * math.log10(2) * torch.tensor([0.0, 1, 1]), atol=0.15, rtol=0
     )
     hiss = reference + 1e-3 * float(reference.abs().max()) * noise(len(reference))  # below 40 dB
     assert float(metrics.envelope_error(hiss, reference, 22050)) < 0.05
@@ -300,8 +303,8 @@ def test_onset_error_is_the_delay_either_way():
     sound = torch.nn.functional.pad(harmonic(300.0), (2000, 4000))
     later = sound.roll(221)
     expected = torch.tensor([221 / 22.05] * 2)
-    found = metrics.onset_error(torch.stack([sound, later]), torch.stack([later, sound]), 22050)
-    torch.testing.assert_close(found, expected, atol=0.5, rtol=0)
+    result = metrics.onset_error(torch.stack([sound, later]), torch.stack([later, sound]), 22050)
+    torch.testing.assert_close(result, expected, atol=0.5, rtol=0)
     assert metrics.onset_error(torch.zeros(8000), sound[:8000], 22050).isnan()
 
 

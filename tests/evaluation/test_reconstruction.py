@@ -29,20 +29,20 @@ def clips(g):
 def test_pca_is_the_projection_that_numpy_finds():
     random = np.random.default_rng(0)
     spectrum = 0.7 ** np.arange(24)  # components of clearly different size, as those of sounds
-    made = (
+    generated = (
         random.normal(size=(60, 24)) * spectrum @ np.linalg.qr(random.normal(size=(24, 24)))[0] + 3
     )
-    train, test = made[:50], made[50:]
+    train, test = generated[:50], generated[50:]
     mean = train.mean(0)
     basis = np.linalg.svd(train - mean, full_matrices=False)[2][:5]
     expected = (test - mean) @ basis.T @ basis + mean
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    found = reconstruction.pca(
+    result = reconstruction.pca(
         *(torch.from_numpy(x).float().view(-1, 4, 6) for x in (train, test)), 5
     )
-    assert found.shape == (10, 4, 6)
-    np.testing.assert_allclose(found.reshape(10, 24).numpy(), expected, atol=1e-4)
+    assert result.shape == (10, 4, 6)
+    np.testing.assert_allclose(result.reshape(10, 24).numpy(), expected, atol=1e-4)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -54,9 +54,9 @@ def test_pca_of_few_clips_is_exact_on_them():
 def test_nearest_finds_an_exact_copy_and_looks_at_training_clips_only():
     train = torch.randn(50, 4, 6, generator=torch.Generator().manual_seed(2))
     test = torch.stack([train[17], train[30] + 0.01, torch.zeros(4, 6)])
-    found = reconstruction.nearest_clips(train, test)
-    assert torch.equal(found[0], train[17]) and torch.equal(found[1], train[30])
-    assert torch.equal(found[2], train[train.flatten(1).norm(dim=1).argmin()])
+    result = reconstruction.nearest_clips(train, test)
+    assert torch.equal(result[0], train[17]) and torch.equal(result[1], train[30])
+    assert torch.equal(result[2], train[train.flatten(1).norm(dim=1).argmin()])
 
 
 def test_reconstruction_table_has_its_rows_and_their_order(g, clips):

@@ -108,12 +108,12 @@ def test_training_clips_are_those_of_the_model_file():
 
 def test_what_it_was_trained_on_can_be_said(g, monkeypatch):
     clips = synthesise(["trumpet"], 30, 1, g.model.front_end, progress=False)
-    asked, given = [], []
-    monkeypatch.setattr(report, "kind_table", lambda *rest: asked.append(rest) or {})
+    requested, given = [], []
+    monkeypatch.setattr(report, "kind_table", lambda *rest: requested.append(rest) or {})
     monkeypatch.setattr(report, "training_clips_of", lambda *rest: given.append(rest[1:]) or clips)
     monkeypatch.setattr(report, "judge_of", lambda model, learn: ("judge", model, len(learn)))
     report.evaluate_model(g, 24, 3, "kind", ["mine"], "my.sf2")
-    ((generator, held_out, judge, *rest),) = asked
+    ((generator, held_out, judge, *rest),) = requested
     assert given == [(["mine"], "my.sf2")] and rest == [24, 3]
     assert generator is g and judge == ("judge", g, len(clips.split()[0]))
     assert torch.equal(held_out.log_mel, clips.split()[1].log_mel)

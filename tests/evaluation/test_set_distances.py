@@ -36,20 +36,20 @@ def table(g, parts, monkeypatch, made=None, count=24):
 
 
 def test_toots_are_generated_for_the_controls_of_held_out_sounds(g, parts, monkeypatch):
-    asked = []
+    requested = []
     monkeypatch.setattr(
         set_distances,
         "generated_log_mels",
-        lambda _, controls, seed: asked.append(controls) or parts[1].log_mel[:24],
+        lambda _, controls, seed: requested.append(controls) or parts[1].log_mel[:24],
     )
-    found = set_distances.set_table(g, *parts, Judge(), 24, seed=3)
-    (controls,) = asked
-    assert len(controls) == 24 and list(found) == [
+    result = set_distances.set_table(g, *parts, Judge(), 24, seed=3)
+    (controls,) = requested
+    assert len(controls) == 24 and list(result) == [
         *DISTANCES,
         "nearest training clip",
         "nearer than most",
     ]
-    assert {d.count for d in found.values()} == {24}
+    assert {d.count for d in result.values()} == {24}
     held_out = parts[1].controls
     pairs = {
         (int(k), round(float(p), 3)) for k, p in zip(held_out.kind, held_out.pitch, strict=True)
@@ -64,9 +64,9 @@ def test_toots_are_generated_for_the_controls_of_held_out_sounds(g, parts, monke
 def test_kinds_are_counted_as_the_model_counts_them(g, parts):
     turned = tuple(reversed(g.model.kinds))
     controls = parts[1].controls[:6]
-    found = set_distances.clip_controls(controls, g.model.kinds, turned)
-    assert [turned[k].name for k in found.kind] == [g.model.kinds[k].name for k in controls.kind]
-    assert (found.brightness >= 0).all() and (found.loudness <= -6).all()
+    result = set_distances.clip_controls(controls, g.model.kinds, turned)
+    assert [turned[k].name for k in result.kind] == [g.model.kinds[k].name for k in controls.kind]
+    assert (result.brightness >= 0).all() and (result.loudness <= -6).all()
 
 
 def test_real_sounds_stand_on_the_floor_and_one_sound_alone_does_not(g, parts, monkeypatch):
@@ -84,15 +84,15 @@ def test_copies_of_training_clips_are_seen_even_louder_and_with_some_noise(g, pa
     learn, _ = parts
     copies = learn.log_mel[:24].float() + 0.5
     copies = torch.maximum(copies, copies.amax((1, 2), keepdim=True) - 5.5)
-    found = table(g, parts, monkeypatch, copies)
-    assert found["nearer than most"].value > 0.8 and found["nearer than most"].floor < 0.3
-    assert found["nearest training clip"].value < 0.5 * found["nearest training clip"].floor
+    result = table(g, parts, monkeypatch, copies)
+    assert result["nearer than most"].value > 0.8 and result["nearer than most"].floor < 0.3
+    assert result["nearest training clip"].value < 0.5 * result["nearest training clip"].floor
 
 
 def test_the_shipped_model_makes_new_toots_that_are_near_to_real_ones(g, parts, monkeypatch):
-    found = table(g, parts, monkeypatch, count=12)
-    assert found["nearer than most"].value < 0.5
-    assert found["coverage"].value > 0.5 * found["coverage"].floor
+    result = table(g, parts, monkeypatch, count=12)
+    assert result["nearer than most"].value < 0.5
+    assert result["coverage"].value > 0.5 * result["coverage"].floor
 
 
 def test_too_few_sounds_are_refused(g, parts):

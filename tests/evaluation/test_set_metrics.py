@@ -49,10 +49,10 @@ def test_kernel_distance_grows_with_a_shift_and_with_a_change_of_spread():
 
 def test_kernel_distance_knows_no_order_scale_place_or_rotation():
     a, b = noise(20, 5).double(), 1.3 * noise(30, 5, seed=1).double() + 0.4
-    found = set_metrics.kernel_distance(a, b)
+    result = set_metrics.kernel_distance(a, b)
     turn = torch.linalg.qr(noise(5, 5, seed=2).double())[0]
     for x, y in ((a.flip(0), b.roll(3, 0)), (70 * a, 70 * b), (a + 9, b + 9), (a @ turn, b @ turn)):
-        assert set_metrics.kernel_distance(x, y) == pytest.approx(found, abs=1e-9)
+        assert set_metrics.kernel_distance(x, y) == pytest.approx(result, abs=1e-9)
 
 
 def test_kernel_distance_takes_its_scale_from_the_reference():
@@ -112,10 +112,10 @@ def test_frechet_distance_is_the_formula_with_scipys_matrix_root(a, b):
 
 def test_frechet_distance_of_one_distribution_shrinks_as_sets_grow():
     """Its bias: the reason why it is shown with N, and beside real against real."""
-    found = [
+    result = [
         set_metrics.frechet_distance(noise(n, 8), noise(n, 8, seed=1)) for n in (10, 40, 160, 640)
     ]
-    assert all(then < first / 2 for first, then in zip(found, found[1:], strict=False))
+    assert all(then < first / 2 for first, then in zip(result, result[1:], strict=False))
 
 
 # Density and coverage
@@ -176,8 +176,8 @@ def test_too_many_neighbours_are_refused(count):
 
 def test_nearest_distance_is_0_for_a_copy_and_the_least_otherwise():
     training = torch.tensor([[0.0, 0], [3, 4]])
-    found = set_metrics.nearest_distance(torch.tensor([[3.0, 4], [0, 1], [6, 8]]), training)
-    torch.testing.assert_close(found, torch.tensor([0.0, 1, 5]))
+    result = set_metrics.nearest_distance(torch.tensor([[3.0, 4], [0, 1], [6, 8]]), training)
+    torch.testing.assert_close(result, torch.tensor([0.0, 1, 5]))
 
 
 def test_copied_share_finds_the_copies_and_expects_some_of_what_is_new():
@@ -210,13 +210,13 @@ def test_the_floor_pairs_no_sound_with_itself_and_uses_each_once():
         seen.append((a.flatten().tolist(), b.flatten().tolist()))
         return float(len(seen))
 
-    found = set_metrics.against_floor(
+    result = set_metrics.against_floor(
         distance, torch.arange(100.0, 103)[:, None], torch.arange(10.0)[:, None], rounds=6
     )
     assert (
-        found.count == 3
-        and found.value == np.mean(range(1, 12, 2))
-        and found.floor == np.mean(range(2, 13, 2))
+        result.count == 3
+        and result.value == np.mean(range(1, 12, 2))
+        and result.floor == np.mean(range(2, 13, 2))
     )
     for (judged, reference), (other, again) in zip(seen[::2], seen[1::2], strict=True):
         assert sorted(judged) == [100, 101, 102] and reference == again

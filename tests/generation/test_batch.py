@@ -158,12 +158,12 @@ def test_a_format_that_is_none_is_refused(g, spec):
 def test_files_and_manifest_hold_what_was_asked_for(g, spec, alone, tmp_path, file_format, rate):
     toots = batch.read_spec(spec(TABLE), g, 0, file_format)
     out = tmp_path / "new/out"
-    made, seconds = batch.render_batch(toots, out, Source(), rate)
-    assert made == 6 and seconds == pytest.approx(
+    generated, seconds = batch.render_batch(toots, out, Source(), rate)
+    assert generated == 6 and seconds == pytest.approx(
         sum(soundfile.info(out / t.path).duration for t in toots)
     )
-    wave, found = audio.load_audio(out / toots[0].path)
-    assert found == rate and float(measures.loudness(wave, rate)) == pytest.approx(-14, abs=0.3)
+    wave, result = audio.load_audio(out / toots[0].path)
+    assert result == rate and float(measures.loudness(wave, rate)) == pytest.approx(-14, abs=0.3)
     assert abs(measures.cents(measures.tone_f0(wave, rate, 440.0), 440.0)) < 20
     clips, report = folder.read(out, g.model.front_end)  # what `tootlearn train --data` reads
     assert (
@@ -238,7 +238,7 @@ def test_a_wrong_setting_is_refused_before_the_folder_is_made(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-def test_killed_and_gone_on_with_is_as_if_nothing_had_been(g, spec, tmp_path, capsys):
+def test_a_batch_that_is_killed_and_resumed_is_the_same(g, spec, tmp_path, capsys):
     path, out = spec("kind,duration,count\n,0.2,40\n"), tmp_path / "out"
     command = [
         sys.executable,
@@ -265,18 +265,18 @@ def test_killed_and_gone_on_with_is_as_if_nothing_had_been(g, spec, tmp_path, ca
         time.sleep(0.02)
     else:
         pytest.fail("a worker lives on")
-    made = {file: file.stat().st_mtime_ns for file in out.rglob("*.wav")}
-    assert 5 <= len(made) < 40 and not (out / "manifest.csv").exists()
+    times = {file: file.stat().st_mtime_ns for file in out.rglob("*.wav")}
+    assert 5 <= len(times) < 40 and not (out / "manifest.csv").exists()
     main.main([*command[3:-1], "2"])
     assert (
-        f"40 toots and manifest.csv are in {out}; {40 - len(made)} of them were made now"
+        f"40 toots and manifest.csv are in {out}; {40 - len(times)} of them were made now"
         in capsys.readouterr().out
     )
     toots = batch.read_spec(path, g)
     assert {file.relative_to(out).as_posix() for file in out.rglob("*.wav")} == {
         t.path for t in toots
     }
-    assert all(file.stat().st_mtime_ns == when for file, when in made.items()) and not list(
+    assert all(file.stat().st_mtime_ns == when for file, when in times.items()) and not list(
         out.rglob("*.part")
     )
     for t in toots[::6]:

@@ -35,10 +35,10 @@ def wave_of(g: TootGenerator, *asked, seed: int = 3) -> torch.Tensor:
 
 
 def test_what_was_asked_for_is_found_again_without_a_hint(g):
-    asked = ("car_horn", 400.0, 0.8, 0.5, -18.0)
-    found = invert(g, wave_of(g, *asked))
-    assert g.kinds[int(found.controls.kind[0])] == "car_horn"
-    pitch, duration, brightness, loudness = values(found.controls)
+    requested = ("car_horn", 400.0, 0.8, 0.5, -18.0)
+    result = invert(g, wave_of(g, *requested))
+    assert g.kinds[int(result.controls.kind[0])] == "car_horn"
+    pitch, duration, brightness, loudness = values(result.controls)
     assert abs(1200 * np.log2(pitch / 400)) < 20
     assert duration == pytest.approx(0.8, abs=0.05)
     assert brightness == pytest.approx(0.5, abs=0.15)
@@ -52,15 +52,15 @@ def test_the_residual_is_that_of_the_sound_and_not_of_another(g, kind):
     for seed in (3, 5, 7):
         controls = g.controls(kind, None, 0.8, 0.5, -18.0, seed=seed)
         true, other = g.residual(controls, seed), g.residual(controls, seed + 1)
-        found = invert(g, torch.from_numpy(g.render(controls, true, seed)), kind)
+        result = invert(g, torch.from_numpy(g.render(controls, true, seed)), kind)
         condition = Condition.of(controls)
         with torch.no_grad():
             drawn, original, wrong = (
-                g.network.decode(condition, z).log_mel for z in (found.residual, true, other)
+                g.network.decode(condition, z).log_mel for z in (result.residual, true, other)
             )
         ours.append((drawn - original).square().mean())
         others.append((wrong - original).square().mean())
-        assert 1 < found.error < 10  # dB
+        assert 1 < result.error < 10  # dB
     assert sum(ours) < 0.4 * sum(others)
 
 
@@ -70,8 +70,8 @@ def test_notes_of_recorded_brass_are_told_apart_by_both_models_that_ship(g):
     player = open_font(needs.need_sound_font(), RATE, bright=True)
     waves = [play(player, PROGRAMS[n.kind], n.midi, n.velocity, n.duration, RATE) for n in notes]
     for generator in (g, tootlearn.load("tiny")):
-        found = [invert(generator, torch.as_tensor(wave)) for wave in waves]
-        named = [generator.kinds[int(sound.controls.kind[0])] for sound in found]
+        result = [invert(generator, torch.as_tensor(wave)) for wave in waves]
+        named = [generator.kinds[int(sound.controls.kind[0])] for sound in result]
         assert sum(name == note.kind for name, note in zip(named, notes, strict=True)) >= 15, named
 
 
@@ -92,8 +92,8 @@ def test_of_two_toots_the_louder_is_described(g):
         wave_of(g, "trumpet", 600.0, 0.5, 0.5, -12.0),
         wave_of(g, "trumpet", 300.0, 0.5, 0.5, -26.0),
     )
-    found = invert(g, torch.cat([soft, torch.zeros(8000), loud]), "trumpet")
-    assert abs(1200 * np.log2(values(found.controls)[0] / 600)) < 25
+    result = invert(g, torch.cat([soft, torch.zeros(8000), loud]), "trumpet")
+    assert abs(1200 * np.log2(values(result.controls)[0] / 600)) < 25
 
 
 def test_a_pitch_beyond_the_kind_is_taken_as_it_is(g):
@@ -102,10 +102,10 @@ def test_a_pitch_beyond_the_kind_is_taken_as_it_is(g):
     """
     time = torch.arange(14000) / RATE
     tone = sum(torch.sin(2 * np.pi * 1100 * k * time) / k for k in (1, 2, 3, 4)) * 0.1
-    found = invert(g, tone, "trumpet", "1100 Hz")
-    assert values(found.controls)[0] == pytest.approx(1100)
+    result = invert(g, tone, "trumpet", "1100 Hz")
+    assert values(result.controls)[0] == pytest.approx(1100)
     low, high = BRIGHTNESS
-    assert low <= values(found.controls)[2] <= high
+    assert low <= values(result.controls)[2] <= high
 
 
 @pytest.mark.parametrize("hertz", [440.0, 1319.0])
@@ -125,8 +125,8 @@ def test_without_a_hint_a_steady_tone_has_the_pitch_that_is_heard(g, hertz):
 
 def test_a_slide_is_described_by_where_it_starts(g):
     wave = torch.from_numpy(synthesis.render("slide_whistle", 700.0, 0.9, 0.5, -18.0, 5))
-    found = invert(g, wave, "slide_whistle")
-    assert abs(1200 * np.log2(values(found.controls)[0] / 700)) < 60
+    result = invert(g, wave, "slide_whistle")
+    assert abs(1200 * np.log2(values(result.controls)[0] / 700)) < 60
     end = float(measures.tone_f0(wave[15000:19000], RATE, 700.0, 1200.0))
     assert abs(1200 * np.log2(end / 700)) > 150  # it did slide
 
@@ -136,7 +136,7 @@ def test_a_slide_is_described_by_where_it_starts(g):
     [
         (torch.zeros(5000), (), "there is no toot"),
         (torch.zeros(0), (), "there is no toot"),
-        (torch.full((5000,), torch.nan), (), "not numbers"),
+        (torch.full((5000,), torch.nan), (), "NaN or infinite"),
         (torch.sin(torch.arange(9000) * 0.1), ("trumpt",), "did you mean trumpet"),
         (torch.sin(torch.arange(9000) * 0.1), (None, 20), "pitch 20 Hz .*38.89 to 3200 Hz"),
     ],

@@ -58,15 +58,15 @@ def test_the_place_where_a_seed_lies_is_that_seeds_toot(generator):
 def test_a_sound_that_is_heard_can_be_asked_for(client, generator):
     wave = generator.generate("trumpet", 440.0, 0.5, 0.5, -18.0, 3)
     answer = client.post("/hear", content=np.pad(wave, 2000).astype("<f4").tobytes())
-    found = answer.json()
+    result = answer.json()
     assert (
-        generator.kinds[found["kind"]] == "trumpet"
-        and abs(1200 * np.log2(found["pitch"] / 440)) < 10
+        generator.kinds[result["kind"]] == "trumpet"
+        and abs(1200 * np.log2(result["pitch"] / 440)) < 10
     )
-    assert found["duration"] == pytest.approx(0.5, abs=0.03) and found["error"] < 8
-    asked = ASKED | found
-    again = client.post("/toot", json=asked)
-    other = client.post("/toot", json=asked | {"noise": [-x for x in found["noise"]]})
+    assert result["duration"] == pytest.approx(0.5, abs=0.03) and result["error"] < 8
+    requested = ASKED | result
+    again = client.post("/toot", json=requested)
+    other = client.post("/toot", json=requested | {"noise": [-x for x in result["noise"]]})
     front_end = generator.model.front_end
 
     def apart(answer) -> float:
@@ -86,7 +86,7 @@ def test_a_sound_that_is_heard_can_be_asked_for(client, generator):
         (b"abc", 400, "32 bits"),
         (bytes(8000), 400, "silent"),
         (b"", 400, "no toot"),
-        (np.full(2000, np.nan, "<f4").tobytes(), 400, "not numbers"),
+        (np.full(2000, np.nan, "<f4").tobytes(), 400, "NaN or infinite"),
         (bytes(4 * 50_000 + 4), 413, "at most"),
     ],
 )

@@ -64,18 +64,18 @@ def test_a_stream_has_its_controls_and_sounds_as_generated(g, kind, pitch):
     notes = g.model.kinds[g.kinds.index(kind)].intervals
     assert abs(measures.cents(measures.chord_f0(wave, RATE, notes, pitch), pitch)) < 30
     assert abs(wave[0]) < 1e-3 and abs(wave[-1]) < 1e-3
-    made = torch.from_numpy(g.generate(kind, pitch, 0.6, 0.5, -16, seed=3))
-    count = min(len(wave), len(made))
-    assert float(metrics.compare(wave[:count], made[:count]).mel_l1) < 0.8
+    result = torch.from_numpy(g.generate(kind, pitch, 0.6, 0.5, -16, seed=3))
+    count = min(len(wave), len(result))
+    assert float(metrics.compare(wave[:count], result[:count]).mel_l1) < 0.8
 
 
 def test_a_block_is_made_before_what_follows_is_looked_at(g, monkeypatch):
-    made = []
+    result = []
     wave = streaming._Sound.wave
-    monkeypatch.setattr(streaming._Sound, "wave", lambda *a: made.append(a[1:]) or wave(*a))
+    monkeypatch.setattr(streaming._Sound, "wave", lambda *a: result.append(a[1:]) or wave(*a))
     controls = g.controls("trumpet", 311.0, 1.5, 0.5, -16, seed=3)
     first = list(islice(streaming.stream(g, controls, g.residual(controls, 3), 3, frames=8), 1))
-    assert made == [(0, 8)] and len(first[0]) > 1000
+    assert result == [(0, 8)] and len(first[0]) > 1000
 
 
 def test_a_toot_that_is_too_loud_is_turned_down_before_it_would_clip():
@@ -101,8 +101,8 @@ def test_a_file_is_written_in_blocks(tmp_path, suffix):
     wave = (np.arange(-500, 500) / 512).astype(np.float32)
     path = tmp_path / f"a.{suffix}"
     assert streaming.to_file(path, np.split(wave, [3, 700]), RATE) == 1000
-    found, rate = soundfile.read(path, dtype="float32")
-    assert rate == RATE and np.abs(found - wave).max() <= 2**-16
+    result, rate = soundfile.read(path, dtype="float32")
+    assert rate == RATE and np.abs(result - wave).max() <= 2**-16
 
 
 def test_a_stream_that_breaks_leaves_the_old_file(tmp_path):

@@ -73,12 +73,12 @@ def test_every_kind_has_its_notes(g, kind):
     pitch, about = middle(g, kind), g.model.kinds[g.kinds.index(kind)]
     duration = min(1.2, about.duration[1])
     # a slide has its pitch where it starts
-    heard = int((0.2 if about.slide else 1.0) * duration * RATE)
+    length = int((0.2 if about.slide else 1.0) * duration * RATE)
     waves = [
-        tensor(g.generate(kind, pitch, duration, 0.5, -18, seed=seed))[:heard] for seed in range(3)
+        tensor(g.generate(kind, pitch, duration, 0.5, -18, seed=seed))[:length] for seed in range(3)
     ]
-    found = [measures.chord_f0(wave, RATE, about.intervals, pitch) for wave in waves]
-    assert abs(measures.cents(torch.stack(found).median(), pitch)) < 30
+    measured = [measures.chord_f0(wave, RATE, about.intervals, pitch) for wave in waves]
+    assert abs(measures.cents(torch.stack(measured).median(), pitch)) < 30
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -116,9 +116,9 @@ def test_the_residual_changes_the_sound_and_the_controls_stay(g):
     notes = g.model.kinds[g.kinds.index("train_horn")].intervals
     for wave in waves:
         assert abs(measures.cents(measures.chord_f0(wave, RATE, notes, 262.0), 262.0)) < 30
-        found = measures.measure(wave, RATE)
-        assert float(found.duration) == pytest.approx(0.8, abs=0.06)
-        assert float(found.loudness) == pytest.approx(-20, abs=1.5)
+        measured = measures.measure(wave, RATE)
+        assert float(measured.duration) == pytest.approx(0.8, abs=0.06)
+        assert float(measured.loudness) == pytest.approx(-20, abs=1.5)
     length = min(len(wave) for wave in waves)
     logs = g.model.front_end(torch.stack([wave[:length] for wave in waves]))
     apart = (logs[1:] - logs[:1]).square().mean((1, 2)).sqrt() * (20 / np.log(10))
@@ -266,10 +266,12 @@ def test_temperature_scales_how_far_toots_stray(g):
     middle = g.network.prior_mean[controls.kind]
     torch.testing.assert_close(warm - middle, 2 * (usual - middle), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(none, middle.expand_as(none))
-    asked = ("trumpet", "A4", 0.5, 0.5, -18)
-    assert np.array_equal(g.generate(*asked, seed=3), g.generate(*asked, seed=3, temperature=1))
+    requested = ("trumpet", "A4", 0.5, 0.5, -18)
     assert np.array_equal(
-        g.generate(*asked, 3, 0.0, temperature=0), g.generate(*asked, 4, 0.0, temperature=0)
+        g.generate(*requested, seed=3), g.generate(*requested, seed=3, temperature=1)
+    )
+    assert np.array_equal(
+        g.generate(*requested, 3, 0.0, temperature=0), g.generate(*requested, 4, 0.0, temperature=0)
     )
 
 
@@ -360,8 +362,8 @@ def test_a_long_recording_is_done_window_by_window(g):
             metrics.compare(window[:WINDOW_SAMPLES], wave).mel_l1 for wave in (original, other)
         )
         assert own < 0.8 * wrong
-    found = measures.loudness(back[:WINDOW_SAMPLES], RATE)
-    assert float(found) == pytest.approx(-18, abs=5)
+    measured = measures.loudness(back[:WINDOW_SAMPLES], RATE)
+    assert float(measured) == pytest.approx(-18, abs=5)
 
 
 def test_a_loud_reconstruction_is_turned_down(g):
@@ -383,12 +385,12 @@ def test_the_shipped_model_is_the_default(g):
 
 
 def test_the_shipped_vocoder_speaks_unless_it_is_left_out(g):
-    asked = ("trumpet", "A4", 0.5, 0.5, -14)
+    requested = ("trumpet", "A4", 0.5, 0.5, -14)
     plain = tootlearn.load(vocoder="none")
     assert g.vocoder is not None and plain.vocoder is None
-    with_it, without = g.generate(*asked, seed=4), plain.generate(*asked, seed=4)
+    with_it, without = g.generate(*requested, seed=4), plain.generate(*requested, seed=4)
     assert not np.array_equal(with_it, without)
-    chosen = tootlearn.load(vocoder=model_file.shipped_vocoder()).generate(*asked, seed=4)
+    chosen = tootlearn.load(vocoder=model_file.shipped_vocoder()).generate(*requested, seed=4)
     assert np.array_equal(with_it, chosen)
 
 

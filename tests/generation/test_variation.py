@@ -32,14 +32,14 @@ def horn(g) -> Inversion:
 
 def residuals(g, monkeypatch, sound: Inversion, **options) -> torch.Tensor:
     """The residuals of variations, which are not rendered."""
-    found = []
+    result = []
     monkeypatch.setattr(
         g,
         "render",
-        lambda controls, residual, *_, **__: found.append(residual) or np.zeros(1, "f4"),
+        lambda controls, residual, *_, **__: result.append(residual) or np.zeros(1, "f4"),
     )
     list(vary(g, sound, **options))
-    return torch.cat(found)
+    return torch.cat(result)
 
 
 # Variations
@@ -66,11 +66,11 @@ def test_the_amount_is_how_far_residuals_stray_and_all_is_a_draw_from_the_prior(
 ):
     strayed = []
     for amount in (0.0, 0.2, 0.5, 1.0):
-        found = residuals(g, monkeypatch, horn, count=20, seed=2, amount=amount)
-        strayed.append(float((found - horn.residual).square().sum(1).mean()))
+        result = residuals(g, monkeypatch, horn, count=20, seed=2, amount=amount)
+        strayed.append(float((result - horn.residual).square().sum(1).mean()))
     assert strayed[0] < 1e-8 and all(a < b for a, b in pairwise(strayed))
     drawn = [g.residual(horn.controls, rng.child(2, i)) for i in range(20)]
-    torch.testing.assert_close(found, torch.cat(drawn))
+    torch.testing.assert_close(result, torch.cat(drawn))
 
 
 def test_half_way_residuals_are_distributed_as_the_prior(g, monkeypatch):
@@ -99,9 +99,11 @@ def test_a_changed_control_moves_and_the_others_stay(g, horn):
 
 def test_another_kind_takes_pitch_and_duration_into_its_range(g):
     tuba = from_controls(g, g.controls("tuba", 60.0, 1.5, 0.5, -18), 1)
-    found = changed_controls(g, tuba, ControlRequest("bicycle_horn"))
-    assert (found.pitch[0], found.duration[0]) == (180, 0.7)
-    assert found.brightness == tuba.controls.brightness and found.loudness == tuba.controls.loudness
+    result = changed_controls(g, tuba, ControlRequest("bicycle_horn"))
+    assert (result.pitch[0], result.duration[0]) == (180, 0.7)
+    assert (
+        result.brightness == tuba.controls.brightness and result.loudness == tuba.controls.loudness
+    )
     beyond = Inversion(
         Controls(*(np.array([v]) for v in (8, 1100.0, 0.5, 1.1, -18.0))), tuba.residual, 0.0
     )
@@ -120,10 +122,13 @@ def measured(g, toots) -> np.ndarray:
     for toot in toots:
         wave, pitch = torch.from_numpy(toot.wave), float(toot.controls.pitch[0])
         f0 = measures.tone_f0(wave, RATE, pitch)
-        found = measures.measure(wave, RATE)
-        octaves = measures.brightness_octaves(found.centroid, pitch)
+        result = measures.measure(wave, RATE)
+        octaves = measures.brightness_octaves(result.centroid, pitch)
         rows.append(
-            [float(x) for x in (measures.cents(f0, 440.0), found.duration, octaves, found.loudness)]
+            [
+                float(x)
+                for x in (measures.cents(f0, 440.0), result.duration, octaves, result.loudness)
+            ]
         )
     return np.array(rows)
 
@@ -142,10 +147,10 @@ def test_every_measure_changes_monotonically(g, ends):
     """Steps back are at most 5 cents, 2 ms, 0.02 octaves and 0.05 dB; ends differ by far more."""
     first, last = (from_controls(g, g.controls(*asked), seed) for seed, asked in enumerate(ends))
     toots = list(morph(g, first, last, 6, seed=2))
-    found = measured(g, toots)
-    steps = np.diff(found, axis=0) * np.sign(found[-1] - found[0])
+    result = measured(g, toots)
+    steps = np.diff(result, axis=0) * np.sign(result[-1] - result[0])
     assert (steps.min(0) > [-5, -0.002, -0.02, -0.05]).all(), steps
-    assert (np.abs(found[-1] - found[0]) > [200, 0.05, 0.1, 1]).all()
+    assert (np.abs(result[-1] - result[0]) > [200, 0.05, 0.1, 1]).all()
     assert all(np.abs(toot.wave).max() < 0.99 for toot in toots)
 
 

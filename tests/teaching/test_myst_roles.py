@@ -85,8 +85,8 @@ def test_equations_are_numbered_as_they_come_and_named_by_their_numbers():
 
 
 def test_every_source_that_a_chapter_cites_has_a_name_and_a_year():
-    found = re.findall(r"\{cite:.\}`([^`]+)`", "".join(SHIPPED.values()))
-    cited = {key for keys in found for key in keys.split(",")}
+    result = re.findall(r"\{cite:.\}`([^`]+)`", "".join(SHIPPED.values()))
+    cited = {key for keys in result for key in keys.split(",")}
     assert len(cited) > 20 and cited <= set(CITED)
     assert all(
         re.fullmatch(r"\d{4}", year) and names[0].isalpha() for names, year in CITED.values()

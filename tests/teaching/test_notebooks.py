@@ -126,10 +126,10 @@ def test_whoever_ends_the_command_ends_jupyterlab(shipped, tmp_path):
     (tmp_path / "jupyterlab/__init__.py").touch()
     code = "import os, sys; print(os.getpid(), sys.argv[1:]); sys.exit(7)"
     (tmp_path / "jupyterlab/__main__.py").write_text(code)
-    found = os.pathsep.join([str(tmp_path), str(Path(notebooks.__file__).parents[2])])
+    python_path = os.pathsep.join([str(tmp_path), str(Path(notebooks.__file__).parents[2])])
     command = [sys.executable, "-m", "tootlearn", "lab", str(tmp_path / "mine"), "--no-browser"]
     lab = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": found}
+        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": python_path}
     )
     said, _ = lab.communicate()
     assert lab.returncode == 7
