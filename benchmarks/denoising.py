@@ -3,10 +3,10 @@ in noise.
 
     python benchmarks/denoising.py [FOLDER] [--count 30]
 
-Set 1 is synthetic: toots of all twelve kinds in turn, in windows of 2.04 s, each with .1 s of
+Set 1 is synthetic: toots of all twelve kinds in turn, in windows of 2.04 s, each with 0.1 s of
 silence before and silence after it. Set 2, if a folder is given, are recordings in it and below,
 spread evenly over their sorted names: their first 2.04 s at 22,050 Hz, as they are, with the noise
-that they have themselves; what is shorter than .2 s is left out. White noise and pink noise (1 / f
+that they have themselves; what is shorter than 0.2 s is left out. White noise and pink noise (1 / f
 from 20 Hz on) are added at a signal-to-noise ratio over the whole clip. The methods take turns on
 each clip.
 
@@ -245,7 +245,8 @@ def after_reconstruction(clips: list[Tensor]) -> None:
     for name, waves in (("as it is", again), ("tootlearn Wiener, blind", filtered)):
         found = metrics.compare(waves, whole, RATE)
         print(
-            f"{name:38}{float(found.mel_l1.mean()):10.3f}{float(found.multi_resolution.mean()):14.3f}"
+            f"{name:38}{float(found.mel_l1.mean()):10.3f}"
+            f"{float(found.multi_resolution.mean()):14.3f}"
         )
 
 

@@ -149,7 +149,8 @@ def mel_methods(front_end: FrontEnd, vocoder: Vocoder | None) -> dict[str, Metho
     if vocoder:
 
         def drawn(mel_bands: Tensor) -> Tensor:
-            return vocoder(mel_bands.clamp_min(front_end.config.floor).log())  # type: ignore[no-any-return]
+            magnitude: Tensor = vocoder(mel_bands.clamp_min(front_end.config.floor).log())
+            return magnitude
 
         methods |= {f"vocoder, ridges + {n}": with_ridges(drawn, n) for n in (2, 4, 8)}
         methods |= {"vocoder, true phase": oracle(drawn)}

@@ -3,7 +3,7 @@ page weighs.
 
     python benchmarks/playground.py --count 50
 
-Each click is on "Play" after another seed and pitch, for toots of .5 s of all kinds that can be so
+Each click is on "Play" after another seed and pitch, for toots of 0.5 s of all kinds that can be so
 short; it ends when the buffer is started. The longest frame of the main thread is measured over all
 of it. Needs Chromium and Playwright.
 """
@@ -79,7 +79,7 @@ def main() -> None:
         sizes = {path: path.read_bytes() for path in site.rglob("*") if path.is_file()}
     times = sorted(measured["found"])
     print(
-        f"click to sound, {len(times)} toots of .5 s: median {statistics.median(times):.0f} ms, ",
+        f"click to sound, {len(times)} toots of 0.5 s: median {statistics.median(times):.0f} ms, ",
         end="",
     )
     print(f"95 % within {times[int(0.95 * len(times))]:.0f} ms, longest {times[-1]:.0f} ms")

@@ -15,7 +15,10 @@ def test_a_vocoder_is_trained_on_a_folder_and_generates(run, tmp_path):
             tmp_path / f"mine/{i}.wav", 0.3 * np.sin(2 * np.pi * 110 * (i + 1) * time), 22050
         )
     (tmp_path / "mine/notes.wav").write_text("no sound")
-    small = "--vocoder.width 8 --vocoder.hidden 8 --vocoder.blocks 1 --vocoder.wide 8 --steps 2 --batch 2 --device cpu"
+    small = (
+        "--vocoder.width 8 --vocoder.hidden 8 --vocoder.blocks 1 --vocoder.wide 8 "
+        "--steps 2 --batch 2 --device cpu"
+    )
     words = ("--data", tmp_path / "mine", "--synthetic", 0, "--sampled", 0, *small.split())
     trained = run("train-vocoder", *words, "--out", tmp_path / "run")
     assert (

@@ -221,7 +221,8 @@ def listed(
 def test_a_manifest_gives_label_pitch_and_source(tmp_path):
     found, problems = listed(
         tmp_path,
-        "path,label,pitch,source\na.wav,tuba,A2,street\nsub/b.wav,tuba,87.5,\n\nc.wav,kazoo,,home\n",
+        "path,label,pitch,source\na.wav,tuba,A2,street\nsub/b.wav,tuba,87.5,\n\n"
+        "c.wav,kazoo,,home\n",
     )
     assert problems == []
     assert [r.path for r in found] == [

@@ -1,4 +1,4 @@
-"""Fine-tuning: what a model plays to itself, how it meets new kinds, and that it forgets nothing."""
+"""Fine-tuning: replayed toots, new kinds, and that nothing is forgotten."""
 
 from dataclasses import replace
 

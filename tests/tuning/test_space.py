@@ -1,4 +1,4 @@
-"""Ranges from a YAML file: what they become, what they may not be, and configs with other values."""
+"""Ranges from a YAML file: what they become, what is refused, and configs with other values."""
 
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution

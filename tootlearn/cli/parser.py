@@ -84,7 +84,9 @@ class Parser(ArgumentParser):
         super().__init__(*args, **options)
         self.words = list(words)
 
-    def parse_args(self, args: Any = None, *rest: Any, **options: Any) -> Namespace:  # type: ignore[override]
+    def parse_args(  # type: ignore[override]
+        self, args: Any = None, *rest: Any, **options: Any
+    ) -> Namespace:
         """As of the class."""
         self._hyphenate()
         words = list(args or [])

@@ -37,7 +37,7 @@ def clean_folder(
     """Apply :func:`clean_file` to each recording in a folder and below, with the same names in
     another folder.
 
-    A recording in a format that `audio.save_audio` does not write becomes a WAV file, with .wav appended
+    A recording in a format that `audio.save_audio` does not write becomes a WAV file, .wav appended
     to its name. A `manifest.csv` is copied.
 
     Args:

@@ -44,7 +44,11 @@ class Sounds:
     held_out: Tensor  # (B,), bool
 
     def split(self) -> tuple[Tensor, Tensor]:
-        """The waves to learn from and those held out. Raises InputError if either would be empty."""
+        """The waves to learn from and those held out.
+
+        Raises:
+            InputError: if either would be empty.
+        """
         if self.held_out.all() or not self.held_out.any():
             raise InputError(f"{len(self.waves)} sounds are too few to hold some out: give more")
         return self.waves[~self.held_out], self.waves[self.held_out]

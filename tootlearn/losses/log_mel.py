@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tootlearn.controls import ONSET_SAMPLES
 
-SILENT_WEIGHT = 0.1  # of a frame later than .1 s after the end
+SILENT_WEIGHT = 0.1  # of a frame later than 0.1 s after the end
 HIGHEST = 6.0  # natural log, far above full scale (2.3): an untrained network cannot overflow
 
 
@@ -28,7 +28,7 @@ def frame_weights(duration: Tensor, frames: int, hop: int, sample_rate: int) -> 
         frames, hop, sample_rate: of the front end.
 
     Returns:
-        Shape (B, T): 1 until .1 s after the end, .1 after that, scaled to a mean of 1 over the
+        Shape (B, T): 1 until 0.1 s after the end, 0.1 after that, scaled to a mean of 1 over the
             batch.
     """
     time = (torch.arange(frames, device=duration.device) * hop - ONSET_SAMPLES) / sample_rate

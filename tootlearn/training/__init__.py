@@ -4,8 +4,8 @@
   at values that are not finite.
 * `train.train`, `train_vocoder.train_vocoder`, `train_bandwidth.train_bandwidth` and
   `train_classifier.train_classifier`: what differs between networks: data, model and objective.
-* `objective.Objective`: the loss of generator and autoencoder, term by term. The other networks have
-  their objectives in `train_*.py`.
+* `objective.Objective`: the loss of generator and autoencoder, term by term. The objectives of the
+  other networks are in `train_*.py`.
 * `config`: all settings, and the presets: `TrainConfig`, `VocoderTrainConfig`,
   `BandwidthTrainConfig`, and `Compute` (precision, processes, and which checkpoints are kept), with
   which `compute.launch` starts.

@@ -90,7 +90,7 @@ def restore(
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         step, theirs = int(metadata["step"]), dict(json.loads(metadata["config"]))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(

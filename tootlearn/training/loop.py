@@ -99,7 +99,7 @@ class Trainable(Protocol):
         """
 
     def __call__(self, batch: Any, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a part of a batch, a scalar, and its terms by name, scalars without weights."""
+        """The loss of a part of a batch, a scalar, and its terms without weights, by name."""
 
 
 Loader = Callable[[int], Sequence[Part]]  # gets the number of a step, the first of which is 0
@@ -264,7 +264,7 @@ def take_step(
 
 
 def _clip(network: nn.Module, largest: float) -> Tensor:
-    """Scale the gradient of a network down to this norm, if it is longer; returns the norm it had."""
+    """Scale the gradient of a network down to this norm if it is longer; return its own norm."""
     return torch.nn.utils.clip_grad_norm_(network.parameters(), largest)
 
 

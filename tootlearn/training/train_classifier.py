@@ -161,7 +161,7 @@ def listener(
     recordings of a single kind.
 
     Args:
-        front_end: of the log-mels that it shall listen to.
+        front_end: of the log-mels that it listens to.
         config: how it is trained.
         clips: how many toots it is trained on.
         seed: of these toots.

@@ -160,7 +160,7 @@ def run(search: Search, trials: int, workers: int = 1) -> dict[str, Any]:
 
     Args:
         search: what, and where.
-        trials: how many finished trials the study shall have in the end, earlier ones included.
+        trials: how many finished trials the study is to have in the end, earlier ones included.
         workers: processes. Each has its own clips in memory, and its share of the cores.
 
     Raises:

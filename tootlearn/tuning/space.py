@@ -196,7 +196,8 @@ def _numbers(
     numbers: dict[str, Any] = {}
     for key in ("low", "high", *(["step"] if "step" in given else [])):
         try:
-            numbers[key] = number = float(given.get(key))  # type: ignore[arg-type]  # YAML takes 1e-4 for a word
+            # YAML takes 1e-4 for a word
+            numbers[key] = number = float(given.get(key))  # type: ignore[arg-type]
         except (TypeError, ValueError):
             raise InputError(f"{where}: {key} is a number, not {given.get(key)!r}") from None
         if not math.isfinite(number) or (whole and not number.is_integer()):

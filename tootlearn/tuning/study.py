@@ -137,7 +137,7 @@ def work(
     Args:
         study: of `open_study`.
         space: the range of each parameter.
-        trials: how many finished ones the study shall have, those of other workers and of earlier
+        trials: how many finished ones the study is to have, those of other workers and of earlier
             times included.
         objective: gives the value of a trial, the less the better, or raises `optuna.TrialPruned`.
             An `InputError`, or memory that is too small, fails the trial; all else also ends the
@@ -265,4 +265,5 @@ def _line(study: Study, trial: FrozenTrial, trials: int) -> str:
         if trial.value is not None
         else trial.user_attrs.get(_REASON, "no value")
     )
-    return f"trial {trial.number} {trial.state.name.lower()}: {result}; {finished(study)} of {trials} are done"
+    state, done = trial.state.name.lower(), finished(study)
+    return f"trial {trial.number} {state}: {result}; {done} of {trials} are done"
