@@ -1,8 +1,9 @@
 """Set tootlearn up from a bare clone and use it, with nothing but Python 3.11 or newer.
 
-    python run.py toots [options]   writes toots/*.wav and toots/contact_sheet.png (options: tootlearn generate's)
-    python run.py test              runs the tests that are neither slow nor the book's, in two processes
-    python run.py test --all        runs all tests, with coverage: also the slow ones, the notebooks, the site
+    python run.py toots             writes toots/*.wav and toots/contact_sheet.png
+    python run.py toots OPTIONS     the same with options of `tootlearn generate`
+    python run.py test              runs the tests that are neither slow nor the book's
+    python run.py test --all        runs all tests, also those of notebooks and site, with coverage
     python run.py test OPTIONS      runs pytest with these options
 
 The first call makes the virtual environment .venv and installs the package and what it needs there,
@@ -101,7 +102,7 @@ def set_up(name: str) -> None:
 
 def main(arguments: list[str]) -> int:
     """Set up and run; returns the exit status."""
-    if sys.version_info < (3, 11):  # noqa: UP036 - this file is what an older Python is given to run
+    if sys.version_info < (3, 11):  # noqa: UP036 - an older Python may run this file
         print(
             "run.py: Python 3.11 or newer is needed, this is " + sys.version.split()[0],
             file=sys.stderr,

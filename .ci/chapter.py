@@ -1,8 +1,8 @@
 """Run a chapter from top to bottom in a fresh kernel, tidy it and save it with its outputs.
 
-    python .ci/chapter.py 01_stft                  runs notebooks/01_stft.ipynb and prints the seconds
-    python .ci/chapter.py 01_stft --from draft.md  first makes the notebook from MyST Markdown (jupytext's form)
-    python .ci/chapter.py 01_stft --to draft.md    only writes the notebook as MyST Markdown, to edit it there
+    python .ci/chapter.py 01_stft                  runs it and prints the seconds
+    python .ci/chapter.py 01_stft --from draft.md  first makes it from MyST Markdown
+    python .ci/chapter.py 01_stft --to draft.md    only writes it as MyST Markdown
 
 The notebook is what is kept; the Markdown is for those who edit in a text editor, and stays out of
 git. The line "N s to run" in the first cell is brought up to date when it is off by a quarter.

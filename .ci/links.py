@@ -1,7 +1,7 @@
 """The links of the book and the pages that lead elsewhere.
 
 python .ci/links.py         lists them, with where they stand
-python .ci/links.py --ask   asks each whether it is there; exits 1 if one is not (a workflow does that weekly)
+python .ci/links.py --ask   asks each whether it is there; exits 1 if one is not
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Keep in notebooks only the metadata that readers or the book use, so that a diff shows what an
 author changed.
 
-    python .ci/notebook_metadata.py NOTEBOOK...          rewrites those that differ; exits 1 if there were any
+    python .ci/notebook_metadata.py NOTEBOOK...   rewrites those that differ; exits 1 if any did
     python .ci/notebook_metadata.py --check NOTEBOOK...  only names them
 
 Outputs stay: the checks of the book compare them, but only those of cells with an execution count.

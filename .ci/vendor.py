@@ -1,10 +1,10 @@
-"""Fetch what other people wrote and the book's pages need: MathJax, the widgets' bundle, and axe for the tests.
+"""Fetch what the pages need of other people: MathJax, the widgets' bundle, axe for the tests.
 
     python .ci/vendor.py           fetches what is missing or differs (needs npm and its registry)
-    python .ci/vendor.py --check   only compares the files with their checksums; exits 1 if one differs
+    python .ci/vendor.py --check   only compares checksums; exits 1 if a file differs
 
-The files are kept in the repository, so that a build fetches nothing. Versions and checksums stand below: of each
-package as npm serves it, and in `checksums.txt` of each file that is kept.
+The files are kept in the repository, so that a build fetches nothing. Versions and checksums stand
+below for each package as npm serves it, and in `checksums.txt` for each file that is kept.
 """
 
 from __future__ import annotations

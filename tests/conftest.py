@@ -64,7 +64,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             path = Path(nodeid.split("::")[0])
-            if path.stem in ("test_browser", "test_build"):
+            if path.stem in ("test_browser", "test_build"):  # which run the chapters
                 return "the built book"
             return nodeid if path.stem == "test_notebooks" else path.stem
 

@@ -181,8 +181,8 @@ def test_an_old_python_is_told_so(run, calls, capsys, monkeypatch):
 
 @pytest.mark.skipif(os.name == "nt", reason="a script of the shell")
 def test_ci_fails_where_there_is_no_fit_python(tmp_path):
-    # each is found, and too old
-    for name in ("python3", "python3.13", "python3.12", "python3.11", "python"):
+    # each is found, and fails: Python is too old, and nothing is installed
+    for name in ("python3", "python3.13", "python3.12", "python3.11", "python", "apt-get", "sudo"):
         (tmp_path / name).write_text("#!/bin/sh\nexit 1\n")
         (tmp_path / name).chmod(0o755)
     path = os.pathsep.join([str(tmp_path), "/usr/bin", "/bin"])

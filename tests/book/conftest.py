@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    """The seconds of the notebooks, which tests record as the property "took": [way, notebook,
+    """The seconds of the notebooks, which tests record as the property "took": [notebook,
     seconds].
     """
     properties = [
@@ -28,12 +28,7 @@ def pytest_terminal_summary(terminalreporter) -> None:
         if getattr(report, "when", "") == "call"
         for properties in report.user_properties
     ]
-    seconds = {
-        (way, name): taken
-        for key, value in properties
-        if key == "took"
-        for way, name, taken in [value]
-    }
+    seconds = dict(value for key, value in properties if key == "took")
     if seconds:
         terminalreporter.section("notebooks")
         for line in budget.table(seconds, os.cpu_count()):
@@ -41,9 +36,10 @@ def pytest_terminal_summary(terminalreporter) -> None:
 
 
 class Built(NamedTuple):
-    """A build: its folder of pages, and what it printed."""
+    """A build: its folder of pages, that of the notebooks as they ran, and what it printed."""
 
     html: Path
+    executed: Path
     log: str
 
 
@@ -53,13 +49,15 @@ def built(tmp_path_factory) -> Built:
     look at instead.
     """
     if "BOOK_SITE" in os.environ:
-        return Built(Path(os.environ["BOOK_SITE"]).resolve(), "")
-    out = tmp_path_factory.mktemp("book")
+        html = Path(os.environ["BOOK_SITE"]).resolve()
+        return Built(html, html.with_name("jupyter_execute"), "")
+    out = tmp_path_factory.mktemp("book") / "_build"
     # its own script may not be on the path
     program = "from jupyter_book.cli.main import main; main()"
-    command = [sys.executable, "-c", program, "build", ROOT, "--path-output", out]
-    # as in CI, and yet with figures
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
+    command = [sys.executable, "-c", program, "build", ROOT, "--path-output", out.parent]
+    # with figures, whatever draws them; and without coverage, which is not measured in what it runs
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")}
+    environment |= {"PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
     done = subprocess.run(
         [*command, "-n", "-W", "--keep-going", "--all"],
         env=environment,
@@ -67,10 +65,11 @@ def built(tmp_path_factory) -> Built:
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0 and (out / "_build/html/index.html").is_file(), (
-        done.stdout + done.stderr
-    )[-8000:]
-    return Built(out / "_build/html", done.stdout + done.stderr)
+    log = done.stdout + done.stderr
+    if done.returncode or not (out / "html/index.html").is_file():
+        raised = [path.read_text("utf8") for path in sorted(out.rglob("*.err.log"))]
+        pytest.fail("\n".join([log[-8000:], *raised]), pytrace=False)
+    return Built(out / "html", out / "jupyter_execute", log)
 
 
 @pytest.fixture(scope="session")

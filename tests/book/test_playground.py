@@ -37,18 +37,21 @@ STATE = "() => playground.playground.state"
 ASK = """async requests => {
   const {engine} = playground.playground, found = [];
   for (const request of requests) {
-    const [{logMel}, {wave}] = [await engine.ask('drawing', request), await engine.ask('toot', request)];
+    const {logMel} = await engine.ask('drawing', request);
+    const {wave} = await engine.ask('toot', request);
     for (const numbers of [logMel, wave]) {
       const bytes = new Uint8Array(numbers.buffer);
       let text = '';
-      for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
+      for (let i = 0; i < bytes.length; i += 8192)
+        text += String.fromCharCode(...bytes.subarray(i, i + 8192));
       found.push(btoa(text));
     }
   }
   return found;
 }"""
 SHORT = "?kind=trumpet&duration=0.3"
-LOST = "() => document.querySelector('#playground [role=status]').textContent.includes('could not be loaded')"
+LOST = """() => document.querySelector('#playground [role=status]').textContent
+  .includes('could not be loaded')"""
 HEARD = """() => { const root = document.querySelector('#playground'); window.heard = [];
   root.addEventListener('toot', ({detail}) => window.heard.push([...detail.wave])); }"""
 

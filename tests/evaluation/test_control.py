@@ -136,6 +136,7 @@ def test_control_table_sees_a_generator_that_does_not_listen(g, monkeypatch):
     assert not ours.loudness_rank > 0.5
 
 
+@pytest.mark.slow
 def test_swap_test_of_the_shipped_model(g):
     table = swap_test(g, seeds=range(2))
     assert list(table) == ["pitch", "duration", "brightness", "loudness"]

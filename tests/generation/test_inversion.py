@@ -64,6 +64,7 @@ def test_the_residual_is_that_of_the_sound_and_not_of_another(g, kind):
     assert sum(ours) < 0.4 * sum(others)
 
 
+@pytest.mark.slow
 def test_notes_of_recorded_brass_are_told_apart_by_both_models_that_ship(g):
     """Of a sound font, where there is one, played as it was recorded."""
     notes = sampled.notes(("trumpet", "trombone", "tuba", "french_horn"), 16, seed=1, bright=1.0)

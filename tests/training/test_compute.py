@@ -189,6 +189,7 @@ def test_compile_is_for_the_networks(uneven, tmp_path, monkeypatch):
     assert sorted(compiled) == ["ConditionalDecoder", "Decoder", "Encoder", "Encoder"]
 
 
+@pytest.mark.slow
 def test_two_processes_are_one(tmp_path):
     """Gradients in 64 bits, with group norm and unequal shares; a loss curve in 32; an evaluation
     of an odd set.

@@ -41,6 +41,15 @@ def recordings(tmp_path):
 
 
 @pytest.fixture
+def labelled(recordings):
+    """The same with their pitches in a manifest, so that none has to be measured."""
+    labels = [("trumpet", 330) if i < 8 else ("kazoo", 262) for i in range(12)]
+    rows = [f"{label}/{i}.wav,{label},{hertz}" for i, (label, hertz) in enumerate(labels)]
+    (recordings / "manifest.csv").write_text("\n".join(["path,label,pitch", *rows]))
+    return recordings
+
+
+@pytest.fixture
 def font(monkeypatch, tmp_path):
     """A font whose notes are those of the synthesiser."""
 
@@ -133,8 +142,8 @@ def test_recordings_of_one_source_are_split_by_pitch(recordings):
     assert not set(np.round(learn.controls.pitch)) & set(np.round(held_out.controls.pitch))
 
 
-def test_a_model_to_start_from_is_rehearsed_and_its_kinds_keep_their_scales(recordings, base):
-    found = gather(replace(OWN, data=(str(recordings),), start_from="x", replay=10), base)
+def test_a_model_to_start_from_is_rehearsed_and_its_kinds_keep_their_scales(labelled, base):
+    found = gather(replace(OWN, data=(str(labelled),), start_from="x", replay=10), base)
     assert [kind.name for kind in found.kinds] == ["kazoo", "trumpet"] and found.kinds[
         0
     ] == base.kinds[0]
@@ -146,26 +155,26 @@ def test_a_model_to_start_from_is_rehearsed_and_its_kinds_keep_their_scales(reco
     assert torch.equal(found[played].log_mel, expected.log_mel)
 
 
-def test_every_kind_of_the_model_is_rehearsed_at_least_once(recordings, base):
-    found = gather(replace(OWN, data=(str(recordings),), start_from="x", replay=0), base)
+def test_every_kind_of_the_model_is_rehearsed_at_least_once(labelled, base):
+    found = gather(replace(OWN, data=(str(labelled),), start_from="x", replay=0), base)
     assert found.kinds[0] == base.kinds[0] and np.sum(found.origin == SYNTHETIC) == 1
 
 
 # What is said of it
 
 
-def test_the_description_counts_every_source_and_names_no_folder_above_it(recordings, font):
-    config = replace(CONFIG, sampled=5, font=font, data=(str(recordings),))
+def test_the_description_counts_every_source_and_names_no_folder_above_it(labelled, font):
+    config = replace(CONFIG, sampled=5, font=font, data=(str(labelled),))
     told = dataset.describe_clips(config, gather(config))
     assert (
         "12 synthetic toots of trumpet, car_horn; 5 notes of trumpet from Choir.sf2; 12 "
         "recordings of mine" in told
     )
-    assert str(recordings.parent) not in told
+    assert str(labelled.parent) not in told
 
 
-def test_rehearsed_recordings_count_once(recordings, base):
-    config = replace(OWN, data=(str(recordings),), start_from="x", replay=100)
+def test_rehearsed_recordings_count_once(labelled, base):
+    config = replace(OWN, data=(str(labelled),), start_from="x", replay=100)
     told = dataset.describe_clips(config, gather(config, base))
     assert (
         "100 toots of the model that training started from" in told
@@ -176,14 +185,13 @@ def test_rehearsed_recordings_count_once(recordings, base):
 # What a model was trained on, again
 
 
-def test_the_clips_of_a_model_file_can_be_made_again(font, recordings):
-    config = replace(CONFIG, sampled=5, font=font, data=(str(recordings),))
+def test_the_clips_of_a_model_file_can_be_made_again(font, labelled):
+    config = replace(CONFIG, sampled=5, font=font, data=(str(labelled),))
     told = {"kinds": ["trumpet", "car_horn"], "clips": 12, "seed": 3}
     told |= {"sampled": 5, "font": "Choir.sf2", "data": ["mine"]}
-    found = dataset.training_clips(told, FRONT_END, [str(recordings)], font)
-    assert (
-        torch.equal(found.log_mel, gather(config).log_mel) and found.source == gather(config).source
-    )
+    found = dataset.training_clips(told, FRONT_END, [str(labelled)], font)
+    expected = gather(config)
+    assert torch.equal(found.log_mel, expected.log_mel) and found.source == expected.source
 
 
 @pytest.mark.parametrize(

@@ -298,6 +298,7 @@ def test_a_shard_that_is_gone_ends_the_run_and_once_it_is_back_it_goes_on(
     assert_same_run(tmp_path / "run", whole_run)
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_epoch_and_learn_what_one_does(sharded, tmp_path):
     one, two = tmp_path / "1", tmp_path / "2"
     one.mkdir(), two.mkdir()

@@ -91,6 +91,7 @@ def test_a_log_that_a_kill_cut_short_is_whole_after_going_on(
     assert not list(out.glob(".*"))
 
 
+@pytest.mark.slow
 def test_killed_at_any_point_a_run_goes_on_to_the_same_weights():
     """SIGKILL at random points and while a checkpoint is being written; the same with 20 is the
     benchmark.

@@ -70,6 +70,7 @@ def test_tensorboard_holds_scalars_pictures_sounds_config_and_hparams(clips, tmp
     assert events.Scalars("end/held_out/reconstruction")[0].value == held[-1][1]
 
 
+@pytest.mark.slow
 def test_mlflow_holds_the_run_in_sqlite_and_goes_on_with_it(clips, tmp_path, monkeypatch):
     from mlflow.tracking import MlflowClient
 
