@@ -71,6 +71,26 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Scheduling(config, log)
 
 
+SLOW = 3.0  # s
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say which tests took less time than the marker `slow` asks for. It is shown; no test fails by
+    the clock.
+    """
+    passed = terminalreporter.stats.get("passed", [])
+    seconds: dict[str, float] = {}
+    for report in [*terminalreporter.stats.get("", []), *passed]:  # set-ups have no category
+        if "slow" in report.keywords and report.when in ("setup", "call"):
+            seconds[report.nodeid] = seconds.get(report.nodeid, 0.0) + report.duration
+    called = {report.nodeid for report in passed}
+    fast = {name: taken for name, taken in seconds.items() if name in called and taken < SLOW}
+    if fast:
+        terminalreporter.section(f"marked slow, but under {SLOW:.0f} s")
+        for name, taken in sorted(fast.items()):
+            terminalreporter.write_line(f"{taken:.1f} s {name}")
+
+
 @pytest.fixture
 def recipe(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """A function that changes ranges of the recipe of a kind; ``still`` first takes all change and

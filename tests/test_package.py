@@ -379,7 +379,9 @@ def test_a_path_of_one_machine_is_seen(path):
 
 
 @pytest.mark.static
-@pytest.mark.parametrize("tool", ["ruff check", "mypy", "codespell"])
+@pytest.mark.parametrize(
+    "tool", ["ruff check", pytest.param("mypy", marks=pytest.mark.slow), "codespell"]
+)
 def test_static(tool):
     """Style, types and spelling: what the hooks and an editor show, without having to install
     them.
