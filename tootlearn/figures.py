@@ -327,6 +327,25 @@ def _of_rows(table: dict[str, dict[str, float]], figures: dict[str, str]) -> lis
     ]
 
 
+def _of_liveliness(table: dict[str, dict[str, dict[str, float]]]) -> list[Bars]:
+    """A panel for each of a few measures: toots beside recordings."""
+    shown = {
+        "wander_slow_db": "levels of bands, 1 to 6 Hz (dB)",
+        "partial_db": "levels of partials (dB)",
+        "noise_mid_db": "noise, 0.5 to 2 kHz (dB)",
+    }
+    who = ("generated", "synthesiser", "recorded")
+    return [
+        (
+            title,
+            list(table),
+            {w: [row[name].get(w, math.nan) for row in table.values()] for w in who},
+            {},
+        )
+        for name, title in shown.items()
+    ]
+
+
 _CONTROL = {
     "f0_median": "f0 error, median (cents)",
     "duration_median": "duration error, median (ms)",
@@ -335,6 +354,7 @@ _PANELS: dict[str, Callable[[Any], list[Bars]]] = {
     "control": lambda table: _of_groups(table, _CONTROL),
     "kind": lambda table: _of_groups(table, {"right": "named right by a classifier"}),
     "set": _of_sets,
+    "liveliness": _of_liveliness,
     "swap": lambda table: _of_rows(table, {"obeyed": "moved the way it was asked to"}),
     "reconstruction": lambda table: _of_rows(table, {"error": "squared error", "lsd": "LSD (dB)"}),
 }

@@ -118,7 +118,7 @@ def test_help_names_every_command_and_each_has_its_own(run):
         ("denoise . out", "out is in .,"),
         (
             "evaluate --only everything",
-            "'everything': there are control, swap, kind, set, reconstruction",
+            "'everything': there are control, swap, liveliness, kind, set, reconstruction",
         ),
         ("evaluate --count 1", "count is 12 or more"),
         ("info none.safetensors", "none.safetensors"),

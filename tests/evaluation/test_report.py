@@ -47,9 +47,11 @@ def test_report_is_plain_data_of_the_parts_that_are_asked_for(g, monkeypatch):
     swapped = {
         "pitch": dict.fromkeys(("pitch", "duration", "brightness", "loudness", "obeyed"), 0.5)
     }
+    alive = {"trumpet": {"partial_db": {"generated": 0.5, "synthesiser": 1.5, "binding": False}}}
     rebuilt = {"mean": {"error": 1.0, "lsd": 8.0, "count": 3}}
     monkeypatch.setattr(report, "control_table", lambda *_: {"all": {"generated": accuracy}})
     monkeypatch.setattr(report, "swap_test", lambda *_: swapped)
+    monkeypatch.setattr(report, "liveliness_table", lambda *_: alive)
     monkeypatch.setattr(report, "reconstruction_table", lambda *_: rebuilt)
     clips = synthesise(["trumpet"], 30, 1, g.model.front_end, progress=False)
     monkeypatch.setattr(report, "training_clips_of", lambda *_: clips)
@@ -62,6 +64,7 @@ def test_report_is_plain_data_of_the_parts_that_are_asked_for(g, monkeypatch):
     whole = {
         "control": {"all": {"generated": asdict(accuracy)}},
         "swap": swapped,
+        "liveliness": alive,
         "kind": {"all": {who: asdict(r) for who, r in named["all"].items()}},
         "set": {"coverage": asdict(compared)},
         "reconstruction": rebuilt,
@@ -72,7 +75,7 @@ def test_report_is_plain_data_of_the_parts_that_are_asked_for(g, monkeypatch):
         assert report.evaluate_model(g, only=part) == {part: whole[part]}
     monkeypatch.setattr(report, "LEAST", 100)  # too few held-out sounds to compare with
     assert set(report.evaluate_model(g)) == set(whole) - {"set"}
-    assert set(report.evaluate_model(half(SMALL_GENERATOR))) == {"control", "swap"}
+    assert set(report.evaluate_model(half(SMALL_GENERATOR))) == {"control", "swap", "liveliness"}
     assert set(report.evaluate_model(half(autoencoder=SMALL_AUTOENCODER))) == {"reconstruction"}
 
 
@@ -87,7 +90,7 @@ def test_report_is_plain_data_of_the_parts_that_are_asked_for(g, monkeypatch):
         (
             half(SMALL_GENERATOR),
             "everything",
-            "'everything': there are control, swap, kind, set, reconstruction",
+            "'everything': there are control, swap, liveliness, kind, set, reconstruction",
         ),
     ],
 )
@@ -134,13 +137,28 @@ def test_the_text_shows_every_number():
                 "obeyed": 0.75,
             }
         },
+        "liveliness": {
+            "tuba": {
+                "partial_db": {
+                    "generated": 0.345,
+                    "synthesiser": 1.23,
+                    "recorded": 1.08,
+                    "low": 0.638,
+                    "high": 2.36,
+                    "recordings": 42,
+                    "binding": True,
+                    "near": ["synthesiser"],
+                },
+                "line_db": {"generated": 12.5, "synthesiser": float("nan"), "binding": False},
+            }
+        },
         "kind": {
             "tuba": {"generated": asdict(taken), "held out": asdict(KindAccuracy(0.94, "", 31))}
         },
         "set": {"density": asdict(SetDistance(0.912, 0.034, 1.056, 0.078, 60))},
         "reconstruction": {"PCA, 9 numbers": {"error": 0.1357, "lsd": 2.46, "count": 17}},
     }
-    control, swap, kind, sets, reconstruction = report.report_text(tables).split("\n\n")
+    control, swap, alive, kind, sets, reconstruction = report.report_text(tables).split("\n\n")
     for text, numbers in (
         (control, ("tuba, generated", "12.3", "87%", "45.6", "0.781", "0.892", "123")),
         (swap, ("pitch", "345.6", "0.012", "0.034", "0.56", "75%")),
@@ -152,3 +170,10 @@ def test_the_text_shows_every_number():
         assert all(number in last for number in numbers)
         assert len(heading) == len(last)  # columns stand under their names
     assert report.report_text({"swap": tables["swap"]}).startswith("swap")
+    heading, kind, partials, line, count = alive.splitlines()
+    assert kind.strip() == "tuba"
+    assert partials.startswith("* levels of partials")
+    assert partials.split()[-7:] == ["0.345", "1.23", "1.08", "0.638", "2.36", "42", "s"]
+    assert line.startswith("  line") and line.split()[-2:] == ["12.5", "nan"]
+    assert count.split()[-3:] == ["0", "1", "1"]
+    assert len({len(row) for row in alive.splitlines()}) == 1

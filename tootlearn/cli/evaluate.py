@@ -26,7 +26,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--only",
         type=str | None,
-        help="control, swap, kind, set or reconstruction (default: all of them)",
+        help="control, swap, liveliness, kind, set or reconstruction (default: all of them)",
     )
     parser.add_argument(
         "--data",

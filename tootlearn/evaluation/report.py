@@ -1,4 +1,4 @@
-"""All tables of a model: control accuracy, kind accuracy, set distances and reconstruction."""
+"""All tables of a model: control, kinds, liveliness, set distances and reconstruction."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from tootlearn.data.clips import Clips
 from tootlearn.errors import InputError
 from tootlearn.evaluation.control import control_table, swap_test
 from tootlearn.evaluation.kind_accuracy import judge_of, kind_table
+from tootlearn.evaluation.liveliness import MEASURES, liveliness_table
 from tootlearn.evaluation.reconstruction import autoencoder_of, reconstruction_table
 from tootlearn.evaluation.set_distances import LEAST, set_table
 from tootlearn.generation.toot_generator import TootGenerator
 from tootlearn.training import dataset
 
-PARTS = ("control", "swap", "kind", "set", "reconstruction")
+PARTS = ("control", "swap", "liveliness", "kind", "set", "reconstruction")
 
 
 def evaluate_model(
@@ -36,8 +37,8 @@ def evaluate_model(
             `dataset.training_clips`.
 
     Returns:
-        {part: its table, as `control_table`, `swap_test`, `kind_table`, `set_table` or
-        `reconstruction_table` has it}.
+        {part: its table, as `control_table`, `swap_test`, `liveliness_table`, `kind_table`,
+        `set_table` or `reconstruction_table` has it}.
 
     Raises:
         InputError: if there is no such table, the model lacks the half that ``only`` needs, or its
@@ -53,6 +54,8 @@ def evaluate_model(
         }
     if only == "swap" or (only is None and model.generator):
         tables["swap"] = swap_test(generator)
+    if only == "liveliness" or (only is None and model.generator):
+        tables["liveliness"] = liveliness_table(generator, count, seed)
     judged = model.generator and len(model.kinds) > 1
     by_classifier = [part for part in ("kind", "set") if only == part or (only is None and judged)]
     rebuilt = only == "reconstruction" or (only is None and model.autoencoder)
@@ -123,6 +126,23 @@ def _swap_rows(table: dict[str, Any]) -> Iterator[list[str]]:
         yield [name, *moved, f"{r['loudness']:.2f}", f"{r['obeyed']:.0%}"]
 
 
+def _liveliness_rows(table: dict[str, Any]) -> Iterator[list[str]]:
+    yield ["liveliness", "generated", "synthesiser", "recorded", "from", "to", "N", "near (g, s)"]
+    for kind, rows in table.items():
+        yield [kind, *[""] * 7]
+        for name, row in rows.items():
+            marks = {"generated": "g", "synthesiser": "s"}
+            near = "".join(marks[who] for who in row.get("near", ()))
+            known = ("recorded", "low", "high")
+            cells = [f"{row[who]:.3g}" for who in marks]
+            cells += [f"{row[x]:.3g}" if x in row else "" for x in known]
+            cells += [str(row.get("recordings", "")), near or "-" * row["binding"]]
+            yield [f"{'*' if row['binding'] else ' '} {MEASURES[name]}", *cells]
+    heard = [row for rows in table.values() for row in rows.values() if row["binding"]]
+    shares = [sum(who in row["near"] for row in heard) for who in ("generated", "synthesiser")]
+    yield ["* binding, of which near recordings", *map(str, shares), str(len(heard)), *[""] * 4]
+
+
 def _kind_rows(table: dict[str, Any]) -> Iterator[list[str]]:
     yield ["kind, by a classifier", "generated", "N", "held out", "N", "taken for"]
     for kind, sources in table.items():
@@ -146,6 +166,7 @@ def _reconstruction_rows(table: dict[str, Any]) -> Iterator[list[str]]:
 _ROWS: dict[str, Callable[[dict[str, Any]], Iterator[list[str]]]] = {
     "control": _control_rows,
     "swap": _swap_rows,
+    "liveliness": _liveliness_rows,
     "kind": _kind_rows,
     "set": _set_rows,
     "reconstruction": _reconstruction_rows,
