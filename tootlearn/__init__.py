@@ -2,7 +2,7 @@
 
 >>> import tootlearn
 >>> g = tootlearn.load()
->>> wave = g.generate(kind="train_horn", pitch="A3", duration=0.6, seed=7)  # float32, (N,), at g.sample_rate
+>>> wave = g.generate(kind="train_horn", pitch="A3", duration=0.6, seed=7)  # (N,), float32
 
 The map, from the top down; each folder imports only from those below it:
 

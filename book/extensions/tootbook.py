@@ -78,7 +78,7 @@ def missing(
 
 
 def visit_title(self: CodeBlockAnalyser, node: nodes.title) -> None:
-    """As the original, but only titles of sections: those of admonitions would stay on the stack."""
+    """As the original, but only titles of sections: those of admonitions would stay."""
     if isinstance(node.parent, nodes.section):
         self.title_stack.append(node.astext())
 
