@@ -82,6 +82,9 @@ class Stream(IntEnum):
     SET_CHOICE = 55
     SET_HALVES = 56
     SAMPLED_NOTE = 57
+    PLACE_REFLECTIONS = 61
+    PLACE_TAIL = 62
+    PLACE_FLOOR = 63
     SYNTHESIS_LATE = 103
 
 

@@ -80,11 +80,18 @@ def test_options_reach_the_toots_and_the_table_says_how_to_make_each_again(run, 
         )
 
 
-def test_seeds_count_and_so_does_texture(run, tmp_path):
-    for name, words in {"a": (), "b": ("--seed", 1), "c": ("--texture", 0)}.items():
+def test_seeds_count_and_so_do_texture_and_place(run, tmp_path):
+    changes = {
+        "a": (),
+        "b": ("--seed", 1),
+        "c": ("--texture", 0),
+        "d": ("--place", "street"),
+        "e": ("--place", "street", "--floor", -60),
+    }
+    for name, words in changes.items():
         run("generate", "--kind", "steam_whistle", "--count", 1, "--out", name, *words)
-    toots = {(tmp_path / name / "000_steam_whistle.wav").read_bytes() for name in "abc"}
-    assert len(toots) == 3
+    toots = {(tmp_path / name / "000_steam_whistle.wav").read_bytes() for name in changes}
+    assert len(toots) == len(changes)
 
 
 def test_denoise_filters_each_toot(run, tmp_path, monkeypatch):

@@ -106,6 +106,8 @@ def test_help_names_every_command_and_each_has_its_own(run):
         ("generate --brightness 2", "brightness 2"),
         ("generate --loudness 3", "loudness 3 dB"),
         ("generate --texture 2", "--texture 2"),
+        ("generate --place moon", "no place 'moon'"),
+        ("generate --floor 3", "floor 3"),
         ("generate --sample-rate 0", "--sample-rate 0 Hz is out of range: give 8000 to 192000 Hz"),
         ("generate --device tpu", "'tpu': give cpu"),
         ("generate --model none.safetensors", "none.safetensors"),

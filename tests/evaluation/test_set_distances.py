@@ -46,6 +46,7 @@ def test_toots_are_generated_for_the_controls_of_held_out_sounds(g, parts, monke
     (controls,) = requested
     assert len(controls) == 24 and list(result) == [
         *DISTANCES,
+        *(f"{name}, mel statistics" for name in DISTANCES),
         "nearest training clip",
         "nearer than most",
     ]
@@ -101,3 +102,18 @@ def test_too_few_sounds_are_refused(g, parts):
         set_distances.set_table(g, learn, held_out, Judge(), 5)
     with pytest.raises(InputError, match="24 toots and 11 held-out sounds are too few"):
         set_distances.set_table(g, learn, held_out[:11], Judge(), 24)
+
+
+def test_mel_statistics_see_bands_and_their_movement_but_not_level_or_silence():
+    steady = torch.full((1, 8, 40), -3.0)
+    steady[:, 2] = 0.0
+    found = set_distances.mel_statistics(steady)
+    assert found.shape == (1, 16)
+    torch.testing.assert_close(found[0, :8], steady[0, :, 0])
+    assert not found[0, 8:].any()
+    louder = torch.cat([steady + 2.5, torch.full((1, 8, 60), -40.0)], 2)
+    torch.testing.assert_close(set_distances.mel_statistics(louder), found)
+    moving = steady.clone()
+    moving[:, 4] += torch.sin(torch.arange(40.0))
+    different = set_distances.mel_statistics(moving)
+    assert different[0, 12] > 0.5 and not different[0, 8:12].any()

@@ -155,6 +155,12 @@ def test_texture_is_noise_in_the_breath(g):
     assert rough <= smooth + 1
 
 
+def test_a_place_is_put_around_a_toot(g):
+    toot = g.generate("car_horn", 400.0, 0.5, 0.5, -18, seed=1)
+    assert np.array_equal(g.place(toot, "dry"), toot)
+    assert len(g.place(toot, "hall")) > len(toot) + 0.3 * RATE
+
+
 def test_the_noise_filter_finds_no_noise_in_what_is_generated(g):
     for kind in ("trumpet", "car_horn", "steam_whistle"):
         plain, filtered = (g.generate(kind, seed=3, denoise=on) for on in (False, True))

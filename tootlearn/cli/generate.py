@@ -34,6 +34,17 @@ def add_arguments(parser: Parser) -> None:
         "--texture", type=float, default=1.0, help="how much noise the breath has, 0 to 1"
     )
     parser.add_argument(
+        "--place",
+        type=str,
+        default="dry",
+        help="dry, street, hall, or a file of an impulse response",
+    )
+    parser.add_argument(
+        "--floor",
+        type=float | None,
+        help="noise of the place relative to the toot, dB (default: that of the place)",
+    )
+    parser.add_argument(
         "--temperature",
         type=float,
         default=1.0,
@@ -57,13 +68,14 @@ def run(args: Namespace) -> None:
     from tootlearn import rng
     from tootlearn.dsp import envelope
     from tootlearn.errors import InputError, check_range
-    from tootlearn.generation import toot_files, toot_generator
+    from tootlearn.generation import place, toot_files, toot_generator
     from tootlearn.generation.toot_files import Toot
 
     if args.count < 1:
         raise InputError(f"--count is 1 or more, not {args.count}")
     check_output(args)
     check_range("--texture", args.texture, 0, 1, "")
+    place.check(args.place, args.floor)
     levels = None if args.envelope is None else envelope.parse_envelope(args.envelope)
     generator = load_generator(args)
     rate = generator.sample_rate if args.sample_rate is None else args.sample_rate
@@ -81,6 +93,7 @@ def run(args: Namespace) -> None:
             wave = generator.render(
                 controls, residual, seed, args.texture, rate, args.denoise, levels
             )
+            wave = place.placed(wave, rate, args.place, seed, args.floor)
             yield Toot(wave, generator.kinds[int(controls.kind[0])], controls, seed)
 
     toot_files.write_toots(Path(args.out), toots(), rate)

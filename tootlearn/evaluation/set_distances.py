@@ -31,6 +31,8 @@ DISTANCES: dict[str, Callable[[Tensor, Tensor], float]] = {
     "coverage": set_metrics.coverage,
 }
 LEAST = 2 * (set_metrics.NEIGHBOURS + 1)  # held-out sounds that density can be measured with
+_SOUNDING = 1e-4  # of the power of the loudest frame (-40 dB)
+_DEPTH = 9.2  # nats: 80 dB
 _BLOCK = (4, 8)  # bands and frames that are averaged to look for copies
 _QUIET = 1 / 3  # of the range of `classifier.relative`: noise 35 dB below the peak hides no copy
 
@@ -55,7 +57,9 @@ def set_table(
         seed: of the choice, the toots and the halvings.
 
     Returns:
-        {distance: its value, the floor, and N}. "nearest training clip" is the median distance of a
+        {distance: its value, the floor, and N}. No judge judges itself: the distances by the
+        embeddings of ``judge``, which the project trained, stand beside those by
+        `mel_statistics`, which nobody trained. "nearest training clip" is the median distance of a
         toot's log-mel from that of the nearest clip, and "nearer than most" the share of toots that
         are nearer than 95 % of the held-out sounds: 0.05 where toots are as new as these, more
         where some are copies.
@@ -77,11 +81,17 @@ def set_table(
         clip_controls(held_out.controls[order], held_out.kinds, generator.model.kinds),
         seed,
     )
-    generated, real = judge.embeddings(log_mels), judge.embeddings(held_out.log_mel)
-    table = {
-        name: set_metrics.against_floor(distance, generated, real, seed=seed)
-        for name, distance in DISTANCES.items()
+    embeddings: dict[str, Callable[[Tensor], Tensor]] = {
+        "": judge.embeddings,
+        ", mel statistics": mel_statistics,
     }
+    table: dict[str, SetDistance] = {}
+    for by, embed in embeddings.items():
+        generated, real = embed(log_mels), embed(held_out.log_mel)
+        table |= {
+            name + by: set_metrics.against_floor(distance, generated, real, seed=seed)
+            for name, distance in DISTANCES.items()
+        }
     learned = coarse_log_mels(learn.log_mel)
     near, usual = (
         set_metrics.nearest_distance(coarse_log_mels(x), learned)[:, None]
@@ -90,6 +100,22 @@ def set_table(
     for name, measure in (("nearest training clip", _median), ("nearer than most", _nearer)):
         table[name] = set_metrics.against_floor(measure, near, usual, seed=seed)
     return table
+
+
+def mel_statistics(log_mel: Tensor) -> Tensor:
+    """Means and standard deviations over time of log-mels (B, M, T): an embedding (B, 2 M) that
+    nobody trained.
+
+    Over frames within `_SOUNDING` of the loudest, relative to the clip's peak, and not below
+    `_DEPTH` there: level and silence do not count.
+    """
+    rows = []
+    for x in log_mel:
+        x = x.float() - x.max()
+        level = x.exp().square().sum(0)
+        held = x[:, level >= _SOUNDING * level.max()].clamp_min(-_DEPTH)
+        rows.append(torch.cat([held.mean(1), held.std(1, correction=0)]))
+    return torch.stack(rows)
 
 
 def _median(near: Tensor, _: Tensor) -> float:

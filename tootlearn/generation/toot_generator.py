@@ -30,6 +30,7 @@ from tootlearn.dsp.phase import ridge_integration
 from tootlearn.errors import InputError, check_range
 from tootlearn.generation import harmonics
 from tootlearn.generation.breath_noise import correlated_noise, noise_deviation
+from tootlearn.generation.place import placed
 from tootlearn.models import model_file
 from tootlearn.models.bandwidth import Bandwidth
 from tootlearn.models.decoder import Condition, Drawing
@@ -275,6 +276,26 @@ class TootGenerator:
         noise = correlated_noise(checked_seed(seed), *drawing.log_mel.shape[1:]).to(self.device)
         deviation = strength * drawing.breath[0] * self._noise_deviation
         return drawing.log_mel[0] + deviation * noise, drawing
+
+    def place(
+        self,
+        wave: ArrayLike,
+        place: str | os.PathLike[str] = "street",
+        seed: int = 0,
+        floor: float | None = None,
+        sample_rate: int | None = None,
+    ) -> NDArray[np.float32]:
+        """A toot as it sounds in a place: see `place.placed`.
+
+        Example:
+            >>> import tootlearn
+            >>> g = tootlearn.load("tiny")
+            >>> toot = g.generate("train_horn", duration=0.5)
+            >>> len(g.place(toot, "hall")) > len(toot)
+            True
+        """
+        rate = self.sample_rate if sample_rate is None else sample_rate
+        return placed(wave, rate, place, seed, floor)
 
     @torch.inference_mode()
     def reconstruct(self, wave: Tensor) -> Tensor:
