@@ -202,6 +202,7 @@ def test_wheel_and_sdist_hold_the_package_its_models_and_nothing_else(dist):
         f"tootlearn/weights/{name}" for name in MODELS
     }
     package |= {"tootlearn/py.typed", "tootlearn/tuning/space.yaml"}
+    package.add("tootlearn/evaluation/liveliness.json")
     package |= {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "tootlearn/teaching/results").glob("*.json")
