@@ -61,7 +61,7 @@ def streamed(config: TrainConfig, out: Path) -> tuple[TrainConfig, Clips]:
         audio.save_audio(out / f"{i}.wav", wave, synthesis.SAMPLE_RATE)
         rows.append(f"{i}.wav,{config.kinds[controls.kind[i]]},{controls.pitch[i]},{i % 12}")
     (out / "manifest.csv").write_text("\n".join(rows))
-    shard_writer.write([out], out / "shards", megabytes=0.5)
+    shard_writer.write_shards([out], out / "shards", megabytes=0.5)
     config = replace(config, kinds=(), clips=0, data=(str(out / "shards"),), stream=True)
     return config, dataset.gather_clips(config, progress=False)
 

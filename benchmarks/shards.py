@@ -77,8 +77,8 @@ def reading(wavs: Path, packed: Path, compact: Path, seconds: float) -> None:
         return sum(stream.toot(place) is not None for place in range(stream.count))
 
     calls: dict[str, Callable[[], int]] = {
-        "clips, from the folder": lambda: len(folder.read(wavs, front_end, known)[0]),
-        "clips, from shards": lambda: len(shards.read(packed, front_end)[0]),
+        "clips, from the folder": lambda: len(folder.read_folder(wavs, front_end, known)[0]),
+        "clips, from shards": lambda: len(shards.read_shards(packed, front_end)[0]),
         "waves, from the folder": lambda: sum(
             len(audio.load_audio(path, 22050)[0]) > 0 for path in wavs.glob("*.wav")
         ),
@@ -205,8 +205,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         wavs, packed, compact = (Path(temporary) / name for name in ("wavs", "shards", "compact"))
         write_wavs(wavs, options.toots)
-        report = shard_writer.write([wavs], packed, options.megabytes)
-        shard_writer.write([wavs], compact, options.megabytes, form="flac")
+        report = shard_writer.write_shards([wavs], packed, options.megabytes)
+        shard_writer.write_shards([wavs], compact, options.megabytes, form="flac")
         sizes = [
             sum(path.stat().st_size for path in out.rglob("*")) / 1e6
             for out in (wavs, packed, compact)

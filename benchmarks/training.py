@@ -244,7 +244,7 @@ def precisions(config: TrainConfig, clips: Clips, steps: int, seeds: int) -> Non
 def sizes(config: TrainConfig, clips: Clips, seconds: float) -> None:
     print(f"\n{'batch':>8}{'width':>8}{'examples/s':>12}{'MB so far':>11}")
     rates = []
-    for rate in throughput.measure(
+    for rate in throughput.measure_rates(
         config, clips, (8, 16, 32, 64, 128), (96, 160), seconds=seconds / 10
     ):
         rates.append(rate)

@@ -72,7 +72,7 @@ def main() -> None:
         seconds = round(time.perf_counter() - started)
     best = space.changed(config, found["best"]["params"])
     table = {"preset": errors(config, options.seeds), "best": errors(best, options.seeds)}
-    print(f"{machine}\n{tuning.as_text(found)}\n{killed}; {seconds} s in all")
+    print(f"{machine}\n{tuning.summary_text(found)}\n{killed}; {seconds} s in all")
     for name, values in table.items():
         spread = statistics.stdev(values) if len(values) > 1 else 0.0
         print(

@@ -25,7 +25,7 @@ def write_shards(out: Path, count: int = 48, sources: int = 12, megabytes: float
             f"{i}.wav,{CONFIG.kinds[controls.kind[i]]},{controls.pitch[i]},session {i % sources}"
         )
     (out / "wavs" / "manifest.csv").write_text("\n".join(rows))
-    shard_writer.write([out / "wavs"], out / "shards", megabytes)
+    shard_writer.write_shards([out / "wavs"], out / "shards", megabytes)
     return out / "shards"
 
 

@@ -8,8 +8,8 @@ from tootlearn.tuning import search
 
 def test_the_search_gets_its_config_folder_and_trials(run, monkeypatch):
     calls = []
-    monkeypatch.setattr(search, "run", lambda *args: calls.append(args))
-    monkeypatch.setattr(search, "as_text", lambda result: "the best")
+    monkeypatch.setattr(search, "run_search", lambda *args: calls.append(args))
+    monkeypatch.setattr(search, "summary_text", lambda result: "the best")
     words = ("--preset", "baseline", "--steps", 7, "--space", "space.yaml", "--trials", 3)
     done = run("tune", *words, "--workers", 2, "--device", "cpu")
     assert done.status == 0 and "the best" in done.out and "best.yaml" in done.out

@@ -28,7 +28,7 @@ def recordings(tmp_path_factory):
 def sharded(recordings, tmp_path_factory):
     out = tmp_path_factory.mktemp("sharded") / "shards"
     problems = []
-    report = shard_writer.write([recordings], out, megabytes=0.15, problems=problems)
+    report = shard_writer.write_shards([recordings], out, megabytes=0.15, problems=problems)
     assert report.clips == report.files == COUNT
     assert len(problems) == 1 and "text.wav" in problems[0]
     return out

@@ -60,7 +60,7 @@ def test_gain_moves_the_loudness_by_the_decibels_and_nothing_else(one, other):
 
 def test_what_is_turned_upside_down_sounds_the_same():
     wave = tones([220.0, 330.0])
-    turned = augmentation.invert(wave, tensor(True, False))
+    turned = augmentation.invert_polarity(wave, tensor(True, False))
     assert torch.equal(turned, torch.stack([-wave[0], wave[1]]))
     torch.testing.assert_close(FrontEnd()(turned), FrontEnd()(wave), atol=1e-4, rtol=0)
 
@@ -136,7 +136,7 @@ def test_what_does_not_fit_the_window_ends_in_silence():
 @given(st.floats(-12, 12))
 def test_a_tilt_is_so_many_decibels_an_octave(slope):
     white = noise(1, 1 << 17)
-    tilted = augmentation.tilt(white, tensor(slope), RATE)
+    tilted = augmentation.tilt_spectrum(white, tensor(slope), RATE)
     power = [torch.fft.rfft(x[0]).abs().square() for x in (tilted, white)]
     hertz = torch.arange(len(power[0])) * RATE / white.shape[1]
     bands = torch.tensor([125.0, 250, 500, 1000, 2000, 4000, 8000])
@@ -153,7 +153,7 @@ def test_a_tilt_moves_brightness_and_neither_pitch_nor_onset():
     wave = tones([220.0], fall=1.5)
     before = measures.measure(wave, RATE)
     for slope in (-6.0, 6.0):
-        tilted = augmentation.tilt(wave, tensor(slope), RATE)
+        tilted = augmentation.tilt_spectrum(wave, tensor(slope), RATE)
         after = measures.measure(tilted, RATE)
         assert float(after.centroid - before.centroid) * slope > 0
         assert float(measures.cents(measures.tone_f0(tilted, RATE, 220.0), 220.0)) == pytest.approx(

@@ -132,7 +132,7 @@ def test_folders_are_labels_and_known_kinds_keep_their_scale(front_end, trumpet,
     (tmp_path / ".hidden").mkdir()
     put(tmp_path / ".hidden" / "x.wav", trumpet)
     put(tmp_path / "trumpet" / "._a.wav", trumpet)
-    clips, report = folder.read(tmp_path, front_end, known=tuple(KINDS.values()))
+    clips, report = folder.read_folder(tmp_path, front_end, known=tuple(KINDS.values()))
     assert (report.files, report.clips, report.problems) == (3, 4, ())
     assert [kind.name for kind in clips.kinds] == ["trumpet", "kazoo"]
     assert clips.kinds[0] == KINDS["trumpet"]
@@ -147,7 +147,7 @@ def test_folders_are_labels_and_known_kinds_keep_their_scale(front_end, trumpet,
 def test_recordings_without_labels_are_named_or_refused(front_end, trumpet, tmp_path):
     put(tmp_path / "loose.wav", trumpet)
     with pytest.raises(InputError, match="have no labels"):
-        folder.read(tmp_path, front_end)
+        folder.read_folder(tmp_path, front_end)
     put(tmp_path / "trumpet" / "a.wav", trumpet)
     (tmp_path / "trumpet" / "b.m4a").write_bytes(b"x")
     problems = []
@@ -158,9 +158,9 @@ def test_recordings_without_labels_are_named_or_refused(front_end, trumpet, tmp_
 
 def test_an_empty_or_missing_folder_is_an_error(front_end, tmp_path):
     with pytest.raises(InputError, match="holds no recordings"):
-        folder.read(tmp_path, front_end)
+        folder.read_folder(tmp_path, front_end)
     with pytest.raises(InputError, match="nowhere is no folder"):
-        folder.read(tmp_path / "nowhere", front_end)
+        folder.read_folder(tmp_path / "nowhere", front_end)
 
 
 def broken_files(where: Path, good: torch.Tensor) -> list[str]:
@@ -183,7 +183,7 @@ def test_broken_files_are_named_and_the_others_read(front_end, trumpet, tmp_path
         "path,label,pitch\n"
         + "".join(f"trumpet/{name},trumpet,330\n" for name in ["good.wav", *names, "gone.wav"])
     )
-    clips, report = folder.read(tmp_path, front_end)
+    clips, report = folder.read_folder(tmp_path, front_end)
     assert clips.source == ("trumpet/good.wav",) and report.clips == 1
     assert len(report.problems) == len(names) + 1
     for name, line in zip([*names, "gone.wav"], report.problems, strict=True):
@@ -195,13 +195,13 @@ def test_only_broken_files_are_an_error_that_tells_the_first(front_end, trumpet,
     (tmp_path / "trumpet").mkdir()
     broken_files(tmp_path / "trumpet", trumpet)
     with pytest.raises(InputError, match=r"no toot in any of 6 recordings.*click\.wav"):
-        folder.read(tmp_path, front_end)
+        folder.read_folder(tmp_path, front_end)
 
 
 def test_noise_has_no_pitch_and_is_named(front_end, trumpet, tmp_path):
     put(tmp_path / "wind" / "wind.wav", noise(quiet(0.5), 0.1))
     put(tmp_path / "trumpet" / "a.wav", trumpet)
-    clips, report = folder.read(tmp_path, front_end)
+    clips, report = folder.read_folder(tmp_path, front_end)
     assert [kind.name for kind in clips.kinds] == ["trumpet"]
     assert report.problems == (f"{tmp_path / 'wind/wind.wav'}: left out: no pitch was found",)
 
@@ -281,12 +281,12 @@ def test_a_manifest_that_is_no_text_or_missing_is_an_error(front_end, tmp_path):
     with pytest.raises(InputError, match="UTF-8"):
         listed(tmp_path, "path,label\ntröt.wav,tuba\n", "latin-1")
     with pytest.raises(InputError, match=r"gone\.csv cannot be read"):
-        folder.read(tmp_path / "gone.csv", front_end)
+        folder.read_folder(tmp_path / "gone.csv", front_end)
 
 
 def test_a_manifest_of_any_name_can_be_given(front_end, trumpet, tmp_path):
     put(tmp_path / "a.wav", trumpet)
     (tmp_path / "mine.csv").write_text("path,label,midi,source\na.wav,bugle,64,attic\n")
-    clips, _ = folder.read(tmp_path / "mine.csv", front_end)
+    clips, _ = folder.read_folder(tmp_path / "mine.csv", front_end)
     assert clips.source == ("attic",) and clips.kinds[0].name == "bugle"
     assert clips.controls.pitch[0] == pytest.approx(329.628, abs=1e-3)  # as given, not as played

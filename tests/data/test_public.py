@@ -111,7 +111,7 @@ def test_urbansound_gives_the_horns_in_the_foreground(urbansound):
 
 def test_nsynth_gives_brass_with_its_pitch_by_instrument(nsynth, front_end):
     assert public.detect_data_set(nsynth) == "NSynth"
-    clips, report = public.read(nsynth, front_end)
+    clips, report = public.read_public_set(nsynth, front_end)
     assert (report.files, report.clips, report.problems) == (3, 3, ())
     assert clips.controls.pitch.tolist() == pytest.approx([midi_to_hz(m) for m in (52, 64, 60)])
     assert clips.source == ("NSynth-brass_acoustic_000",) * 2 + ("NSynth-brass_acoustic_007",)
@@ -121,21 +121,21 @@ def test_nsynth_gives_brass_with_its_pitch_by_instrument(nsynth, front_end):
 
 
 def test_pitch_is_estimated_where_the_data_set_has_none(esc50, front_end):
-    clips, _ = public.read(esc50, front_end, classes={"train": "train_horn"})
+    clips, _ = public.read_public_set(esc50, front_end, classes={"train": "train_horn"})
     assert [kind.name for kind in clips.kinds] == ["train_horn"]
     assert clips.controls.pitch.tolist() == pytest.approx([330.0], rel=0.01)
 
 
 def test_files_that_are_missing_are_named(nsynth, front_end):
     (nsynth / "audio/brass_acoustic_000-064-100.wav").unlink()
-    clips, report = public.read(nsynth, front_end)
+    clips, report = public.read_public_set(nsynth, front_end)
     assert len(clips) == 2
     (line,) = report.problems
     assert "brass_acoustic_000-064-100.wav does not exist" in line
 
 
 def test_so_many_files_of_each_class_are_taken_from_all_over_the_index(nsynth, front_end):
-    clips, report = public.read(
+    clips, report = public.read_public_set(
         nsynth, front_end, classes={"brass": "brass", "guitar": "guitar"}, count=2
     )
     assert report.files == 3
@@ -151,12 +151,12 @@ def test_so_many_files_of_each_class_are_taken_from_all_over_the_index(nsynth, f
 def test_another_folder_is_refused_with_what_was_looked_for(tmp_path, front_end):
     assert public.detect_data_set(tmp_path) is None
     with pytest.raises(InputError, match=r"meta/esc50\.csv \(ESC-50\)"):
-        public.read(tmp_path, front_end)
+        public.read_public_set(tmp_path, front_end)
 
 
 def test_classes_that_it_does_not_have_are_named(esc50, front_end):
     with pytest.raises(InputError, match="nothing of the classes tuba"):
-        public.read(esc50, front_end, classes={"tuba": "tuba"})
+        public.read_public_set(esc50, front_end, classes={"tuba": "tuba"})
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_a_broken_index_is_named(tmp_path, front_end, index, content):
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
     with pytest.raises(InputError, match="is not the index of") as error:
-        public.read(tmp_path, front_end)
+        public.read_public_set(tmp_path, front_end)
     assert path.name in str(error.value)
 
 

@@ -46,7 +46,7 @@ def test_an_epoch_has_every_toot_that_is_learned_from_once_in_an_order_of_its_ow
     first, second = (
         names(stream, range(epoch * stream.count, (epoch + 1) * stream.count)) for epoch in (0, 1)
     )
-    clips, _ = shards.read(sharded, FRONT_END)
+    clips, _ = shards.read_shards(sharded, FRONT_END)
     assert len(set(first)) == stream.count == len(clips.split()[0]) < len(clips)
     assert sorted(first) == sorted(second) and first != second
     again, other = (names(ShardStream(sharded, seed=seed), range(stream.count)) for seed in (1, 2))

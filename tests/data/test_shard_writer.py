@@ -58,16 +58,16 @@ def test_what_cannot_be_written_leaves_nothing(recordings, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
     with pytest.raises(InputError, match="exists already"):
-        shard_writer.write([recordings], tmp_path / "full")
+        shard_writer.write_shards([recordings], tmp_path / "full")
     with pytest.raises(InputError, match="one of wav, flac, not 'mp3'"):
-        shard_writer.write([recordings], tmp_path / "new", form="mp3")
+        shard_writer.write_shards([recordings], tmp_path / "new", form="mp3")
     with pytest.raises(InputError, match="is a positive number"):
-        shard_writer.write([recordings], tmp_path / "new", megabytes=0)
+        shard_writer.write_shards([recordings], tmp_path / "new", megabytes=0)
     silent = tmp_path / "silent" / "trumpet"
     silent.mkdir(parents=True)
     audio.save_audio(silent / "a.wav", torch.zeros(9000), RATE)
     with pytest.raises(InputError, match="no toot in any of 1 recordings"):
-        shard_writer.write([tmp_path / "silent"], tmp_path / "new")
+        shard_writer.write_shards([tmp_path / "silent"], tmp_path / "new")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["full", "silent"]
 
 

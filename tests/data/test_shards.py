@@ -32,8 +32,8 @@ def by_pitch(clips):
 def test_clips_are_those_of_the_folder(recordings, sharded):
     known = list(KINDS.values())
     direct, told = (
-        by_pitch(folder.read(recordings, FRONT_END, known, keep=True)[0]),
-        shards.read(sharded, FRONT_END, known, keep=True),
+        by_pitch(folder.read_folder(recordings, FRONT_END, known, keep=True)[0]),
+        shards.read_shards(sharded, FRONT_END, known, keep=True),
     )
     clips = by_pitch(told[0])
     assert told[1].clips == COUNT and not told[1].problems
@@ -66,13 +66,13 @@ def test_training_gathers_from_shards(sharded):
 def compact(recordings, tmp_path_factory):
     """The same shards as FLAC."""
     out = tmp_path_factory.mktemp("compact") / "shards"
-    shard_writer.write([recordings], out, megabytes=0.1, form="flac")
+    shard_writer.write_shards([recordings], out, megabytes=0.1, form="flac")
     return out
 
 
 def test_the_compact_format_holds_the_same_to_the_bit_in_less(sharded, compact):
     (ours, _), (theirs, _) = (
-        shards.read(path, FRONT_END, keep=True) for path in (compact, sharded)
+        shards.read_shards(path, FRONT_END, keep=True) for path in (compact, sharded)
     )
     assert all(torch.equal(a, b) for a, b in zip(ours.waves, theirs.waves, strict=True))
     assert ours.source == theirs.source and (ours.held_out == theirs.held_out).all()
@@ -85,8 +85,8 @@ def test_the_compact_format_holds_the_same_to_the_bit_in_less(sharded, compact):
 
 def test_what_is_held_out_is_what_the_split_of_all_holds_out(recordings, sharded):
     """By source, like clips in memory; and a part of the clips keeps the split of the whole."""
-    clips, _ = shards.read(sharded, FRONT_END)
-    direct, _ = folder.read(recordings, FRONT_END, list(KINDS.values()))
+    clips, _ = shards.read_shards(sharded, FRONT_END)
+    direct, _ = folder.read_folder(recordings, FRONT_END, list(KINDS.values()))
     wanted = {
         (c.source[i], c.controls.pitch[i]) for c in [direct.split()[1]] for i in range(len(c))
     }
@@ -96,7 +96,7 @@ def test_what_is_held_out_is_what_the_split_of_all_holds_out(recordings, sharded
     } == wanted
     # by itself some of it would be learned from
     assert [len(part) for part in held_out.split()] == [0, len(held_out)]
-    other = shards.read(sharded, FRONT_END)[0]
+    other = shards.read_shards(sharded, FRONT_END)[0]
     unmarked = dataclasses.replace(other, held_out=None)
     assert Clips.concatenate([clips, unmarked]).held_out is None  # all together are split anew
 
@@ -106,8 +106,8 @@ def test_a_kind_of_one_source_is_split_by_semitones_in_shards_too(recordings, tm
     (recordings / "one.csv").write_text(
         "\n".join([rows[0], *(",".join([*r.split(",")[:3], "one"]) for r in rows[1:-1])])
     )
-    shard_writer.write([recordings / "one.csv"], tmp_path / "shards")
-    clips, _ = shards.read(tmp_path / "shards", FRONT_END)
+    shard_writer.write_shards([recordings / "one.csv"], tmp_path / "shards")
+    clips, _ = shards.read_shards(tmp_path / "shards", FRONT_END)
     learn, held_out = clips.split()
     notes = [
         {
@@ -126,7 +126,7 @@ def test_a_streamed_toot_has_its_wave_and_labels(recordings, sharded):
     assert {toot.name for toot in toots.values() if toot.held_out}.isdisjoint(
         toot.name for toot in learned
     )
-    clips = folder.read(recordings, FRONT_END, list(KINDS.values()), keep=True)[0]
+    clips = folder.read_folder(recordings, FRONT_END, list(KINDS.values()), keep=True)[0]
     for i in (0, 17):
         toot, wave = toots[clips.controls.pitch[i]], clips.waves[i]
         torch.testing.assert_close(toot.wave, wave, atol=float(wave.abs().max()) / 60000, rtol=0)
@@ -156,7 +156,7 @@ def test_a_shard_that_was_cut_off_is_told(broken, where):
     shard.write_bytes(
         content[: last + 10 if where == "in the last file" else len(content) // 1024 * 512 + 100]
     )
-    for act in (lambda: shards.read(broken, FRONT_END), lambda: all_of(ShardStream(broken))):
+    for act in (lambda: shards.read_shards(broken, FRONT_END), lambda: all_of(ShardStream(broken))):
         with pytest.raises(InputError, match=rf"{shard.name}.*copy it again"):
             act()
 
@@ -165,7 +165,7 @@ def test_a_shard_that_ends_between_two_samples_is_told(broken):
     shard = shards.read_index(broken).paths[1]
     rewrite(shard, members(shard)[:-2])
     with pytest.raises(InputError, match=r"holds \d+ samples, and the index says"):
-        shards.read(broken, FRONT_END)
+        shards.read_shards(broken, FRONT_END)
 
 
 def all_of(stream):
@@ -202,7 +202,7 @@ def test_a_sample_that_cannot_be_understood_is_told_and_left_out(broken, suffix,
     shard = shards.read_index(broken).paths[0]
     changed = [(m, content if m.name == f"000000001.{suffix}" else c) for m, c in members(shard)]
     rewrite(shard, [(m, c) for m, c in changed if c is not None])
-    clips, report = shards.read(broken, FRONT_END)
+    clips, report = shards.read_shards(broken, FRONT_END)
     assert len(clips) == COUNT - 1 and len(report.problems) == 1
     assert (
         "000000001" in report.problems[0]
@@ -239,9 +239,9 @@ def test_an_index_that_makes_no_sense_is_told(broken, change, why):
     path = broken / shards.INDEX
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
     with pytest.raises(InputError, match=why):
-        shards.read(broken, FRONT_END)
+        shards.read_shards(broken, FRONT_END)
 
 
 def test_another_sample_rate_is_told(sharded):
     with pytest.raises(InputError, match="is at 22050 Hz"):
-        shards.read(sharded, FrontEnd(FrontEndConfig(sample_rate=16000, fmax=8000)))
+        shards.read_shards(sharded, FrontEnd(FrontEndConfig(sample_rate=16000, fmax=8000)))

@@ -31,7 +31,7 @@ def test_without_a_renderer_it_says_how_to_install_one(monkeypatch, font):
     for name in sound_font._RENDERERS:
         monkeypatch.setitem(sys.modules, name, None)  # importing it fails
     with pytest.raises(InputError, match="pip install --no-deps tinysoundfont"):
-        sampled.render(font, "tuba", 40, 100, 0.2)
+        sampled.render_note(font, "tuba", 40, 100, 0.2)
 
 
 def test_tinysoundfont_is_taken_where_fluidsynth_is_missing(monkeypatch):
@@ -59,7 +59,7 @@ def test_values_out_of_range_are_named(monkeypatch, font, changed, message):
     monkeypatch.setattr(sound_font, "renderer", lambda: "tinysoundfont")
     asked = {"font": font, "kind": "tuba", "note": 40.0, "velocity": 100, "duration": 0.2} | changed
     with pytest.raises(InputError, match=message):
-        sampled.render(**asked)
+        sampled.render_note(**asked)
 
 
 def test_the_variable_names_the_font(monkeypatch, font, tmp_path):
@@ -128,7 +128,7 @@ def test_a_real_note_is_longer_and_louder_as_it_is_asked_to_be(player):
 
 
 def test_a_real_note_does_not_depend_on_what_was_played_before(real_font, player):
-    alone = sampled.render(real_font, "tuba", 45.3, 90, 0.2)
+    alone = sampled.render_note(real_font, "tuba", 45.3, 90, 0.2)
     player.play(60, 50, 127, 6400, 64)  # cut short: it would go on to sound
     assert torch.equal(alone, sound_font.play(player, 58, 45.3, 90, 0.2, RATE))
 
@@ -158,4 +158,4 @@ def test_a_file_that_is_no_font_is_named(tmp_path):
     path = tmp_path / "words.sf2"
     path.write_text("no font\n" * 100)
     with pytest.raises(InputError, match="words.sf2 cannot be read as a sound font"):
-        sampled.render(path, "tuba", 40, 100, 0.2)
+        sampled.render_note(path, "tuba", 40, 100, 0.2)

@@ -166,7 +166,9 @@ def test_files_and_manifest_hold_what_was_asked_for(g, spec, alone, tmp_path, fi
     wave, result = audio.load_audio(out / toots[0].path)
     assert result == rate and float(measures.loudness(wave, rate)) == pytest.approx(-14, abs=0.3)
     assert abs(measures.cents(measures.tone_f0(wave, rate, 440.0), 440.0)) < 20
-    clips, report = folder.read(out, g.model.front_end)  # what `tootlearn train --data` reads
+    clips, report = folder.read_folder(
+        out, g.model.front_end
+    )  # what `tootlearn train --data` reads
     assert (
         report.problems == ()
         and report.files == 6

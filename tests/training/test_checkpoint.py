@@ -57,7 +57,9 @@ def equal(a: nn.Module, b: nn.Module) -> bool:
 @pytest.mark.parametrize("count", [0, 5])
 def test_going_on_from_a_checkpoint_equals_never_having_stopped(tmp_path, count):
     model, optimizer = started(count)
-    checkpoint.save(tmp_path / "c", CONFIG, count, checkpoint.collect(model, optimizer))
+    checkpoint.save_checkpoint(
+        tmp_path / "c", CONFIG, count, checkpoint.collect_tensors(model, optimizer)
+    )
     other = net()
     nn.init.zeros_(other[0].weight)
     its = torch.optim.AdamW(other.parameters(), 0.01)
@@ -70,11 +72,11 @@ def test_going_on_from_a_checkpoint_equals_never_having_stopped(tmp_path, count)
 
 def test_what_is_collected_does_not_move_with_the_next_step():
     model, optimizer = started()
-    tensors = checkpoint.collect(model, optimizer)
+    tensors = checkpoint.collect_tensors(model, optimizer)
     before = {name: t.clone() for name, t in tensors.items()}
     steps(model, optimizer, 5, 8)
     assert all(torch.equal(t, before[name]) for name, t in tensors.items())
-    moved = checkpoint.collect(model, optimizer)
+    moved = checkpoint.collect_tensors(model, optimizer)
     assert moved.keys() == tensors.keys() and all(
         not torch.equal(t, moved[name]) for name, t in tensors.items()
     )
@@ -82,7 +84,9 @@ def test_what_is_collected_does_not_move_with_the_next_step():
 
 def test_another_config_is_refused_by_the_names_of_its_fields_and_changes_nothing(tmp_path):
     model, optimizer = started()
-    checkpoint.save(tmp_path / "c", CONFIG, 5, checkpoint.collect(model, optimizer))
+    checkpoint.save_checkpoint(
+        tmp_path / "c", CONFIG, 5, checkpoint.collect_tensors(model, optimizer)
+    )
     other = net()
     its = torch.optim.AdamW(other.parameters(), 0.01)
     changed = {**CONFIG, "steps": 20, "generator": {"width": 16}, "batch": 3}
@@ -93,7 +97,7 @@ def test_another_config_is_refused_by_the_names_of_its_fields_and_changes_nothin
 
 def damaged(tmp_path, **changes):
     """A checkpoint of a started run with other metadata or tensors."""
-    tensors = checkpoint.collect(*started())
+    tensors = checkpoint.collect_tensors(*started())
     metadata = {"step": "5", "config": json.dumps(CONFIG)}
     for name, value in changes.items():
         (metadata if name in metadata else tensors)[name.replace("__", ".")] = value
@@ -140,7 +144,7 @@ def test_a_file_that_is_cut_short_missing_or_no_checkpoint_is_named(tmp_path):
 def test_a_failing_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch, failing):
     model, optimizer = started()
     path = tmp_path / "c"
-    checkpoint.save(path, CONFIG, 5, checkpoint.collect(model, optimizer))
+    checkpoint.save_checkpoint(path, CONFIG, 5, checkpoint.collect_tensors(model, optimizer))
     old = path.read_bytes()
 
     def full(*_):
@@ -148,7 +152,7 @@ def test_a_failing_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch, failing
 
     monkeypatch.setattr(os, failing, full)
     with pytest.raises(InputError, match="No space left"):
-        checkpoint.save(path, CONFIG, 6, checkpoint.collect(model, optimizer))
+        checkpoint.save_checkpoint(path, CONFIG, 6, checkpoint.collect_tensors(model, optimizer))
     assert path.read_bytes() == old and list(tmp_path.iterdir()) == [path]
 
 
@@ -174,7 +178,7 @@ def pre_emption():
         (torch.nn.utils, "clip_grad_norm_", 15, 8),  # of the generator, before the autoencoder's
         (torch.optim.AdamW, "step", 8, 8),  # the weights have moved, the count of steps has not
         (train, "evaluate", 1, 5),  # after step 5, before its checkpoint
-        (checkpoint, "save", 1, 5),  # and before its row in the log
+        (checkpoint, "save_checkpoint", 1, 5),  # and before its row in the log
     ],
 )
 def test_a_step_is_finished_before_a_run_stops_and_goes_on_as_if_nothing_had_happened(
@@ -213,7 +217,7 @@ def test_a_second_ctrl_c_stops_at_once_and_the_last_checkpoint_is_there(
         interrupt(patch, Objective, "forward", 7, lambda: (ctrl_c(), ctrl_c()))
         with pytest.raises(KeyboardInterrupt):
             run(RUN, clips, out)
-    assert checkpoint.notes(out / "checkpoint.safetensors")["row"]["step"] == 5
+    assert checkpoint.read_notes(out / "checkpoint.safetensors")["row"]["step"] == 5
     run(RUN, clips, out, resume=True)
     assert_same_run(out, whole_run)
 

@@ -90,7 +90,7 @@ def own(config, processes=1, rank=0, accumulate=1):
 
 def test_a_streamed_batch_is_that_of_the_same_clips_in_memory(config, pool, sharded, seen):
     loader = make_loader(config, pool.split()[0], own(config), CPU)
-    clips, _ = shards.read(sharded, loader.front_end)
+    clips, _ = shards.read_shards(sharded, loader.front_end)
     everything, learned = (
         Batch.of(clips, config.front_end, CPU),
         Batch.of(clips.split()[0], config.front_end, CPU),

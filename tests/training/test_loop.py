@@ -23,7 +23,7 @@ from tootlearn.training.compute import one_process
 from tootlearn.training.config import BandwidthTrainConfig, Compute, VocoderTrainConfig
 from tootlearn.training.loop import Diverged, Optimisation, Part, Stopped, fit
 from tootlearn.training.objective import Objective
-from tootlearn.training.tracking import tracked
+from tootlearn.training.tracking import open_trackers
 from tootlearn.training.train import train
 from tootlearn.training.train_bandwidth import BandwidthObjective, train_bandwidth
 from tootlearn.training.train_classifier import ClassifierObjective, train_classifier
@@ -142,7 +142,7 @@ def test_every_network_that_was_killed_goes_on_from_its_last_checkpoint(
         with pytest.raises(MemoryError):
             networks[name].train(tmp_path / "run")
     assert (
-        checkpoint.notes(tmp_path / "run/checkpoint.safetensors")["row"]["step"] == 3
+        checkpoint.read_notes(tmp_path / "run/checkpoint.safetensors")["row"]["step"] == 3
         or name == "classifier"
     )
     networks[name].train(tmp_path / "run", resume=True)
@@ -162,7 +162,7 @@ def test_every_network_can_be_tracked(networks, tmp_path, name):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     out = tmp_path / "run"
-    with tracked(["tensorboard"], out, networks[name].config) as on_check:
+    with open_trackers(["tensorboard"], out, networks[name].config) as on_check:
         networks[name].train(out, on_check=on_check)
     events = EventAccumulator(str(out / "tensorboard"))
     events.Reload()
@@ -327,4 +327,4 @@ def test_the_best_checkpoint_is_that_of_the_best_score(tmp_path):
         one_process(), compute=Compute(best=True), out=tmp_path, progress=False,
         score=lambda errors: errors["a"],
     )  # fmt: skip
-    assert checkpoint.notes(tmp_path / "best.safetensors")["row"]["step"] == 2
+    assert checkpoint.read_notes(tmp_path / "best.safetensors")["row"]["step"] == 2

@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
     train(CONFIG, clips, folder / "whole", progress=False)
     other = replace(CONFIG, learning_rate=0.002, autoencoder=replace(CONFIG.autoencoder, latent=5))
     (folder / "deep/stopped").mkdir(parents=True)
-    checkpoint.save(folder / "deep/stopped/checkpoint.safetensors", asdict(other), 2, {})
+    checkpoint.save_checkpoint(folder / "deep/stopped/checkpoint.safetensors", asdict(other), 2, {})
     (folder / "deep/stopped/log.jsonl").write_text(
         '{"step": 2, "held_out": {"reconstruction": 0.75}}\n' * 2, "utf8"
     )
@@ -48,7 +48,7 @@ def rows(text):
 
 
 def test_the_table_has_states_errors_and_the_fields_that_differ(folder):
-    told = rows(runs.table(runs.find(folder)))
+    told = rows(runs.table(runs.find_runs(folder)))
     last = json.loads((folder / "whole/log.jsonl").read_text("utf8").splitlines()[-1])
     whole, stopped = told["whole"], told["deep/stopped"]
     assert whole["state"] == "finished" and whole["steps"] == "4" and float(whole["seconds"]) >= 0
@@ -66,7 +66,7 @@ def test_the_table_has_states_errors_and_the_fields_that_differ(folder):
 
 
 def test_broken_runs_are_listed_with_what_is_wrong(folder):
-    told = rows(runs.table(runs.find(folder)))
+    told = rows(runs.table(runs.find_runs(folder)))
     assert told["broken"]["problems"] == "log line 2 damaged; model.safetensors damaged"
     assert told["broken"]["generation"] == "0.5" and told["broken"]["steps"] == "2"
     assert told["nothing"]["problems"] == "no log that can be read; checkpoint damaged"
@@ -85,7 +85,7 @@ def test_a_config_that_lies_beside_the_log_is_told_and_a_broken_one_is_a_problem
             '{"step": 2, "held_out": {"generation": 0.5}}\n', "utf8"
         )
         (tmp_path / name / "config.json").write_text(text, "utf8")
-    told = rows(runs.table(runs.find(tmp_path)))
+    told = rows(runs.table(runs.find_runs(tmp_path)))
     assert [told[name]["learning_rate"] for name in "abc"] == [
         "0.5",
         "0.25",
@@ -95,19 +95,19 @@ def test_a_config_that_lies_beside_the_log_is_told_and_a_broken_one_is_a_problem
 
 
 def test_runs_without_fault_have_no_column_of_problems(folder):
-    assert "problems" not in runs.table([runs.read(folder / "whole", "whole")])
+    assert "problems" not in runs.table([runs.read_run(folder / "whole", "whole")])
 
 
 def test_the_command_prints_the_table_and_draws_curves(folder, tmp_path, capsys):
     main.main(["runs", str(folder), "--plot", str(tmp_path / "curves.png")])
-    assert capsys.readouterr().out.splitlines() == runs.table(runs.find(folder)).splitlines()
+    assert capsys.readouterr().out.splitlines() == runs.table(runs.find_runs(folder)).splitlines()
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_where_there_are_no_runs_it_is_said(folder, tmp_path):
     with pytest.raises(InputError, match="has no runs: tootlearn train makes one"):
-        runs.find(tmp_path)
+        runs.find_runs(tmp_path)
     with pytest.raises(InputError, match="is no folder"):
-        runs.find(tmp_path / "none")
+        runs.find_runs(tmp_path / "none")
     with pytest.raises(InputError, match="no run has a log to draw"):
-        runs.plot([runs.read(folder / "nothing", "nothing")], tmp_path / "x.png")
+        runs.plot([runs.read_run(folder / "nothing", "nothing")], tmp_path / "x.png")

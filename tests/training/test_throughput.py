@@ -33,7 +33,7 @@ def test_every_batch_and_width_is_trained_with_and_counted(uneven, monkeypatch):
         return terms
 
     monkeypatch.setattr(loop, "take_step", watched)
-    found = list(throughput.measure(CONFIG, uneven, (8, 4), (16, 8), seconds=3))
+    found = list(throughput.measure_rates(CONFIG, uneven, (8, 4), (16, 8), seconds=3))
     assert [(rate.width, rate.batch) for rate in found] == [(8, 4), (8, 8), (16, 4), (16, 8)]
     assert set(seen) == {(rate.batch, rate.width, True) for rate in found}
     # of a clock that ticks once a reading: it starts after the first step, and is read after each
@@ -46,7 +46,7 @@ def test_a_batch_that_needs_more_memory_than_there_may_be_ends_it(uneven, monkey
     monkeypatch.setattr(throughput, "_held", lambda _: next(held))
     monkeypatch.setattr(throughput, "_examples", lambda *_: 1.0)
     config = replace(CONFIG, autoencoder=None)
-    found = list(throughput.measure(config, uneven, (8, 16), (8, 16), memory=200.0))
+    found = list(throughput.measure_rates(config, uneven, (8, 16), (8, 16), memory=200.0))
     assert [(rate.width, rate.batch) for rate in found] == [(8, 8)]
 
 

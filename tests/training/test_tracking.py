@@ -15,7 +15,7 @@ from tests.small import clips_of
 from tootlearn.cli import main
 from tootlearn.errors import InputError
 from tootlearn.training import loop
-from tootlearn.training.tracking import as_yaml, toot_examples, tracked
+from tootlearn.training.tracking import as_yaml, open_trackers, toot_examples
 from tootlearn.training.train import build, train
 
 CONFIG = replace(
@@ -36,7 +36,7 @@ def clips():
 def run(clips, out, *names, config=CONFIG, **options):
     """Train, and return the rows of the log."""
     rows, held_out = [], clips.split()[1]
-    with tracked(names, out, config, lambda model: toot_examples(model, held_out)) as check:
+    with open_trackers(names, out, config, lambda model: toot_examples(model, held_out)) as check:
 
         def both(row, *rest):
             rows.append(row)
@@ -149,7 +149,10 @@ def test_what_is_missing_is_named_with_the_line_that_installs_it(
     tmp_path, monkeypatch, tracker, package, message
 ):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(InputError, match=message), tracked([tracker], tmp_path / "run", CONFIG):
+    with (
+        pytest.raises(InputError, match=message),
+        open_trackers([tracker], tmp_path / "run", CONFIG),
+    ):
         pass
     assert not (tmp_path / "run").exists()
 

@@ -38,7 +38,7 @@ def search(tmp_path, clips, monkeypatch):
 
 
 def test_trials_train_and_what_is_best_is_written_and_trains(search, clips, tmp_path):
-    found = tuning.run(search, 4)
+    found = tuning.run_search(search, 4)
     assert found["trials"] == {"complete": 4}
     study, _ = search.open()
     first = study.get_trials()[0]
@@ -56,14 +56,14 @@ def test_trials_train_and_what_is_best_is_written_and_trains(search, clips, tmp_
         assert (search.out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     logs = sorted(path.name for path in (search.out / "trials/0002").iterdir())
     assert logs == ["config.json", "log.jsonl"]
-    text = tuning.as_text(found)
+    text = tuning.summary_text(found)
     assert (
         "held-out sum" in text
         and "learning_rate" in text
         and "importances of 4 complete trials can mislead" in text
     )
-    assert "mislead" not in tuning.as_text(found | {"trials": {"complete": 30}})
-    told = {run.name: run.config for run in runs.find(search.out / "trials")}
+    assert "mislead" not in tuning.summary_text(found | {"trials": {"complete": 30}})
+    told = {run.name: run.config for run in runs.find_runs(search.out / "trials")}
     assert [config["learning_rate"] for config in told.values()] == [
         t.params["learning_rate"] for t in study.trials
     ]
@@ -126,7 +126,7 @@ def test_a_run_that_falls_behind_is_pruned_and_so_is_one_without_a_number(
         return {"reconstruction": {6: number + 9, 7: math.nan}.get(runs, number)}
 
     monkeypatch.setattr(train, "evaluate", evaluate)
-    found = tuning.run(search, 7)
+    found = tuning.run_search(search, 7)
     assert found["trials"] == {"complete": 5, "pruned": 2}
     study, _ = search.open()
     cut = [trial for trial in study.get_trials() if trial.state == TrialState.PRUNED]
@@ -149,8 +149,8 @@ def test_ctrl_c_says_how_to_go_on_and_going_on_ends_the_search(search, monkeypat
     with pytest.raises(
         loop.Stopped, match="stopped with 1 of 3 trials: give the same command to go on"
     ):
-        tuning.run(search, 3)
-    found = tuning.run(search, 3)
+        tuning.run_search(search, 3)
+    found = tuning.run_search(search, 3)
     assert found["trials"] == {"complete": 3, "fail": 1}
     study, _ = search.open()
     assert study.get_trials()[1].params == study.get_trials()[2].params
@@ -158,7 +158,7 @@ def test_ctrl_c_says_how_to_go_on_and_going_on_ends_the_search(search, monkeypat
 
 def test_the_start_is_no_trial_where_it_is_outside_the_ranges(search, tmp_path):
     search.space.write_text("learning_rate: {low: 0.01, high: 0.02}", encoding="utf8")
-    found = tuning.run(search, 1)
+    found = tuning.run_search(search, 1)
     assert found["started"] is None and 0.01 <= found["best"]["params"]["learning_rate"] <= 0.02
 
 
@@ -179,10 +179,10 @@ def test_metrics_that_the_model_lacks_are_refused(search, change, message):
 
 def test_a_search_of_nothing_or_of_another_config_is_refused(search):
     with pytest.raises(InputError, match="trials and workers are 1 or more, not 0 and 1"):
-        tuning.run(search, 0)
-    tuning.run(search, 1)
+        tuning.run_search(search, 0)
+    tuning.run_search(search, 1)
     with pytest.raises(InputError, match="holds a study of another config: "):
-        tuning.run(replace(search, config=replace(CONFIG, steps=7)), 2)
+        tuning.run_search(replace(search, config=replace(CONFIG, steps=7)), 2)
 
 
 def test_the_command_searches_with_two_workers(tmp_path, capsys, monkeypatch):

@@ -14,7 +14,7 @@ CONFIG = presets.preset("baseline")
 def read(tmp_path, text, config=CONFIG):
     path = tmp_path / "space.yaml"
     path.write_text(text, encoding="utf8")
-    return search_space.read(path, config)
+    return search_space.read_space(path, config)
 
 
 def test_ranges_are_optunas(tmp_path):
@@ -53,7 +53,7 @@ def test_a_value_is_in_a_range_if_it_is_on_its_grid(value, inside):
 
 def test_what_ships_fits_every_preset_and_leaves_out_parts_that_are_not_there():
     for name, config in presets.PRESETS.items():
-        space = search_space.read(None, config)
+        space = search_space.read_space(None, config)
         assert "learning_rate" in space
         searched = config.generator is not None and not config.start_from
         assert any(field.startswith("generator.") for field in space) == searched, name
@@ -63,7 +63,7 @@ def test_what_a_model_that_is_started_from_has_cannot_be_searched(tmp_path):
     """Its sizes are its own: all trials would be the same, and importances of nothing."""
     (tmp_path / "space.yaml").write_text("generator.blocks: {low: 2, high: 6}", encoding="utf8")
     with pytest.raises(InputError, match="as the model that training starts from has it"):
-        search_space.read(tmp_path / "space.yaml", presets.PRESETS["fine_tune"])
+        search_space.read_space(tmp_path / "space.yaml", presets.PRESETS["fine_tune"])
 
 
 @pytest.mark.parametrize(
@@ -118,4 +118,4 @@ def test_what_is_no_range_is_refused_with_what_is(tmp_path, text, message):
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match="none.yaml could not be read"):
-        search_space.read(tmp_path / "none.yaml", CONFIG)
+        search_space.read_space(tmp_path / "none.yaml", CONFIG)

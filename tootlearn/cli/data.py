@@ -37,7 +37,7 @@ def run(args: Namespace) -> None:
 
     args = args.shard
     problems: list[str] = []
-    report = shard_writer.write(
+    report = shard_writer.write_shards(
         args.input, Path(args.out), args.size, args.seed, problems, progress=True, form=args.format
     )
     warn(problems)

@@ -43,4 +43,4 @@ def run(args: Namespace) -> None:
         for path, kind in zip((args.first, args.last), args.kinds or (None, None), strict=True)
     )
     toots = variation.morph(generator, first, last, args.steps, args.seed, args.sample_rate)
-    recordings.write(generator, toots, args.steps, args)
+    recordings.write_folder(generator, toots, args.steps, args)

@@ -31,7 +31,9 @@ def described(
     return sound
 
 
-def write(generator: TootGenerator, toots: Iterator[Toot], count: int, args: Namespace) -> None:
+def write_folder(
+    generator: TootGenerator, toots: Iterator[Toot], count: int, args: Namespace
+) -> None:
     """Write toots as they are made, and say where they are."""
     from tqdm import tqdm
 

@@ -29,7 +29,7 @@ def run(args: Namespace) -> None:
     """Print the table."""
     from tootlearn.training import runs
 
-    found = runs.find(Path(args.folder))
+    found = runs.find_runs(Path(args.folder))
     print(runs.table(found))
     if args.plot:
         runs.plot(found, Path(args.plot))

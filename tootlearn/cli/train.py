@@ -12,7 +12,7 @@ from tootlearn.cli.training_options import (
     add_run_options,
     config_of,
     from_options,
-    tracked,
+    track_run,
 )
 
 HELP = "Train a model on synthetic toots, a sound font or your own recordings."
@@ -50,7 +50,7 @@ def run(args: Namespace) -> None:
     fabric.print(dataset.describe_clips(config, clips))
     rate = config.front_end.sample_rate
     held_out = clips.split()[1] if args.track else clips
-    with tracked(
+    with track_run(
         args,
         out,
         config,

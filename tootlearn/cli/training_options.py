@@ -111,7 +111,7 @@ def from_options(config: type[Config], args: Namespace) -> Config:
 
 
 @contextmanager
-def tracked(
+def track_run(
     args: Namespace, out: Path, config: Any, fabric: Fabric, **options: Any
 ) -> Iterator[OnCheck | None]:
     """What `loop.fit` calls at each evaluation, as ``--track`` says; an interruption ends the
@@ -121,7 +121,7 @@ def tracked(
 
     names = args.track if fabric.is_global_zero else ()
     try:
-        with tracking.tracked(names, out, config, **options) as on_check:
+        with tracking.open_trackers(names, out, config, **options) as on_check:
             yield on_check
     except loop.Stopped as stopped:
         fail(str(stopped), 130)
@@ -166,6 +166,6 @@ def train_on_sounds(
     sounds = collect(config, problems)
     warn(problems if fabric.is_global_zero else ())
     fabric.print(describe(config, sounds))
-    with tracked(args, out, config, fabric) as on_check:
+    with track_run(args, out, config, fabric) as on_check:
         train(config, sounds, out, args.resume, args.device, True, compute, on_check)
     fabric.print(f"the result is {out / result}: tootlearn generate {USE[result]} {out / result}")

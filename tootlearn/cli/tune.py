@@ -54,8 +54,8 @@ def run(args: Namespace) -> None:
     space = Path(args.space) if args.space else None
     search = tuning.Search(config_of(args), out, space, args.metric, args.storage, args.device)
     try:
-        result = tuning.run(search, args.trials, args.workers)
+        result = tuning.run_search(search, args.trials, args.workers)
     except loop.Stopped as stopped:
         fail(str(stopped), 130)
-    print(tuning.as_text(result))
+    print(tuning.summary_text(result))
     print(f"summary.json and pictures are in {out}: tootlearn train --config {out / 'best.yaml'}")

@@ -69,4 +69,4 @@ def run(args: Namespace) -> None:
         changes,
         args.sample_rate,
     )
-    recordings.write(generator, toots, args.count, args)
+    recordings.write_folder(generator, toots, args.count, args)

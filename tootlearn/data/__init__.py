@@ -7,7 +7,8 @@ Its sources: `synthesis` makes toots from the physics in `acoustics` and the kin
 `shard_stream`). `augmentation` varies recordings by the settings in `config`, `augmenter` does so
 during training. `sounds` collects sounds without labels, and `cleaning` reduces noise in files.
 
-Entry points: `synthesis.toots`, `clips.synthesise`, `clips.from_waves`, `folder.read`,
-`public.read`, `sampled.clips`, `shard_writer.write`, `shard_stream.pool`. May import `controls`,
-`dsp`, `files`, `errors` and `rng`, but not `models`, nor anything that trains or generates.
+Entry points: `synthesis.toots`, `clips.synthesise`, `clips.from_waves`, `folder.read_folder`,
+`public.read_public_set`, `sampled.clips`, `shard_writer.write_shards`, `shard_stream.pool`. May
+import `controls`, `dsp`, `files`, `errors` and `rng`, but not `models`, nor anything that trains or
+generates.
 """

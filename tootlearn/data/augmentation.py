@@ -33,7 +33,7 @@ def gain(wave: Tensor, decibel: Tensor) -> Tensor:
     return wave * 10 ** (decibel[:, None] / 20)
 
 
-def invert(wave: Tensor, inverted: Tensor) -> Tensor:
+def invert_polarity(wave: Tensor, inverted: Tensor) -> Tensor:
     """Waves (B, N), of which those where ``inverted`` (B,), bool, is true are negated. Controls:
     unchanged.
     """
@@ -82,7 +82,7 @@ def pitch_shift(wave: Tensor, cents: Tensor, anchor: int = ONSET_SAMPLES) -> Ten
     return shifted
 
 
-def tilt(wave: Tensor, slope: Tensor, sample_rate: int) -> Tensor:
+def tilt_spectrum(wave: Tensor, slope: Tensor, sample_rate: int) -> Tensor:
     """Waves (B, N) filtered by a gain that rises by ``slope`` (B,) dB an octave, with zero phase.
 
     The gain is 0 dB at 1 kHz and constant below 50 Hz. Controls: brightness and loudness change;

@@ -181,13 +181,13 @@ class Augmenter:
         if config.pitch:
             wave = augmentation.pitch_shift(wave, cents)
         if config.tilt:
-            wave = augmentation.tilt(wave, config.tilt * (2 * draw["tilt"] - 1), self.rate)
+            wave = augmentation.tilt_spectrum(wave, config.tilt * (2 * draw["tilt"] - 1), self.rate)
         if config.room:
             wave = augmentation.reverberate(
                 wave, self._responses(draw, seeds), config.room * draw["room"]
             )
         if config.polarity:
-            wave = augmentation.invert(wave, draw["polarity"] < config.polarity)
+            wave = augmentation.invert_polarity(wave, draw["polarity"] < config.polarity)
         measured = measures.measure(wave, self.rate)
         target = torch.from_numpy(clips.controls.loudness).to(measured.loudness)
         target = target + config.gain * (2 * draw["gain"] - 1)

@@ -80,7 +80,7 @@ class Report:
         return "\n".join([f"{self.clips} clips from {self.files} files", *self.problems])
 
 
-def read(
+def read_folder(
     path: str | os.PathLike[str],
     front_end: FrontEnd,
     known: Sequence[Kind] = (),
@@ -106,11 +106,15 @@ def read(
             is invalid, or if nothing is left.
     """
     problems: list[str] = []
-    return read_recordings(find(path, problems), front_end, known, problems, progress, keep)
+    return read_recordings(
+        find_recordings(path, problems), front_end, known, problems, progress, keep
+    )
 
 
-def find(path: str | os.PathLike[str], problems: list[str]) -> list[Recording]:
-    """The recordings of a folder or a manifest, see `read`; problems are appended to the list."""
+def find_recordings(path: str | os.PathLike[str], problems: list[str]) -> list[Recording]:
+    """The recordings of a folder or a manifest, see `read_folder`; problems are appended to the
+    list.
+    """
     path = Path(path)
     if path.is_dir() and (path / "manifest.csv").is_file():
         path = path / "manifest.csv"
@@ -247,7 +251,7 @@ def read_recordings(
     keep: bool = False,
 ) -> tuple[Clips, Report]:
     """Clips of the toots in these recordings, and the report, which includes the problems so far;
-    arguments as of `read`.
+    arguments as of `read_folder`.
     """
     recordings = list(recordings)
     rate = front_end.config.sample_rate

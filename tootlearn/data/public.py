@@ -50,7 +50,7 @@ def detect_data_set(path: str | os.PathLike[str]) -> str | None:
     return next((name for name, index in _INDEX.items() if (Path(path) / index).is_file()), None)
 
 
-def read(
+def read_public_set(
     path: str | os.PathLike[str],
     front_end: FrontEnd,
     known: Sequence[Kind] = (),

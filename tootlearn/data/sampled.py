@@ -31,7 +31,7 @@ from tootlearn.data.sound_font import (
     open_font,
     play,
     program_of,
-    render,
+    render_note,
     renderer,
 )
 from tootlearn.data.synthesis import PEAK
@@ -40,7 +40,7 @@ from tootlearn.dsp.front_end import FrontEnd
 from tootlearn.errors import InputError
 from tootlearn.files import atomic_write
 
-__all__ = ["Note", "cache_folder", "clips", "find_font", "notes", "render"]
+__all__ = ["Note", "cache_folder", "clips", "find_font", "notes", "render_note"]
 
 # MIDI and s, for kinds without a recipe
 _RANGE, _DURATION, _VELOCITY = (40.0, 76.0), (0.12, 1.8), (24, 127)

@@ -32,7 +32,7 @@ from tootlearn.files import atomic_write
 _AT_ONCE = 32  # recordings in memory at a time
 
 
-def write(
+def write_shards(
     paths: Sequence[str | os.PathLike[str]],
     out: Path,
     megabytes: float = 32.0,
@@ -100,7 +100,7 @@ def write(
 def _recordings(path: str | os.PathLike[str], problems: list[str]) -> list[Recording]:
     if name := public.detect_data_set(path):
         return public.list_recordings(Path(path), name, public.CLASSES[name])
-    return folder.find(path, problems)
+    return folder.find_recordings(path, problems)
 
 
 class _Writer:

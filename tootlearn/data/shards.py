@@ -200,7 +200,7 @@ def _sound(content: bytes, form: str) -> tuple[NDArray[np.float32], int, int]:
         return file.read(dtype="int16").astype(np.float32), file.samplerate, file.channels
 
 
-def read(
+def read_shards(
     path: str | os.PathLike[str],
     front_end: FrontEnd,
     known: Sequence[Kind] = (),
@@ -208,7 +208,7 @@ def read(
     keep: bool = False,
 ) -> tuple[Clips, Report]:
     """Clips of all toots in a folder of shards, marked by whether they are held out; arguments as
-    of `folder.read`.
+    of `folder.read_folder`.
 
     Invalid samples are left out and named in the report.
 

@@ -240,7 +240,7 @@ def find_font() -> Path:
     return min(fonts, key=lambda file: "fluidr3" not in file.name.lower())
 
 
-def render(
+def render_note(
     font: str | os.PathLike[str],
     kind: str | int,
     note: float,
@@ -279,7 +279,7 @@ def render(
 def play(
     player: Player, program: int, midi: float, velocity: int, duration: float, sample_rate: int
 ) -> Tensor:
-    """Play one note of an open font, see `render`."""
+    """Play one note of an open font, see `render_note`."""
     held, tail = (max(round(s * sample_rate / _BLOCK), 1) * _BLOCK for s in (duration, _RELEASE))
     return trim(torch.from_numpy(player.play(program, midi, velocity, held, tail)), sample_rate)
 

@@ -26,7 +26,7 @@ from tootlearn.errors import InputError
 from tootlearn.files import atomic_write
 
 
-def collect(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def collect_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Copies of all tensors that the next step depends on: weights, running statistics, and the
     optimiser's moments.
     """
@@ -36,7 +36,7 @@ def collect(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Ten
     return {name: t.detach().clone() for name, t in tensors.items()}
 
 
-def save(
+def save_checkpoint(
     path: Path,
     config: dict[str, Any],
     step: int,
@@ -49,8 +49,8 @@ def save(
         path: of the file.
         config: what the run was started with; anything that JSON can hold.
         step: how many steps are done.
-        tensors: as `collect` gave them after that step.
-        notes: what else is to be kept (see :func:`notes`); anything that JSON can hold.
+        tensors: as `collect_tensors` gave them after that step.
+        notes: what else is to be kept (see `read_notes`); anything that JSON can hold.
 
     Raises:
         InputError: if it cannot be written; the file that was there stays.
@@ -60,7 +60,7 @@ def save(
     atomic_write(path, to_bytes(tensors, metadata=metadata))
 
 
-def notes(path: Path) -> dict[str, Any]:
+def read_notes(path: Path) -> dict[str, Any]:
     """What a checkpoint that was seen to be whole has been given as ``notes``."""
     with safe_open(str(path), framework="pt") as file:
         return dict(json.loads((file.metadata() or {}).get("notes", "{}")))
@@ -77,7 +77,7 @@ def restore(
     Args:
         path: of the file.
         config: of this run; it must be that of the checkpoint.
-        model, optimizer: as for `collect`, as this run has built them; they are changed in
+        model, optimizer: as for `collect_tensors`, as this run has built them; they are changed in
             place.
 
     Returns:

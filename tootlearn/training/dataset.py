@@ -85,8 +85,8 @@ def gather_clips(
 def _reader(path: str) -> Callable[..., Any]:
     """What reads a folder of recordings: as shards, as a public data set, or as it is."""
     if shards.is_shard_folder(path):
-        return shards.read
-    return public.read if public.detect_data_set(path) else folder.read
+        return shards.read_shards
+    return public.read_public_set if public.detect_data_set(path) else folder.read_folder
 
 
 def _shards(path: str) -> Path:

@@ -176,16 +176,16 @@ def fit(
                     **{name: round(t, 6) for name, t in means.items()},
                 }
                 row["held_out"] = held_out
-                log.enter(row, checkpoint.collect(model, optimizer))
+                log.enter(row, checkpoint.collect_tensors(model, optimizer))
                 bar.set_postfix({name: f"{value:.4f}" for name, value in held_out.items()})
                 if on_check and fabric.is_global_zero:
                     on_check(row, model)
             elif log and compute.keep_every and step % compute.keep_every == 0:
-                log.keep(step, checkpoint.collect(model, optimizer))
+                log.keep(step, checkpoint.collect_tensors(model, optimizer))
     if step < plan.steps:
         if not log:
             raise KeyboardInterrupt
-        log.keep(step, checkpoint.collect(model, optimizer))
+        log.keep(step, checkpoint.collect_tensors(model, optimizer))
         raise Stopped(f"stopped after step {step} of {plan.steps}: go on with --resume --out {out}")
     fabric.barrier()
     if out and compute.best and (out / BEST).exists():

@@ -32,7 +32,7 @@ class RunLog:
 
     Args:
         out: the folder.
-        config: of the run, as `checkpoint.save` takes it.
+        config: of the run, as `checkpoint.save_checkpoint` takes it.
         compute: which checkpoints are kept.
         fabric: what the run computes on; in 16 bits its loss scale is kept as well.
         done: the step of the last checkpoint, if the run resumes from it. The log is then cut back
@@ -56,7 +56,7 @@ class RunLog:
         for part in out.glob(".*.safetensors.*.part") if fabric.is_global_zero else ():
             part.unlink()  # a checkpoint that was being written when the run was killed
         if done is not None:
-            notes = checkpoint.notes(out / LAST)
+            notes = checkpoint.read_notes(out / LAST)
             self.row = notes.get("row")
             if notes.get("scaler") and getattr(self._precision, "scaler", None):
                 self._precision.load_state_dict(notes["scaler"])
@@ -94,8 +94,8 @@ class RunLog:
                 file.write(json.dumps(row) + "\n")
 
     def keep(self, step: int, tensors: dict[str, Tensor]) -> None:
-        """Write the tensors of a step, from `checkpoint.collect`, as the last checkpoint and those
-        to be kept.
+        """Write the tensors of a step, from `checkpoint.collect_tensors`, as the last checkpoint
+        and those to be kept.
         """
         if not self.fabric.is_global_zero:
             return
@@ -107,7 +107,7 @@ class RunLog:
         )
         notes = {"row": self.row, "scaler": self._precision.state_dict()}
         for name in [*names, LAST]:
-            checkpoint.save(self.out / name, self.config, step, tensors, notes)
+            checkpoint.save_checkpoint(self.out / name, self.config, step, tensors, notes)
 
     def _is_best(self, step: int) -> bool:
         if not self.compute.best or not self.row or self.row["step"] != step:
@@ -115,5 +115,5 @@ class RunLog:
         best = self.out / BEST
         if not best.exists():
             return True
-        before = self.score(checkpoint.notes(best)["row"]["held_out"])
+        before = self.score(checkpoint.read_notes(best)["row"]["held_out"])
         return math.isnan(before) or self.score(self.row["held_out"]) < before

@@ -51,7 +51,7 @@ class Run:
         return self.rows[-1]["held_out"] if self.rows else {}
 
 
-def find(folder: Path) -> list[Run]:
+def find_runs(folder: Path) -> list[Run]:
     """All runs in a folder and its sub-folders, sorted by name.
 
     Raises:
@@ -64,10 +64,10 @@ def find(folder: Path) -> list[Run]:
         raise InputError(
             f"{folder} has no runs: tootlearn train makes one, in runs/ unless told otherwise"
         )
-    return [read(home, home.relative_to(folder).as_posix()) for home in homes]
+    return [read_run(home, home.relative_to(folder).as_posix()) for home in homes]
 
 
-def read(folder: Path, name: str) -> Run:
+def read_run(folder: Path, name: str) -> Run:
     """A run, whatever state it is in: what cannot be read is among its problems."""
     rows, problems = _log(folder / "log.jsonl")
     config: dict[str, Any] = {}

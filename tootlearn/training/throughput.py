@@ -37,7 +37,7 @@ class Rate:
     memory: float
 
 
-def measure(
+def measure_rates(
     config: TrainConfig,
     clips: Clips,
     batches: Sequence[int] = BATCHES,

@@ -191,7 +191,7 @@ def check_trackers(names: Sequence[str]) -> None:
 
 
 @contextmanager
-def tracked(
+def open_trackers(
     names: Sequence[str],
     out: Path,
     config: Any,

@@ -47,8 +47,8 @@ class Search:
     Args:
         config: where it starts, and all that the ranges leave as it is.
         out: the folder of the study, which its workers share.
-        space: the YAML file of the ranges (`search_space.read`); None: those that come with the
-            package.
+        space: the YAML file of the ranges (`search_space.read_space`); None: those that come with
+            the package.
         metric: the held-out squared error that is minimised: "generation", "reconstruction", or
             their "sum".
         storage: see `study.open_study`.
@@ -84,12 +84,12 @@ class Search:
         the ranges.
 
         Raises:
-            InputError: as of `search_space.read` and `study.open_study`.
+            InputError: as of `search_space.read_space` and `study.open_study`.
         """
         with studies.optuna_quietly():
             from optuna.distributions import distribution_to_json
 
-            space = search_space.read(self.space, self.config)
+            space = search_space.read_space(self.space, self.config)
             ranges = {
                 name: json.loads(distribution_to_json(found)) for name, found in space.items()
             }
@@ -102,7 +102,8 @@ class Search:
         """The clips that all trials learn from and are measured on."""
         base = model_file.load_model(self.config.start_from)[0] if self.config.start_from else None
         varied = any(
-            name.startswith("augmentation.") for name in search_space.read(self.space, self.config)
+            name.startswith("augmentation.")
+            for name in search_space.read_space(self.space, self.config)
         )
         return dataset.gather_clips(self.config, base, problems, progress=False, keep=varied)
 
@@ -154,9 +155,9 @@ class Search:
         studies.work(study, space, trials, self.objective(clips), self.out, self.config.seed)
 
 
-def run(search: Search, trials: int, workers: int = 1) -> dict[str, Any]:
-    """Search with so many processes, and write what was found: see `report`. What was left off is
-    gone on with.
+def run_search(search: Search, trials: int, workers: int = 1) -> dict[str, Any]:
+    """Search with so many processes, and write what was found: see `write_summary`. A search that
+    was interrupted goes on.
 
     Args:
         search: what, and where.
@@ -189,7 +190,7 @@ def run(search: Search, trials: int, workers: int = 1) -> dict[str, Any]:
             raise Stopped(
                 f"stopped with {done} of {trials} trials: give the same command to go on"
             ) from None
-    return report(study, search)
+    return write_summary(study, search)
 
 
 def _together(search: Search, trials: int, workers: int, study: Study) -> None:
@@ -237,7 +238,7 @@ def _worker(search: Search, trials: int, threads: int) -> None:
         raise SystemExit(130) from None
 
 
-def report(study: Study, search: Search) -> dict[str, Any]:
+def write_summary(study: Study, search: Search) -> dict[str, Any]:
     """What was found, also written to ``out``: summary.json, pictures, and best.yaml for `tootlearn
     train --config`.
 
@@ -325,7 +326,7 @@ def _draw(study: Study, out: Path, importances: bool) -> None:
             atomic_write(out / f"{name}.png", page.getvalue())
 
 
-def as_text(found: dict[str, Any]) -> str:
+def summary_text(found: dict[str, Any]) -> str:
     """The report as lines to print."""
     ends = ", ".join(f"{count} {name}" for name, count in found["trials"].items())
     best, started = found["best"], found["started"]

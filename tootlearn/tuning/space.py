@@ -35,7 +35,7 @@ SHAPES = ("generator", "autoencoder")  # a model that training starts from has i
 _KEYS = ("type", "low", "high", "log", "step", "choices")
 
 
-def read(path: str | Path | None, config: TrainConfig) -> dict[str, BaseDistribution]:
+def read_space(path: str | Path | None, config: TrainConfig) -> dict[str, BaseDistribution]:
     """The range of each field, as Optuna has them.
 
     Args:
