@@ -291,7 +291,9 @@ def test_training_with_augmentation_resumes_to_the_bit_and_holds_out_the_origina
     def stop(self, batch, step, forward=Objective.forward):
         if step == 3:
             raise Unplugged
-        assert batch.heard is not batch.log_mel and not torch.equal(batch.heard, batch.log_mel)
+        encoder_input = batch.encoder_input
+        assert encoder_input is not batch.log_mel
+        assert not torch.equal(encoder_input, batch.log_mel)
         return forward(self, batch, step)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -193,7 +193,7 @@ def test_encoders_get_what_is_heard_and_drawings_are_judged_by_what_is_meant(cli
     model.eval()
     heard = batch.log_mel - 2 * (torch.arange(batch.log_mel.shape[2]) > 20)
     with torch.no_grad():
-        _, terms = objective(replace(batch, heard=heard), 0)
+        _, terms = objective(replace(batch, encoder_input=heard), 0)
         z, _ = model.autoencoder.posterior(model.normalizer(heard))
         x, y = model.normalizer(batch.log_mel), model.autoencoder.decode(z)
         mean, log_scale = model.generator.encode(heard, batch.controls)

@@ -99,8 +99,8 @@ def test_what_is_heard_is_told_of_the_half_and_what_is_asked_of_the_whole():
     noise = torch.fft.rfft(torch.randn(1, 22528, generator=torch.Generator().manual_seed(2)) * 100)
     mixed = torch.fft.irfft(torch.where(hz < 10500, spectrum, noise), n=22528).to(torch.int16)
     made = features(Bandwidth(), mixed, versions=1, seed=1)
-    assert made.heard.shape == (1, 3, 88) and made.moved.shape == (1, 10, 88)
-    assert float(made.heard.mean()) > 0.8 and float(made.moved[:, 1:].mean()) < 0.15
+    assert made.tone.shape == (1, 3, 88) and made.moved.shape == (1, 10, 88)
+    assert float(made.tone.mean()) > 0.8 and float(made.moved[:, 1:].mean()) < 0.15
 
 
 def test_versions_differ_in_slope_and_noise_and_come_after_the_plain_ones():

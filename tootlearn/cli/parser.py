@@ -113,25 +113,25 @@ class Parser(ArgumentParser):
         fail(self._explained(message).removeprefix("argument "))
 
     def _explained(self, message: str) -> str:
-        if found := re.search(r"unrecognized arguments: (\S+)", message):
-            return self._not_known(found[1])
-        if found := re.search(r"Option '([\w.]+)' is not accepted", message):
+        if match := re.search(r"unrecognized arguments: (\S+)", message):
+            return self._not_known(match[1])
+        if match := re.search(r"Option '([\w.]+)' is not accepted", message):
             # of a part, such as --generator.width
-            near = did_you_mean(found[1], [action.dest for action in self._actions])
-            return f"unknown option {found[1]!r}: {near}see --help"
-        if found := re.search(
+            near = did_you_mean(match[1], [action.dest for action in self._actions])
+            return f"unknown option {match[1]!r}: {near}see --help"
+        if match := re.search(
             r'Parser key "([\w.-]+)".*[Gg](?:iven|ot) value: (.*)', message, re.S
         ):
-            return self._not_usable(self._without_command(found[1]), found[2].strip(), message)
-        if found := re.search(r"arguments are required: (.*)", message):
-            names = ", ".join(map(self._without_command, found[1].split(", ")))
+            return self._not_usable(self._without_command(match[1]), match[2].strip(), message)
+        if match := re.search(r"arguments are required: (.*)", message):
+            names = ", ".join(map(self._without_command, match[1].split(", ")))
             return f"something is missing: give {names}"
-        if found := re.search(r'expected ".*" to be one of \{(.*)\}', message):
-            return f"something is missing: give one of {found[1]}"
-        if found := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
-            known = re.findall(r"[\w-]+", found[2])
-            near = did_you_mean(found[1], known)
-            return f"{self.prog} has no {found[1]!r}: {near}there are {', '.join(known)}"
+        if match := re.search(r'expected ".*" to be one of \{(.*)\}', message):
+            return f"something is missing: give one of {match[1]}"
+        if match := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
+            known = re.findall(r"[\w-]+", match[2])
+            near = did_you_mean(match[1], known)
+            return f"{self.prog} has no {match[1]!r}: {near}there are {', '.join(known)}"
         return message
 
     def _not_known(self, word: str) -> str:

@@ -29,7 +29,7 @@ def run(args: Namespace) -> None:
     """Print the table."""
     from tootlearn.training import runs
 
-    found = runs.find_runs(Path(args.folder))
-    print(runs.table(found))
+    all_runs = runs.find_runs(Path(args.folder))
+    print(runs.table(all_runs))
     if args.plot:
-        runs.plot(found, Path(args.plot))
+        runs.plot(all_runs, Path(args.plot))

@@ -32,7 +32,7 @@ class Batch:
     # 1 while the toot lasts, `UNKNOWN_BEND` where it is not known, 0 after the toot
     bend_weight: Tensor
     # what the encoder gets, (B, M, T): the log-mels, but for noise and masks of augmentation
-    heard: Tensor
+    encoder_input: Tensor
     first: int = 0  # place of its first clip in the batch of the whole step
     # of its B clips in the batch of the whole step; None: they are all of it
     places: Tensor | None = None
@@ -43,7 +43,7 @@ class Batch:
         clips: Clips,
         front_end: FrontEndConfig,
         device: torch.device,
-        heard: Tensor | None = None,
+        encoder_input: Tensor | None = None,
     ) -> Batch:
         """All clips, on the device.
 
@@ -51,7 +51,7 @@ class Batch:
             clips: B of them.
             front_end: what their log-mels were made with.
             device: where the batch goes.
-            heard: what the encoder gets in place of their log-mels, (B, M, T).
+            encoder_input: what the encoder gets in place of their log-mels, (B, M, T).
         """
         bend = clips.known_bend()
         seconds = front_end.hop / front_end.sample_rate
@@ -67,22 +67,31 @@ class Batch:
             clip_weights(clips, front_end).to(device),
         )
         log_mel = clips.log_mel.to(device)
-        heard = log_mel if heard is None else heard.to(device)
+        encoder_input = log_mel if encoder_input is None else encoder_input.to(device)
         return cls(
-            log_mel, controls, weight, bend.nan_to_num().to(device), bend_weight.to(device), heard
+            log_mel,
+            controls,
+            weight,
+            bend.nan_to_num().to(device),
+            bend_weight.to(device),
+            encoder_input,
         )
 
     def __getitem__(self, rows: Tensor) -> Batch:
         rows = rows.to(self.log_mel.device)
         log_mel = self.log_mel[rows].to(self.weight.dtype)
-        heard = log_mel if self.heard is self.log_mel else self.heard[rows].to(self.weight.dtype)
+        encoder_input = (
+            log_mel
+            if self.encoder_input is self.log_mel
+            else self.encoder_input[rows].to(self.weight.dtype)
+        )
         return Batch(
             log_mel,
             self.controls.take(rows),
             self.weight[rows],
             self.bend[rows],
             self.bend_weight[rows],
-            heard,
+            encoder_input,
         )
 
     def part(self, start: int, stop: int) -> Batch:

@@ -99,12 +99,10 @@ def replay(base: TootModel, count: int, seed: int) -> Clips:
     return Clips(torch.cat(log_mel), controls, base.kinds, source, torch.cat(bend))
 
 
-def rehearsed(own: Clips, played: Clips) -> Clips:
-    """Clips of one's own among those that the model played; the own are repeated to be half of
-    all.
-    """
-    times = max(1, round(len(played) / len(own)))
-    return Clips.concatenate([played, *[own] * times])
+def rehearsed(recorded: Clips, played: Clips) -> Clips:
+    """The recorded clips among those that the model played, repeated to be half of all."""
+    times = max(1, round(len(played) / len(recorded)))
+    return Clips.concatenate([played, *[recorded] * times])
 
 
 def extended(base: TootModel, kinds: Sequence[Kind]) -> TootModel:

@@ -26,7 +26,7 @@ Loader = Callable[[int], Batch]  # gets the number of a step, the first of which
 
 
 def make_loader(
-    config: TrainConfig, learn: Clips, own: list[tuple[int, int]], device: torch.device
+    config: TrainConfig, learn: Clips, ranges: list[tuple[int, int]], device: torch.device
 ) -> Loader:
     """What gives the batch of each step, a function of config, clips and step alone.
 
@@ -34,7 +34,7 @@ def make_loader(
         config: of the run.
         learn: the clips to learn from; if they are streamed, the pool of them, see
             `shard_stream.pool`.
-        own: which clips of a batch this process computes, as `batches.shares` gives them: others
+        ranges: which clips of a batch this process computes, as `batches.shares` gives them: others
             are not read.
         device: where the batch goes.
 
@@ -43,14 +43,14 @@ def make_loader(
     """
     augmenter = Augmenter.of(learn, config.augmentation, config.front_end, config.seed, device)
     if config.stream:
-        return ShardLoader(config, learn, augmenter, own, device)
+        return ShardLoader(config, learn, augmenter, ranges, device)
     if augmenter:
 
         def augmented(step: int) -> Batch:
             places = np.arange(step * config.batch, (step + 1) * config.batch)
             rows = batch_rows(config.seed, config.batch, step, len(learn))
-            clips, heard = augmenter(rows, places)
-            return Batch.of(clips, config.front_end, device, heard)
+            clips, encoder_input = augmenter(rows, places)
+            return Batch.of(clips, config.front_end, device, encoder_input)
 
         return augmented
     everything = Batch.of(learn, config.front_end, device)
@@ -70,10 +70,10 @@ class ShardLoader:
         config: TrainConfig,
         pool: Clips,
         augmenter: Augmenter | None,
-        own: list[tuple[int, int]],
+        ranges: list[tuple[int, int]],
         device: torch.device,
     ) -> None:
-        self.config, self.augmenter, self.own, self.device = config, augmenter, own, device
+        self.config, self.augmenter, self.ranges, self.device = config, augmenter, ranges, device
         # the weight of a frame that sounds, of any clip
         self.sounding = clip_weights(pool, config.front_end).max()
         self.stream = ShardStream(config.data[0], config.seed)
@@ -105,20 +105,20 @@ class ShardLoader:
         places = self.stream.arranged(range(step * size, (step + 1) * size))
         read = {
             row: self.stream.toot(places[row])
-            for first, end in self.own
+            for first, end in self.ranges
             for row in range(first, end)
         }
         toots = {row: toot for row, toot in read.items() if toot}
-        if not all(any(row in toots for row in range(first, end)) for first, end in self.own):
+        if not all(any(row in toots for row in range(first, end)) for first, end in self.ranges):
             raise InputError(
                 f"no toot can be read in a part of the batch of step {step}: write the shards again"
             )
         rows, kinds = np.array(list(toots)), self.stream.index.kinds
-        keep, heard = self.augmenter is not None, None
+        keep, encoder_input = self.augmenter is not None, None
         clips = shards.clips_of(toots.values(), kinds, self.front_end, keep=keep)
         if self.augmenter:
-            clips, heard = self.augmenter.of_others(clips, step * size + rows)
-        batch = Batch.of(clips, self.config.front_end, self.device, heard)
+            clips, encoder_input = self.augmenter.of_others(clips, step * size + rows)
+        batch = Batch.of(clips, self.config.front_end, self.device, encoder_input)
         # as if the batch were a part of the pool
         weight = batch.weight * (self.sounding / batch.weight.max())
-        return replace(batch, weight=weight, first=self.own[0][0], places=torch.from_numpy(rows))
+        return replace(batch, weight=weight, first=self.ranges[0][0], places=torch.from_numpy(rows))

@@ -238,11 +238,11 @@ def take_step(
         dropout = rng.words(seed, rng.at_step(rng.Stream.DROPOUT, step), 1, start=part.place)
         torch.manual_seed(int(dropout[0]))
         with fabric.no_backward_sync(objective, enabled=part is not parts[-1]):
-            loss, found = objective(part.batch, step)
+            loss, part_terms = objective(part.batch, step)
             fabric.backward(
                 loss * (part.share * fabric.world_size)
             )  # over processes a mean is taken
-        for name, term in found.items():
+        for name, term in part_terms.items():
             terms[name] = terms.get(name, 0) + part.share * term.detach()
     precision: Any = fabric.strategy.precision
     precision.unscale_gradients(optimizer.optimizer)

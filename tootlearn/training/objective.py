@@ -93,7 +93,7 @@ class Objective(nn.Module):
     def _generation(self, batch: Batch, step: int) -> dict[str, Callable[[], Tensor]]:
         model, seed = self.model, self.config.seed
         assert model.generator is not None
-        mean, log_scale = model.generator.encode(batch.heard, batch.controls)
+        mean, log_scale = model.generator.encode(batch.encoder_input, batch.controls)
         residual = sample(mean, log_scale, seed, Stream.RESIDUAL_NOISE, step, batch.first)
         drawing = model.generator.decode(batch.controls, residual)
         log_mel = drawing.log_mel.to(batch.log_mel.dtype)
@@ -113,7 +113,7 @@ class Objective(nn.Module):
         model, config = self.model, self.config
         assert model.autoencoder is not None
         x = model.normalizer(batch.log_mel)
-        mean, log_scale = model.autoencoder.posterior(model.normalizer(batch.heard))
+        mean, log_scale = model.autoencoder.posterior(model.normalizer(batch.encoder_input))
         z = mean
         if variational := model.autoencoder.config.variational:
             z = sample(mean, log_scale, config.seed, Stream.LATENT_NOISE, step, batch.first)

@@ -89,13 +89,13 @@ def read_run(folder: Path, name: str) -> Run:
     for result in (folder / name for name in _RESULTS):
         if result.exists():
             try:
-                told = model_file.read_metadata(result)["provenance"]
+                provenance = model_file.read_metadata(result)["provenance"]
             except (InputError, KeyError):
                 problems.append(f"{result.name} damaged")
             else:
                 config, seconds, state = (
-                    config or told.get("config", {}),
-                    told.get("seconds"),
+                    config or provenance.get("config", {}),
+                    provenance.get("seconds"),
                     "finished",
                 )
     return Run(name, rows, state, config, seconds, tuple(problems))
@@ -125,10 +125,10 @@ def table(runs: Sequence[Run]) -> str:
     """
     errors = list(dict.fromkeys(name for run in runs for name in run.held_out))
     configs = [flat(run.config) for run in runs]
-    told = [config for config in configs if config]
-    names = list(dict.fromkeys(name for config in told for name in config))
+    known = [config for config in configs if config]
+    names = list(dict.fromkeys(name for config in known for name in config))
     differ = [
-        name for name in names if len({json.dumps(config.get(name, "")) for config in told}) > 1
+        name for name in names if len({json.dumps(config.get(name, "")) for config in known}) > 1
     ]
     lines = [["run", "state", "steps", *errors, "seconds", *differ, "problems"]]
     for run, config in zip(runs, configs, strict=True):
@@ -189,14 +189,14 @@ def flat(config: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     """The fields of a config, those of its parts with a dot, each after ``before``:
     {"autoencoder.latent": 64}.
     """
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for name, value in config.items():
-        found |= (
+        fields |= (
             flat(value, f"{before}{name}.")
             if isinstance(value, Mapping)
             else {before + name: value}
         )
-    return found
+    return fields
 
 
 def _cell(value: Any) -> str:

@@ -91,7 +91,7 @@ def _examples(
 ) -> float:
     """Examples a second."""
     fabric = launch(compute, device)
-    (own,) = shares(config.batch, 1, compute.accumulate)
+    (ranges,) = shares(config.batch, 1, compute.accumulate)
     model = initial_model(config, learn).to(fabric.device).train()
     objective = Objective.of(model, config, fabric.device)
     everything = Batch.of(learn, config.front_end, fabric.device)
@@ -102,7 +102,7 @@ def _examples(
         while step < 2 or time.perf_counter() < started + seconds:
             batch = everything[batch_rows(config.seed, config.batch, step, len(learn))]
             terms = loop.take_step(
-                fabric, *prepared, parts(batch, own, config.batch), step, config.clip
+                fabric, *prepared, parts(batch, ranges, config.batch), step, config.clip
             )
             float(next(iter(terms.values())))  # waits for the device
             step += 1

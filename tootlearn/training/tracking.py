@@ -240,12 +240,12 @@ def logged_numbers(row: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of a row of the log: "train/NAME" for the loss's terms, "held_out/NAME" for the
     held-out errors.
     """
-    found = {
+    numbers = {
         f"train/{name}": float(x)
         for name, x in row.items()
         if name != "step" and isinstance(x, int | float)
     }
-    return found | {f"held_out/{name}": float(x) for name, x in row.get("held_out", {}).items()}
+    return numbers | {f"held_out/{name}": float(x) for name, x in row.get("held_out", {}).items()}
 
 
 def fields(config: Any) -> dict[str, Any]:
@@ -274,18 +274,18 @@ def toot_examples(model: TootModel, held_out: Clips) -> Examples:
     rows = np.unique(np.linspace(0, len(held_out) - 1, EXAMPLES).astype(int))
     clips, device = held_out[rows], model.normalizer.mean.device
     log_mel, controls = clips.log_mel.float().to(device), Condition.of(clips.controls, device)
-    drawn = {}
+    drawings = {}
     if model.generator:
-        drawn["generation"] = model.generator.decode(
+        drawings["generation"] = model.generator.decode(
             controls, model.generator.encode(log_mel, controls)[0]
         ).log_mel
     if model.autoencoder:
-        drawn["reconstruction"] = model.normalizer.inverse(
+        drawings["reconstruction"] = model.normalizer.inverse(
             model.autoencoder(model.normalizer(log_mel))
         )
     model.train(training)
-    front_end, found = model.front_end, {}
-    for path, log_mels in drawn.items():
+    front_end, examples = model.front_end, {}
+    for path, log_mels in drawings.items():
         waves = ridge_integration(front_end.magnitude(log_mels), front_end.stft).clamp(-1, 1).cpu()
         for i, (original, made) in enumerate(zip(log_mel.cpu(), log_mels.cpu(), strict=True)):
             both = torch.cat(
@@ -297,5 +297,5 @@ def toot_examples(model: TootModel, held_out: Clips) -> Examples:
             )
             shade = 1 + (both - float(original.max())) / RANGE_LOG_MEL
             image = colormaps[COLOURS](shade.clamp(0, 1).numpy())[..., :3]
-            found[f"{path}/{i}"] = ((255 * image).astype(np.uint8), waves[i])
-    return found
+            examples[f"{path}/{i}"] = ((255 * image).astype(np.uint8), waves[i])
+    return examples

@@ -76,14 +76,14 @@ def train(
     fabric = launch(compute, device)
     loop.check_run(out, resume, RESULT)
     learn, held_out = _split(clips, config)
-    own = shares(config.batch, fabric.world_size, compute.accumulate)[fabric.global_rank]
+    ranges = shares(config.batch, fabric.world_size, compute.accumulate)[fabric.global_rank]
     out.mkdir(parents=True, exist_ok=True)
     model = initial_model(config, learn).to(fabric.device).train()
     objective = Objective.of(model, config, fabric.device, progress and fabric.is_global_zero)
-    loader = make_loader(config, learn, own, fabric.device)
+    loader = make_loader(config, learn, ranges, fabric.device)
     loop.fit(
         objective,
-        lambda step: parts(loader(step), own, config.batch),
+        lambda step: parts(loader(step), ranges, config.batch),
         lambda: evaluate(model, held_out, fabric),
         optimisation(config),
         fabric,
@@ -153,9 +153,9 @@ def optimisation(config: TrainConfig) -> loop.Optimisation:
     )
 
 
-def parts(batch: Batch, own: list[tuple[int, int]], size: int) -> list[loop.Part]:
+def parts(batch: Batch, ranges: list[tuple[int, int]], size: int) -> list[loop.Part]:
     """What a process computes of a batch of so many clips: the spans of `batches.shares`."""
-    return [loop.Part(batch.part(a, b), (b - a) / size, a) for a, b in own]
+    return [loop.Part(batch.part(a, b), (b - a) / size, a) for a, b in ranges]
 
 
 def initial_model(config: TrainConfig, learn: Clips) -> TootModel:

@@ -44,7 +44,7 @@ class Features:
     """What the network reads, and what it should say with the weights of it."""
 
     log_mel: Tensor  # (B, M, T)
-    heard: Tensor  # (B, 3, T), share of tone below
+    tone: Tensor  # (B, 3, T), share of tone below
     levels: Tensor  # (B, H, T)
     moved: Tensor  # (B, H, T)
     weight: Tensor  # (B, H, T)
@@ -116,9 +116,9 @@ def features(
         below = levels.amax(2, keepdim=True) - levels
         weight = there[..., None] * (_LEAST - below).sigmoid()
         frames = levels.shape[2]
-        heard = tone_share(low, model.rate // 2, HEARD, frames)
-        moved = as_clear(tone_share(wave, model.rate, CENTRES, frames), heard)
-        parts.append((log_mel, heard, levels, moved, weight))
+        tone = tone_share(low, model.rate // 2, HEARD, frames)
+        moved = as_clear(tone_share(wave, model.rate, CENTRES, frames), tone)
+        parts.append((log_mel, tone, levels, moved, weight))
     return Features(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
@@ -163,23 +163,23 @@ def bands_present(levels: Tensor) -> Tensor:
     return ~wall
 
 
-def as_clear(tone: Tensor, heard: Tensor) -> Tensor:
+def as_clear(tone: Tensor, below: Tensor) -> Tensor:
     """How much noise leaves of tones like those that are heard below, (B, 3, T), as much as there
     is, (B, H, T).
     """
-    return ((tone + _UNSURE) / (heard.mean(1, keepdim=True) + _UNSURE)).clamp_max(1)
+    return ((tone + _UNSURE) / (below.mean(1, keepdim=True) + _UNSURE)).clamp_max(1)
 
 
-def error(drawn: HighBand, levels: Tensor, moved: Tensor, weight: Tensor) -> Tensor:
+def error(predicted: HighBand, levels: Tensor, moved: Tensor, weight: Tensor) -> Tensor:
     """Weighted mean of the distance of levels and, for a tenth, of the shares of noise, in nats.
 
     The first is a square where it is small, and straight from 1/2 on.
     """
-    there = drawn.levels.isfinite() & (weight > 0)
+    there = predicted.levels.isfinite() & (weight > 0)
     apart = torch.nn.functional.huber_loss(
-        drawn.levels[there], levels[there], reduction="none", delta=0.5
+        predicted.levels[there], levels[there], reduction="none", delta=0.5
     )
-    noise = [(1 - share[there] + _CLEAREST).log() for share in (drawn.moved, moved)]
+    noise = [(1 - share[there] + _CLEAREST).log() for share in (predicted.moved, moved)]
     apart = apart + 0.1 * (noise[0] - noise[1]).square()
     return (apart * weight[there]).sum() / weight[there].sum().clamp_min(1e-6)
 
@@ -196,15 +196,15 @@ class BandwidthObjective(nn.Module):
 
     def forward(self, piece: Piece, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a piece of features, which is its only term."""
-        drawn = self.model(piece.features.log_mel, piece.features.heard, piece.peak)
-        loss = error(drawn, piece.features.levels, piece.features.moved, piece.features.weight)
+        predicted = self.model(piece.features.log_mel, piece.features.tone, piece.peak)
+        loss = error(predicted, piece.features.levels, piece.features.moved, piece.features.weight)
         return loss, {"loss": loss}
 
 
-def describe_bandwidth_sounds(config: BandwidthTrainConfig, heard: Sounds) -> str:
+def describe_bandwidth_sounds(config: BandwidthTrainConfig, collected: Sounds) -> str:
     """What the sounds of a config are, in a line."""
     return describe_sounds(
-        heard,
+        collected,
         config.synthetic,
         config.sampled,
         config.font,
@@ -215,7 +215,7 @@ def describe_bandwidth_sounds(config: BandwidthTrainConfig, heard: Sounds) -> st
 
 def train_bandwidth(
     config: BandwidthTrainConfig,
-    heard: Sounds,
+    collected: Sounds,
     out: Path,
     resume: bool = False,
     device: str = "cpu",
@@ -228,7 +228,7 @@ def train_bandwidth(
 
     Args:
         config: what and how.
-        heard: as `bandwidth_sounds` makes them of ``config``; those held out are split off here.
+        collected: as `bandwidth_sounds` makes them of ``config``; held-out ones are split off here.
         out, resume, device, progress, compute, on_check: as of `train.train`.
 
     Returns:
@@ -242,8 +242,8 @@ def train_bandwidth(
     compute, started = compute or Compute(), time.perf_counter()
     fabric = launch(compute, device)
     loop.check_run(out, resume, RESULT)
-    waves, held_out = heard.split()
-    own = shares(config.batch, fabric.world_size, compute.accumulate)[fabric.global_rank]
+    waves, held_out = collected.split()
+    ranges = shares(config.batch, fabric.world_size, compute.accumulate)[fabric.global_rank]
     out.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -255,7 +255,7 @@ def train_bandwidth(
     def load(step: int) -> list[loop.Part]:
         piece = learn.piece(config.seed, step, config.batch, config.frames)
         return [
-            loop.Part(piece.rows(a, b, fabric.device), (b - a) / config.batch, a) for a, b in own
+            loop.Part(piece.rows(a, b, fabric.device), (b - a) / config.batch, a) for a, b in ranges
         ]
 
     loop.fit(
@@ -279,7 +279,7 @@ def train_bandwidth(
     )
     origin = provenance(
         config,
-        describe_bandwidth_sounds(config, heard),
+        describe_bandwidth_sounds(config, collected),
         evaluate_bandwidth(model, unheard),
         time.perf_counter() - started,
         licence(bool(config.synthetic), bool(config.sampled), config.font, config.data),
@@ -291,19 +291,19 @@ def train_bandwidth(
 
 
 @torch.no_grad()
-def evaluate_bandwidth(model: Bandwidth, unheard: Features) -> dict[str, float]:
+def evaluate_bandwidth(model: Bandwidth, held_out: Features) -> dict[str, float]:
     """Errors on held-out sounds: "bias_db", the absolute value of the mean error of a band's level
     over a whole sound; "error_db", its mean absolute error; "moved", the mean absolute error of the
     share that is moved up.
     """
     where = model.out.weight.device
-    parts = zip(unheard.log_mel.split(_AT_ONCE), unheard.heard.split(_AT_ONCE), strict=True)
-    drawn = [model(log_mel.to(where), heard.to(where)) for log_mel, heard in parts]
-    levels, moved = (torch.cat(column).cpu() for column in zip(*drawn, strict=True))
-    there = unheard.weight.amax(2) > 0
-    energy = [(2 * x).logsumexp(2)[there] for x in (levels, unheard.levels)]
+    parts = zip(held_out.log_mel.split(_AT_ONCE), held_out.tone.split(_AT_ONCE), strict=True)
+    predicted = [model(log_mel.to(where), tone.to(where)) for log_mel, tone in parts]
+    levels, moved = (torch.cat(column).cpu() for column in zip(*predicted, strict=True))
+    there = held_out.weight.amax(2) > 0
+    energy = [(2 * x).logsumexp(2)[there] for x in (levels, held_out.levels)]
     apart = 10 / math.log(10) * (energy[0] - energy[1])
     apart = apart[apart.isfinite()]
-    wrong = ((moved - unheard.moved).abs() * unheard.weight).sum() / unheard.weight.sum()
-    found = {"bias_db": apart.mean().abs(), "error_db": apart.abs().mean(), "moved": wrong}
-    return {name: round(float(value), 3) for name, value in found.items()}
+    wrong = ((moved - held_out.moved).abs() * held_out.weight).sum() / held_out.weight.sum()
+    errors = {"bias_db": apart.mean().abs(), "error_db": apart.abs().mean(), "moved": wrong}
+    return {name: round(float(value), 3) for name, value in errors.items()}

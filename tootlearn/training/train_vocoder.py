@@ -65,16 +65,16 @@ def peak_error(magnitude: Tensor, spectrum: Tensor, stft: Stft) -> Tensor:
     an ear follows, go on counting when they are nearly right and noise is not.
 
     Args:
-        magnitude: (B, F, T), drawn.
+        magnitude: (B, F, T), predicted.
         spectrum: complex (B, F, T), true.
         stft: the transform of both.
 
     Returns:
         A scalar; -8.1 for no error.
     """
-    drawn, true = magnitude.transpose(1, 2).contiguous(), spectrum.transpose(1, 2)  # (B, T, F)
-    peak = region_peaks(drawn.detach())
-    turns = advances(peak_frequencies(drawn, floored_log(drawn), peak, stft), peak, stft)
+    predicted, true = magnitude.transpose(1, 2).contiguous(), spectrum.transpose(1, 2)  # (B, T, F)
+    peak = region_peaks(predicted.detach())
+    turns = advances(peak_frequencies(predicted, floored_log(predicted), peak, stft), peak, stft)
     now, before = true[:, 1:], true[:, :-1]
     difference = 2 * math.pi * turns - torch.angle(now * before.conj() + 1e-20)
     here = peak[:, 1:] == torch.arange(stft.bins, device=peak.device)
@@ -150,14 +150,14 @@ def _pieces(waves: Tensor, config: VocoderTrainConfig) -> Pieces:
     return Pieces(waves, front_end.sample_rate, config.batch, length, share, seed)
 
 
-def describe_vocoder_sounds(config: VocoderTrainConfig, heard: Sounds) -> str:
+def describe_vocoder_sounds(config: VocoderTrainConfig, collected: Sounds) -> str:
     """What the sounds of a config are, in a line."""
-    return describe_sounds(heard, config.synthetic, config.sampled, config.font, config.data)
+    return describe_sounds(collected, config.synthetic, config.sampled, config.font, config.data)
 
 
 def train_vocoder(
     config: VocoderTrainConfig,
-    heard: Sounds,
+    collected: Sounds,
     out: Path,
     resume: bool = False,
     device: str = "cpu",
@@ -170,7 +170,7 @@ def train_vocoder(
 
     Args:
         config: what and how.
-        heard: as `vocoder_sounds` makes them of ``config``; those held out are split off here.
+        collected: as `vocoder_sounds` makes them of ``config``; held-out ones are split off here.
         out, resume, device, progress, compute, on_check: as of `train.train`.
 
     Returns:
@@ -184,8 +184,8 @@ def train_vocoder(
     compute, started = compute or Compute(), time.perf_counter()
     fabric = launch(compute, device)
     loop.check_run(out, resume, RESULT)
-    learn, held_out = heard.split()
-    own = shares(config.batch, fabric.world_size, compute.accumulate)[fabric.global_rank]
+    learn, held_out = collected.split()
+    ranges = shares(config.batch, fabric.world_size, compute.accumulate)[fabric.global_rank]
     out.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -195,7 +195,9 @@ def train_vocoder(
 
     def load(step: int) -> list[loop.Part]:
         waves = pieces(step)
-        return [loop.Part(waves[a:b].to(fabric.device), (b - a) / config.batch, a) for a, b in own]
+        return [
+            loop.Part(waves[a:b].to(fabric.device), (b - a) / config.batch, a) for a, b in ranges
+        ]
 
     loop.fit(
         objective,
@@ -218,7 +220,7 @@ def train_vocoder(
     )
     origin = provenance(
         config,
-        describe_vocoder_sounds(config, heard),
+        describe_vocoder_sounds(config, collected),
         evaluate_vocoder(objective, unheard),
         time.perf_counter() - started,
         licence(bool(config.synthetic), bool(config.sampled), config.font, config.data),

@@ -91,12 +91,15 @@ class Search:
 
             space = search_space.read_space(self.space, self.config)
             ranges = {
-                name: json.loads(distribution_to_json(found)) for name, found in space.items()
+                name: json.loads(distribution_to_json(distribution))
+                for name, distribution in space.items()
             }
-        told = {"config": asdict(self.config), "space": ranges, "metric": self.metric}
+        definition = {"config": asdict(self.config), "space": ranges, "metric": self.metric}
         start = {name: search_space.value_of(self.config, name) for name in space}
         inside = all(search_space.holds(space[name], value) for name, value in start.items())
-        return studies.open_study(self.out, told, self.storage, start if inside else None), space
+        return studies.open_study(
+            self.out, definition, self.storage, start if inside else None
+        ), space
 
     def gather_clips(self, problems: list[str] | None = None) -> Clips:
         """The clips that all trials learn from and are measured on."""
@@ -260,7 +263,7 @@ def write_summary(study: Study, search: Search) -> dict[str, Any]:
     best = study.best_trial
     started = [trial.value for trial in whole if trial.user_attrs.get(studies.START)]
     seconds = sum(trial.duration.total_seconds() for trial in trials if trial.duration)
-    found = {
+    summary = {
         "metric": search.metric,
         "steps": search.config.steps,
         "trials": {name: count for name, count in ends.items() if count},
@@ -274,9 +277,9 @@ def write_summary(study: Study, search: Search) -> dict[str, Any]:
     head = f"# Trial {best.number} of {len(trials)}: {result}.\n"
     text = yaml.safe_dump(json.loads(json.dumps(asdict(config))), sort_keys=False)
     atomic_write(search.out / "best.yaml", (head + text).encode())
-    atomic_write(search.out / "summary.json", (json.dumps(found, indent=1) + "\n").encode())
-    _draw(study, search.out, bool(found["importances"]))
-    return found
+    atomic_write(search.out / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())
+    _draw(study, search.out, bool(summary["importances"]))
+    return summary
 
 
 def _importances(study: Study) -> dict[str, float]:
@@ -288,8 +291,10 @@ def _importances(study: Study) -> dict[str, float]:
         values = [trial.value for trial in whole]
         if len(values) < _LEAST or len(set(values)) == 1:
             return {}
-        found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
-    return {name: round(float(share), 4) for name, share in found.items() if math.isfinite(share)}
+        importances = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+    return {
+        name: round(float(share), 4) for name, share in importances.items() if math.isfinite(share)
+    }
 
 
 def _draw(study: Study, out: Path, importances: bool) -> None:
@@ -326,24 +331,24 @@ def _draw(study: Study, out: Path, importances: bool) -> None:
             atomic_write(out / f"{name}.png", page.getvalue())
 
 
-def summary_text(found: dict[str, Any]) -> str:
+def summary_text(summary: dict[str, Any]) -> str:
     """The report as lines to print."""
-    ends = ", ".join(f"{count} {name}" for name, count in found["trials"].items())
-    best, started = found["best"], found["started"]
+    ends = ", ".join(f"{count} {name}" for name, count in summary["trials"].items())
+    best, started = summary["best"], summary["started"]
     lines = [
-        f"trials: {ends}; {found['seconds']} s of training",
-        f"held-out {found['metric']}: {best['value']:.5f}",
+        f"trials: {ends}; {summary['seconds']} s of training",
+        f"held-out {summary['metric']}: {best['value']:.5f}",
     ]
     if started is not None:
         lines[-1] += f", where the config that was started from has {started:.5f}"
-    shares = found["importances"]
+    shares = summary["importances"]
     for name, value in best["params"].items():
         shown = f"{value:.3g}" if isinstance(value, float) else str(value)
         lines.append(
             f"  {name:28} {shown:>10}"
             + (f"   importance {shares[name]:.2f}" if name in shares else "")
         )
-    if shares and (whole := found["trials"]["complete"]) < _ENOUGH:
+    if shares and (whole := summary["trials"]["complete"]) < _ENOUGH:
         advice = f"give more --trials, until {_ENOUGH} or more are complete"
         lines.append(f"importances of {whole} complete trials can mislead: {advice}")
     return "\n".join(lines)

@@ -65,13 +65,13 @@ def read_space(path: str | Path | None, config: TrainConfig) -> dict[str, BaseDi
         raise InputError(f"{file} names no field: write FIELD: {{low: 1, high: 8}} in each line")
     if path is None:
         given = {
-            name: found
-            for name, found in given.items()
+            name: bounds
+            for name, bounds in given.items()
             if getattr(config, (part := name.split(".")[0])) is not None
             and not (config.start_from and part in SHAPES)
         }
     return {
-        str(name): _distribution(str(name), found, config, file) for name, found in given.items()
+        str(name): _distribution(str(name), bounds, config, file) for name, bounds in given.items()
     }
 
 

@@ -54,7 +54,7 @@ def optuna_quietly() -> Iterator[Any]:
 
 def open_study(
     out: Path,
-    told: Mapping[str, Any],
+    definition: Mapping[str, Any],
     storage: str | None = None,
     first: Mapping[str, Any] | None = None,
 ) -> Study:
@@ -62,14 +62,14 @@ def open_study(
 
     Args:
         out: its folder, which all its workers share; made if need be. Its name is the study's.
-        told: what the search is of, as JSON holds it: it must not change from worker to worker.
+        definition: what is searched, as JSON can hold it; the same for all workers.
         storage: a URL as SQLAlchemy takes it, or the path of a journal file (.journal); None:
             ``out/study.db``, SQLite.
         first: the parameters of the first trial of a new study, which is marked by `START`.
 
     Raises:
-        InputError: if Optuna is missing, the storage cannot be opened, or the study was begun with
-            something else told.
+        InputError: if Optuna is missing, the storage cannot be opened, or the study has another
+            definition.
     """
     with optuna_quietly() as optuna:
         from filelock import FileLock
@@ -83,7 +83,7 @@ def open_study(
                 pruner=optuna.pruners.MedianPruner(n_startup_trials=5),
                 load_if_exists=True,
             )
-            ours, theirs = json.loads(json.dumps(told)), study.user_attrs.get("told")
+            ours, theirs = json.loads(json.dumps(definition)), study.user_attrs.get("told")
             if theirs is None:
                 if first:
                     study.enqueue_trial(dict(first), user_attrs={START: True})
@@ -208,9 +208,9 @@ def _next(
                     f"{len(failed)} trials failed, the last since {failed[-1].user_attrs[_REASON]}"
                 )
             if finished(study) + running < trials:
-                drawn = rng.child(seed, len(study.trials)) % 2**32
+                sampler_seed = rng.child(seed, len(study.trials)) % 2**32
                 study.sampler = optuna.samplers.TPESampler(
-                    n_startup_trials=RANDOM_TRIALS, constant_liar=True, seed=drawn
+                    n_startup_trials=RANDOM_TRIALS, constant_liar=True, seed=sampler_seed
                 )
                 taken: Trial = study.ask(dict(space))
                 taken.set_user_attr(_WORKER, me)
