@@ -62,23 +62,17 @@ def clean_folder(
     files = [
         path
         for path in sorted(source.rglob("*"))
-        if path.suffix.lower() in SUFFIXES + FOREIGN and path.is_file()
-    ]
-    files = [
-        path
-        for path in files
-        if not any(part.startswith(".") for part in path.relative_to(source).parts)
+        if path.suffix.lower() in SUFFIXES + FOREIGN
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(source).parts)
     ]
     if not files:
         raise InputError(f"{source} holds no recordings: put WAV, FLAC, Ogg or MP3 files there")
     done = 0
     for path in tqdm(files, desc="files", unit="", leave=False, disable=None):
         out = target / path.relative_to(source)
-        out = (
-            out
-            if path.suffix.lower() in (".wav", ".flac", ".ogg", ".mp3")
-            else out.with_name(f"{out.name}.wav")
-        )
+        if path.suffix.lower() not in (".wav", ".flac", ".ogg", ".mp3"):
+            out = out.with_name(f"{out.name}.wav")
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             clean_file(path, out, noise)

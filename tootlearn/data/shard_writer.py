@@ -78,20 +78,7 @@ def write_shards(
             raise InputError(
                 f"{out} could not be written ({error.strerror or error}): check the disk"
             ) from error
-        kinds = _kinds(labels)
-        held_out = np.array_split(
-            _held_out(labels, kinds), np.cumsum(list(writer.counts.values()))[:-1]
-        )
-        listed = [
-            {"name": name, "samples": count, "held_out": np.flatnonzero(held).tolist()}
-            for (name, count), held in zip(writer.counts.items(), held_out, strict=True)
-        ]
-        index = {
-            "schema": SCHEMA,
-            "sample_rate": SAMPLE_RATE,
-            "shards": listed,
-            "kinds": [k.as_json() for k in kinds],
-        }
+        index = _index(writer.counts, labels)
         atomic_write(whole / INDEX, (json.dumps(index, indent=1) + "\n").encode())
         os.replace(whole, out)
     return Report(files, sum(writer.counts.values()), tuple(problems))
@@ -163,6 +150,22 @@ def _write(
         first = f"; the first of {len(problems)} problems: {problems[0]}" if problems else ""
         raise InputError(f"there is no toot in any of {len(recordings)} recordings{first}")
     return written, files
+
+
+def _index(counts: dict[str, int], labels: list[dict[str, Any]]) -> dict[str, Any]:
+    """The content of the index, from the number of samples of each shard and all labels."""
+    kinds = _kinds(labels)
+    held_out = np.array_split(_held_out(labels, kinds), np.cumsum(list(counts.values()))[:-1])
+    listed = [
+        {"name": name, "samples": count, "held_out": np.flatnonzero(held).tolist()}
+        for (name, count), held in zip(counts.items(), held_out, strict=True)
+    ]
+    return {
+        "schema": SCHEMA,
+        "sample_rate": SAMPLE_RATE,
+        "shards": listed,
+        "kinds": [k.as_json() for k in kinds],
+    }
 
 
 def _kinds(labels: list[dict[str, Any]]) -> list[Kind]:

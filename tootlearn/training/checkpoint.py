@@ -87,15 +87,7 @@ def restore(
         InputError: if the file is missing or damaged, or of a run with another config; then nothing
             is changed.
     """
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        step, theirs = int(metadata["step"]), dict(json.loads(metadata["config"]))
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path} is no whole checkpoint ({error}): start again with another --out"
-        ) from error
+    step, theirs, tensors = _read_checkpoint(path)
     ours = json.loads(json.dumps(config))
     if theirs != ours:
         changed = ", ".join(
@@ -107,8 +99,7 @@ def restore(
             f"{path} was made with another config ({changed}): resume with the one it was "
             "started with"
         )
-    prefix = "model."
-    weights = {n[len(prefix) :]: t for n, t in tensors.items() if n.startswith(prefix)}
+    weights = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
     wanted = {name: t.shape for name, t in model.state_dict().items()}
     if {name: t.shape for name, t in weights.items()} != wanted:
         raise InputError(
@@ -124,6 +115,19 @@ def restore(
         {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
     )
     return step
+
+
+def _read_checkpoint(path: Path) -> tuple[int, dict[str, Any], dict[str, Tensor]]:
+    """The steps that are done, the config and the tensors."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return int(metadata["step"]), dict(json.loads(metadata["config"])), tensors
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} is no whole checkpoint ({error}): start again with another --out"
+        ) from error
 
 
 @contextmanager

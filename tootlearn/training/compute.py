@@ -76,9 +76,9 @@ def _fabric(accelerator: str, precision: str, **options: Any) -> Fabric:
     return Fabric(accelerator=accelerator, plugins=[Mixed(mixed, accelerator)], **options)
 
 
-def one_process(device: str = "cpu") -> Fabric:
-    """A fabric of this process alone, in 32 bits, whatever `torchrun` has started."""
-    return _fabric(to_device(device).type, "32", devices=1)
+def one_process() -> Fabric:
+    """A fabric of this process alone, on the CPU in 32 bits, whatever `torchrun` has started."""
+    return _fabric("cpu", "32", devices=1)
 
 
 @functools.cache  # a process joins its group once

@@ -34,6 +34,7 @@ from tootlearn.training.config import Compute, VocoderTrainConfig
 from tootlearn.training.provenance import describe_sounds, licence, provenance
 
 RESULT = "vocoder.safetensors"
+_HELD_OUT_STEPS = 8
 
 
 # What training minimises
@@ -232,12 +233,12 @@ def train_vocoder(
 
 
 @torch.no_grad()
-def evaluate_vocoder(
-    objective: VocoderObjective, unheard: Pieces, steps: int = 8
-) -> dict[str, float]:
-    """The terms of the loss on held-out sounds: means over the pieces of so many steps."""
+def evaluate_vocoder(objective: VocoderObjective, held_out: Pieces) -> dict[str, float]:
+    """The terms of the loss on held-out sounds: means over the pieces of 8 steps."""
     device, was_training = objective.model.draw.weight.device, objective.training
     objective.eval()
-    terms = [objective(unheard(step).to(device), step)[1] for step in range(steps)]
+    terms = [objective(held_out(step).to(device), step)[1] for step in range(_HELD_OUT_STEPS)]
     objective.train(was_training)
-    return {name: round(sum(float(one[name]) for one in terms) / steps, 4) for name in terms[0]}
+    return {
+        name: round(sum(float(one[name]) for one in terms) / len(terms), 4) for name in terms[0]
+    }
