@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from tootlearn.errors import InputError
-from tootlearn.generation.place import PLACES, check, impulse, noise, placed
+from tootlearn.generation.place import PLACES, check_place, floor_noise, impulse, placed
 
 RATE = 22050
 TONE = (0.3 * np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)).astype(np.float32)
@@ -50,7 +50,7 @@ def test_the_floor_lies_as_far_below_the_sound_as_is_asked_for(floor):
 
 
 def test_the_floor_falls_by_its_slope():
-    spectrum = np.abs(np.fft.rfft(noise(2**18, RATE, -6.0, 1))) ** 2
+    spectrum = np.abs(np.fft.rfft(floor_noise(2**18, RATE, -6.0, 1))) ** 2
     hertz = np.fft.rfftfreq(2**18, 1 / RATE)
     levels = [decibel(spectrum[(hertz >= f) & (hertz < 1.2 * f)].mean()) for f in (400, 800, 3200)]
     assert levels[0] - levels[1] == pytest.approx(6, abs=1)
@@ -77,7 +77,7 @@ def test_a_file_of_an_impulse_response_is_a_place(tmp_path):
 
 def test_what_is_no_place_is_named(tmp_path):
     with pytest.raises(InputError, match="no place 'moon': take dry, street, hall"):
-        check("moon", None)
+        check_place("moon", None)
     with pytest.raises(InputError, match="floor 1 dB .* -120 to 0"):
         placed(TONE, RATE, "street", floor=1)
     soundfile.write(tmp_path / "silent.wav", np.zeros(100), RATE)

@@ -75,7 +75,7 @@ def run(args: Namespace) -> None:
         raise InputError(f"--count is 1 or more, not {args.count}")
     check_output(args)
     check_range("--texture", args.texture, 0, 1, "")
-    place.check(args.place, args.floor)
+    place.check_place(args.place, args.floor)
     levels = None if args.envelope is None else envelope.parse_envelope(args.envelope)
     generator = load_generator(args)
     rate = generator.sample_rate if args.sample_rate is None else args.sample_rate

@@ -103,7 +103,7 @@ def placed(
         >>> len(placed(wave, 22050, "hall")) > 4410
         True
     """
-    check(place, floor)
+    check_place(place, floor)
     dry = np.asarray(wave, dtype=np.float64)
     about = PLACES.get(str(place))
     level = about.floor if about and floor is None else floor
@@ -116,12 +116,12 @@ def placed(
     if level is not None:
         slope = about.slope if about else PLACES["street"].slope
         rms = np.sqrt(np.mean(np.square(dry))) if len(dry) else 0.0
-        wet = wet + rms * 10 ** (level / 20) * noise(len(wet), sample_rate, slope, seed)
+        wet = wet + rms * 10 ** (level / 20) * floor_noise(len(wet), sample_rate, slope, seed)
     peak = np.abs(wet).max(initial=0)
     return np.asarray(wet * min(1.0, _PEAK / max(peak, 1e-9)), dtype=np.float32)
 
 
-def check(place: str | os.PathLike[str], floor: float | None) -> None:
+def check_place(place: str | os.PathLike[str], floor: float | None) -> None:
     """Raise InputError for a place that is neither a name nor a file, or a floor out of range."""
     if floor is not None:
         check_range("floor", floor, *FLOORS, " dB")
@@ -150,7 +150,7 @@ def impulse(place: Place, sample_rate: int, seed: int) -> NDArray[np.float64]:
     return np.asarray(response)
 
 
-def noise(count: int, sample_rate: int, slope: float, seed: int) -> NDArray[np.float64]:
+def floor_noise(count: int, sample_rate: int, slope: float, seed: int) -> NDArray[np.float64]:
     """Noise (count,) of unit RMS whose spectrum falls by so many dB an octave above 60 Hz."""
     spectrum = np.fft.rfft(rng.normal(seed, Stream.PLACE_FLOOR, count))
     hertz = np.fft.rfftfreq(count, 1 / sample_rate)
