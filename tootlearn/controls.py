@@ -1,13 +1,17 @@
 """Controls: what a user asks the generator for, with ranges and units.
 
-``kind``        the family of toots: a name
-``pitch``       Hz: the f0; of a chord or of two reeds the lowest note, of a slide its start, of a
-                trill its mean
-``duration``    s: from the first to the last crossing of -40 dB relative to the peak, in the 10 ms
-                RMS envelope
-``brightness``  0 to 1: spectral centroid in octaves above the pitch; 0 and 1 are the 5th and the
-                95th percentile of the kind
-``loudness``    dBFS: RMS over the duration
+``kind``
+    the family of toots: a name
+``pitch``
+    Hz: the f0; of a chord or of two reeds the lowest note, of a slide its start, of a trill its
+    mean
+``duration``
+    s: from the first to the last crossing of -40 dB relative to the peak, in the 10 ms RMS envelope
+``brightness``
+    0 to 1: spectral centroid in octaves above the pitch; 0 and 1 are the 5th and the 95th
+    percentile of the kind
+``loudness``
+    dBFS: RMS over the duration
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from tootlearn.models import export, model_file
 
 # a list's, an emphasis, or one that means itself
 STARS = re.compile(r"^\s*\* |(\*\*?)(?=\S).+?(?<=\S)\1|\*")
-TYPE_VARIABLES = {"tootlearn.models.layers.Layer"}
+TYPE_VARIABLES = {"tootlearn.models.layers.Layer", "tootlearn.cli.training_options.Config"}
 LOST = (
     "<h1>There is no such page</h1><p>It may have moved. The search finds it, if it is here; "
     'else begin again at <a href="book/intro.html">the first page</a>.</p>'
