@@ -34,6 +34,15 @@ def test_without_a_renderer_it_says_how_to_install_one(monkeypatch, font):
         sampled.render_note(font, "tuba", 40, 100, 0.2)
 
 
+def test_a_fluidsynth_that_cannot_be_loaded_is_none(monkeypatch, tmp_path):
+    for name in ("fluidsynth", "tinysoundfont"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        (tmp_path / f"{name}.py").write_text("raise OSError('libfluidsynth.so.3: cannot open')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match="no renderer of sound fonts is installed"):
+        sound_font.renderer()
+
+
 def test_tinysoundfont_is_taken_where_fluidsynth_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "tinysoundfont", SimpleNamespace())
     monkeypatch.setitem(sys.modules, "fluidsynth", SimpleNamespace())

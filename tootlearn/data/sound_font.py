@@ -144,7 +144,8 @@ def renderer() -> str:
     for name in _RENDERERS:
         try:
             __import__(name)
-        except ImportError:  # also raised if the system's FluidSynth is missing
+        # pyfluidsynth raises these if the system's FluidSynth is missing, or cannot be loaded
+        except (ImportError, OSError):
             continue
         return name
     raise InputError(
