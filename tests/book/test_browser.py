@@ -157,6 +157,7 @@ STOPS = """() => [...document.querySelectorAll(
 def tab_to_all(page) -> None:
     """The Tab key must reach every control."""
     stops = page.evaluate(STOPS)
+    assert stops, "the page has no control"
     reached: set[int] = set()
     for _ in range(8 * len(stops)):  # a player has several stops of its own
         page.keyboard.press("Tab")

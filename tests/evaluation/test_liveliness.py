@@ -196,3 +196,10 @@ def test_a_toot_that_is_too_short_is_not_in_the_median():
     assert table["partial_db"]["generated"] == 2 and math.isnan(table["partial_db"]["synthesiser"])
     assert table["partial_db"]["near"] == ["generated"]
     assert table["partial_cents"]["binding"]
+
+
+def test_a_kind_that_the_synthesiser_does_not_know_is_measured_alone(monkeypatch):
+    monkeypatch.setattr(liveliness, "RECIPES", {})
+    table = liveliness.liveliness_table(tootlearn.load("tiny"), 12, 3)
+    row = table["trumpet"]["tilt_db"]
+    assert math.isfinite(row["generated"]) and math.isnan(row["synthesiser"])

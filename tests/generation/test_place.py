@@ -1,5 +1,7 @@
 """Places: what is added to a dry sound has the levels and times that the place says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
@@ -16,8 +18,8 @@ def decibel(power: float) -> float:
 
 
 def test_dry_is_the_sound_itself():
-    assert np.array_equal(placed(TONE, RATE, "dry"), TONE)
-    assert placed(np.zeros(0, "f4"), RATE, "dry").shape == (0,)
+    loud = TONE / np.abs(TONE).max()  # it is not even attenuated
+    assert np.array_equal(placed(loud, RATE, "dry"), loud)
 
 
 @pytest.mark.parametrize("name", PLACES)
@@ -83,3 +85,26 @@ def test_what_is_no_place_is_named(tmp_path):
     soundfile.write(tmp_path / "silent.wav", np.zeros(100), RATE)
     with pytest.raises(InputError, match="not silent"):
         placed(TONE, RATE, tmp_path / "silent.wav")
+    for wave in (np.zeros(0), np.zeros((2, 9)), np.array([0.1, np.nan])):
+        with pytest.raises(InputError, match="wave is one finite sound"):
+            placed(wave, RATE, "street")
+
+
+def test_high_frequencies_decay_faster_and_echoes_are_dull():
+    """Of the tail, the octave at 4 kHz has less of its energy late than that at 500 Hz; of an echo
+    alone, 8 kHz is weaker than 500 Hz.
+    """
+    response = impulse(PLACES["hall"], RATE, 3)
+    late = []
+    for low in (500, 4000):
+        spectrum = np.fft.rfft(response[3000:])
+        hertz = np.fft.rfftfreq(len(response) - 3000, 1 / RATE)
+        band = np.fft.irfft(spectrum * ((hertz >= low) & (hertz < 2 * low))) ** 2
+        late.append(band[8000:].sum() / band.sum())
+    assert late[1] < 0.5 * late[0]
+    echoes = impulse(replace(PLACES["street"], tail=-120.0), RATE, 3)
+    echoes[0] -= 1
+    power = np.abs(np.fft.rfft(echoes)) ** 2
+    hertz = np.fft.rfftfreq(len(echoes), 1 / RATE)
+    low, high = (power[(hertz > f) & (hertz < 1.4 * f)].mean() for f in (500, 8000))
+    assert high < 0.4 * low

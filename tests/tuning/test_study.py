@@ -165,7 +165,7 @@ def test_a_worker_is_killed_and_the_other_does_its_trial_again(tmp_path):
     before = [(trial.number, trial.value, trial.params) for trial in study.get_trials()[:2]]
     other = worker(out, storage)
     while not other.stdout.readline().startswith("trial 3 complete"):
-        assert study.get_trials()[2].state == TrialState.RUNNING  # its worker lives: it is let be
+        assert study.get_trials()[2].state == TrialState.RUNNING  # its worker lives
     killed.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
     killed.wait()
     said = other.communicate()[0]

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from tootlearn import rng
 from tootlearn.data import synthesis
+from tootlearn.data.recipes import RECIPES
 from tootlearn.data.synthesis import SAMPLE_RATE, natural_controls
 from tootlearn.dsp import measures
 from tootlearn.dsp.stft import Stft
@@ -274,7 +275,8 @@ def liveliness_table(
         seed: of the controls and the toots.
 
     Returns:
-        {kind: {measure: {"generated", "synthesiser": medians, of toots that are long enough;
+        {kind: {measure: {"generated", "synthesiser": medians, of toots that are long enough, and
+        NaN for the synthesiser where it does not know the kind;
         "low", "recorded", "high": quartiles, and "recordings": how many, where there are some;
         "binding": whether a model is held to it; "near": who is near to recordings}}}.
 
@@ -295,10 +297,11 @@ def liveliness_table(
             float(getattr(row, name)[0]) for name in ("pitch", "duration", "brightness", "loudness")
         )
         made = generator.render(row, generator.residual(row, toot_seed), toot_seed)
-        played = synthesis.render(kind.name, pitch, duration, brightness, loudness, toot_seed)
         f0 = pitch if kind.steady else None
-        for who, wave in (("generated", made), ("synthesiser", played)):
-            found[kind.name][who].append(measure_liveliness(torch.from_numpy(wave), f0))
+        found[kind.name]["generated"].append(measure_liveliness(torch.from_numpy(made), f0))
+        if kind.name in RECIPES:
+            played = synthesis.render(kind.name, pitch, duration, brightness, loudness, toot_seed)
+            found[kind.name]["synthesiser"].append(measure_liveliness(torch.from_numpy(played), f0))
     return {kind: _beside_recordings(kind, rows) for kind, rows in found.items()}
 
 

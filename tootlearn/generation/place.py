@@ -95,8 +95,9 @@ def placed(
         attenuated if its peak would exceed 0.98. With "dry" and no floor it is the wave.
 
     Raises:
-        InputError: for an unknown place, an impulse response that cannot be read, is silent or
-            longer than 10 s, or a floor out of range.
+        InputError: for a wave of another shape, or one that is not finite; an unknown place; an
+            impulse response that cannot be read, is silent or longer than 10 s; or a floor out of
+            range.
 
     Example:
         >>> wave = np.sin(np.arange(4410) / 10).astype(np.float32)
@@ -105,19 +106,23 @@ def placed(
     """
     check_place(place, floor)
     dry = np.asarray(wave, dtype=np.float64)
+    if dry.ndim != 1 or not len(dry) or not np.isfinite(dry).all():
+        raise InputError(f"wave is one finite sound (N,), N >= 1; this one is {dry.shape}")
     about = PLACES.get(str(place))
     level = about.floor if about and floor is None else floor
+    if str(place) == "dry" and level is None:
+        return dry.astype(np.float32)
     wet = dry
     if str(place) != "dry":
         response = impulse(about, sample_rate, seed) if about else _read(place, sample_rate)
         wet = signal.oaconvolve(dry, response)
-        loud = np.flatnonzero(np.abs(wet) >= _AUDIBLE * np.abs(wet).max(initial=0))
-        wet = wet[: max(len(dry), int(loud[-1]) + 1 if len(loud) else 0)]
+        loud = np.flatnonzero(np.abs(wet) >= _AUDIBLE * np.abs(wet).max())
+        wet = wet[: max(len(dry), int(loud[-1]) + 1)]
     if level is not None:
         slope = about.slope if about else PLACES["street"].slope
-        rms = np.sqrt(np.mean(np.square(dry))) if len(dry) else 0.0
+        rms = np.sqrt(np.mean(np.square(dry)))
         wet = wet + rms * 10 ** (level / 20) * floor_noise(len(wet), sample_rate, slope, seed)
-    peak = np.abs(wet).max(initial=0)
+    peak = np.abs(wet).max()
     return np.asarray(wet * min(1.0, _PEAK / max(peak, 1e-9)), dtype=np.float32)
 
 

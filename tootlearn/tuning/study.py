@@ -224,8 +224,8 @@ def _next(
 
 
 def _left_behind(trial: FrozenTrial, out: Path) -> bool:
-    """Whether a running trial has no worker any more. One whose lock is not here works elsewhere:
-    it is let be.
+    """Whether a running trial has no worker any more. One whose lock is not here works elsewhere,
+    and is left alone.
     """
     from filelock import FileLock, Timeout
 
